@@ -1,0 +1,29 @@
+"""Errors a person can act on.
+
+Every message says what was expected, what was found and what to do. `LimssrError.exit_code` is what the command line
+returns: 1 for a failure of ours or of the machine, 2 for something the user can put right.
+"""
+
+
+class LimssrError(Exception):
+    """Base of every error that limssr raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(LimssrError, ValueError):
+    """Something the user gave is wrong: data, a recipe, an argument. Nothing has been written."""
+
+    exit_code = 2
+
+
+class ArtifactError(InputError):
+    """A file that limssr itself wrote (store, run folder, checkpoint) is missing, altered or of a newer format."""
+
+
+class MissingExtraError(InputError, ImportError):
+    """An optional dependency is needed for what was asked."""
+
+
+class ResourceError(LimssrError):
+    """The machine ran out of something: disk, memory."""

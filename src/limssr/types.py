@@ -1,0 +1,142 @@
+"""The words everything else is written in.
+
+Letters used as suffixes of tensor names and in signatures::
+
+    B batch   M modalities   T segments   D feature width of one modality   H backbone width
+    L sequence length   K fusion slots   C criteria (scores predicted at once)   N samples
+
+`present_BM` is True where a sample owns a modality, `valid_BMT` where a segment of it is real. A `score` is in the data
+set's own unit, a `unit_score` in [0, 1]; only `Criterion` converts between them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One stream: its name and the width D of its feature vectors."""
+
+    name: str
+    dim: int
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One score to predict, with the scale it is given on.
+
+    Attributes:
+        name: As in the data set.
+        low: Lowest possible score, in the data set's unit.
+        high: Highest possible score (the paper's divisor xi where `low` is 0; appendix B).
+        unit: What the score is counted in, for tables ("points", "rating / 7").
+    """
+
+    name: str
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = "points"
+
+    def to_unit(self, score: np.ndarray) -> np.ndarray:
+        """Scores in the data set's unit -> [0, 1]."""
+        return (score - self.low) / (self.high - self.low)
+
+    def to_score(self, unit_score: np.ndarray) -> np.ndarray:
+        """[0, 1] -> scores in the data set's unit."""
+        return unit_score * (self.high - self.low) + self.low
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One performance.
+
+    Attributes:
+        id: Unique in its data set.
+        streams: Modality name -> float32 array [T, D]. A modality that does not exist is not a key. A segment whose
+            values are all NaN is not valid (that part of the stream is missing); other NaN never occur. All streams
+            of a sample have the same T.
+        scores: [C] float64 in the data set's unit, NaN where a criterion was not judged; empty when scoring.
+        group: Samples of one group (a passage, a person) never stand on two sides of a split.
+        split: "train", "val" or "test"; None when scoring new samples.
+    """
+
+    id: str
+    streams: Mapping[str, np.ndarray]
+    scores: np.ndarray = field(default_factory=lambda: np.empty(0))
+    group: str = ""
+    split: Split | None = None
+
+    @property
+    def num_segments(self) -> int:
+        """T, the same for every stream."""
+        return next(iter(self.streams.values())).shape[0]
+
+    def restricted_to(self, names: tuple[str, ...]) -> "Sample":
+        """The same performance with only those of `names` that it owns."""
+        kept = {name: self.streams[name] for name in names if name in self.streams}
+        return Sample(self.id, kept, self.scores, self.group, self.split)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples side by side, padded at the end to the longest of them.
+
+    Attributes:
+        ids: B sample ids.
+        features: Modality name -> [B, T, D], for every modality of the model, in its order; zeros where a stream is
+            absent or a segment is not valid.
+        present_BM: True where the sample owns the modality.
+        valid_BMT: True where the segment is real; False for padding, for absent streams and for all-NaN segments.
+        lengths_B: T of each sample before padding (int64). An absent stream has its sample's length too.
+        unit_scores_BC: Targets in [0, 1], NaN where not judged; None when scoring.
+    """
+
+    ids: tuple[str, ...]
+    features: dict[str, Float[Tensor, "B T _"]]
+    present_BM: Bool[Tensor, "B M"]
+    valid_BMT: Bool[Tensor, "B M T"]
+    lengths_B: Tensor
+    unit_scores_BC: Float[Tensor, "B C"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        scores = self.unit_scores_BC
+        return Batch(
+            self.ids,
+            {name: x.to(device, non_blocking=True) for name, x in self.features.items()},
+            self.present_BM.to(device, non_blocking=True),
+            self.valid_BMT.to(device, non_blocking=True),
+            self.lengths_B.to(device, non_blocking=True),
+            None if scores is None else scores.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True)
+class ScoreOutput:
+    """What every model returns for a Batch.
+
+    Attributes:
+        unit_scores_BC: The scores on the criteria's unit scale.
+        main_BC: Path 1 alone (LIMSSR only, else None).
+        aux_BC: Path 2 alone (LIMSSR only, else None).
+        slots_BKH: Hidden states of the K fusion tokens (LIMSSR only, else None).
+        fused_BH: The refined vector that path 1's head reads (LIMSSR only, else None).
+    """
+
+    unit_scores_BC: Float[Tensor, "B C"]
+    main_BC: Float[Tensor, "B C"] | None = None
+    aux_BC: Float[Tensor, "B C"] | None = None
+    slots_BKH: Float[Tensor, "B K H"] | None = None
+    fused_BH: Float[Tensor, "B H"] | None = None
