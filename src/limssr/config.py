@@ -1,0 +1,210 @@
+"""What a run is, as data: frozen pydantic models, read from YAML recipes and written beside every result.
+
+Defaults are the paper's values where the paper has one; where ours differ the field says so. No string in a recipe ever
+names a Python object to import.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DropoutRate = Annotated[float, Field(ge=0.0, lt=1.0)]
+PromptPart = Literal["condition", "instruction", "fusion"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataConfig(_Config):
+    """Which data, and how much of each performance is looked at."""
+
+    store: str = ""
+    """Folder of a feature store (`limssr data import`). A relative path is resolved against the working directory."""
+    modalities: tuple[str, ...] | None = None
+    """Streams to use, in this order; null: all streams of the store in the store's order."""
+    criteria: tuple[str, ...] | None = None
+    """Scores to predict; null: all of the store."""
+    num_segments: int | None = Field(default=None, ge=1)
+    """T of the paper: longer performances are cropped to it (a random crop in training, the centre one when scoring).
+    null keeps every performance whole."""
+    padding: Literal["masked", "attended"] = "masked"
+    """masked: padding does not exist for the model. attended: every performance is zero-padded to `num_segments` and the
+    padding is read like data, as the published code does."""
+
+    @model_validator(mode="after")
+    def _attended_needs_length(self) -> "DataConfig":
+        if self.padding == "attended" and self.num_segments is None:
+            raise ValueError("padding: attended needs num_segments (the fixed T to pad to)")
+        return self
+
+
+class AvailabilityConfig(_Config):
+    """Streams that a sample does not have, for good: a property of the data (paper section 3.1)."""
+
+    rate: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Probability that a stream of a sample is absent; at least one stream always stays."""
+    pattern: str = "independent"
+    """independent, one-stream, or the name of the only stream that may be absent."""
+    seed: int = 0
+    splits: tuple[Literal["train", "val", "test"], ...] = ("train", "val")
+    """Splits that are incomplete. Validation is by default, as a person with incomplete data has no other."""
+
+
+class MissingConfig(_Config):
+    """Missing streams: availability belongs to the data, dropout to the training."""
+
+    availability: AvailabilityConfig | None = None
+    """Made incomplete on reading, exactly as `limssr data mask` does on disk; null takes the store as it is."""
+    dropout: Literal["none", "per_sample", "per_batch"] = "per_sample"
+    """Modality dropout: hide streams that exist, anew in every epoch, uniformly over the non-empty subsets of what the
+    sample owns. per_batch: one pattern for the whole batch, as the published code does (needs complete samples)."""
+
+
+class BackboneConfig(_Config):
+    """The language model that reads the sequence."""
+
+    name: str = "qwen3-0.6b"
+    """qwen3-0.6b, smollm2-135m, tiny, another name that `limssr doctor` lists, a hub id (owner/name) or a local folder."""
+    revision: str | None = None
+    """Hub revision; recorded and verified on load."""
+    local_files_only: bool = True
+    """Never reach for the network unless this is false."""
+    num_layers: int | None = Field(default=None, ge=1)
+    """Keep only the first n layers; null keeps all."""
+    init: Literal["pretrained", "random"] = "pretrained"
+    """random answers whether the language prior matters."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    gradient_checkpointing: bool = False
+
+
+class LoraConfig(_Config):
+    """Low-rank adapters on the attention maps (paper section 4.1)."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = 32.0
+    dropout: DropoutRate = 0.1
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+class PromptConfig(_Config):
+    """The instruction in front of the streams (paper sections 3.4, 3.5; ablations of Table 8)."""
+
+    variant: Literal["published", "clean", "none"] = "clean"
+    """published: the published sentences, also where they read oddly. clean: well-formed for any pattern and any names."""
+    parts: tuple[PromptPart, ...] = ("condition", "instruction", "fusion")
+    subject: str = "a performance"
+    """What the streams show, in the clean prompt: "an action video", "a piano performance"."""
+
+
+class ModelConfig(_Config):
+    """The model (paper section 3). The defaults are the published architecture."""
+
+    system: str = "limssr"
+    """limssr, or a name from `limssr.baselines.SYSTEMS`."""
+    backbone: BackboneConfig = BackboneConfig()
+    lora: LoraConfig | None = LoraConfig()
+    """null trains the backbone not at all."""
+    train_embeddings: Literal["used", "all", "new", "none"] = "used"
+    """used: the rows of prompt and special tokens, as own parameters; all: the paper's whole table; new: special tokens
+    only; none: nothing."""
+    new_token_init: Literal["mean", "normal"] = "mean"
+    """Where special tokens start: at the mean of the embedding table plus its spread, or N(0, 0.02)."""
+    prompt: PromptConfig = PromptConfig()
+    boundary_tokens: Literal["learned", "none"] = "learned"
+    """none: blocks without <start> and <end> (Table 8, w/o special tokens)."""
+    block_order: Literal["paper", "interleaved"] = "paper"
+    """paper: present blocks, then absent ones. interleaved: segment by segment."""
+    num_missing_tokens: int | None = Field(default=None, ge=1)
+    """Placeholders of an absent stream; null: one a segment, as in the paper."""
+    num_fusion_tokens: int = Field(default=4, ge=1)
+    """K."""
+    input_scaling: Literal["none", "standard"] = "none"
+    """standard: features minus their training mean, over their training deviation, clipped at +-5."""
+    head: Literal["paper", "statistics"] = "paper"
+    """paper: sections 3.5 and 3.6. statistics: our option, see docs/heads.md."""
+    gate_layers: Literal[1, 2] = 1
+    """Layers of path 1's gate. The text says two, the published parameter count says one."""
+    output: Literal["sigmoid", "linear", "standardized"] = "sigmoid"
+    """sigmoid as published, linear as the text; standardized: linear around the training mean, in training deviations."""
+    dropout: DropoutRate = 0.15
+    hidden: int = Field(default=64, ge=4)
+    """Width of the comparison systems, which have no backbone to take it from."""
+
+    @model_validator(mode="after")
+    def _layout_fits(self) -> "ModelConfig":
+        if self.block_order == "interleaved" and self.num_missing_tokens is not None:
+            raise ValueError("num_missing_tokens needs block_order: paper (interleaved puts one placeholder at each segment)")
+        return self
+
+
+class LossConfig(_Config):
+    """Weights of the loss terms (paper section 3.7)."""
+
+    task: float = Field(default=10.0, ge=0.0)
+    consistency: float = Field(default=1.0, ge=0.0)
+    slots: float = Field(default=1.0, ge=0.0)
+    regularizer: Literal["slot_triplet", "eq17"] = "slot_triplet"
+    """slot_triplet: the published code. eq17: the paper's Eq. 17, which cannot prevent collapse (a warning says so)."""
+    margin: float = 1.0
+
+
+class TrainConfig(_Config):
+    """The visible loop (paper section 4.1, appendix B)."""
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0.0)
+    backbone_learning_rate: float | None = Field(default=None, gt=0.0)
+    """Of LoRA and token rows; null: the same as `learning_rate`."""
+    weight_decay: float = Field(default=1e-4, ge=0.0)
+    warmup_epochs: int = Field(default=5, ge=0)
+    warmup_start: float = Field(default=0.2, gt=0.0, le=1.0)
+    """Share of the learning rate at the start of the warm-up."""
+    final_learning_rate: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of the learning rate that the cosine ends at."""
+    clip_norm: float = Field(default=1.0, gt=0.0)
+    accumulate: int = Field(default=1, ge=1)
+    """Batches a step."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Mixed precision, only where the device has it natively."""
+    selection: Literal["val", "last", "test"] = "val"
+    """Which epoch is kept. test exists only to repeat published tables, and every report made with it says so."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many epochs without a better validation loss; null never stops early."""
+    average: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Decay of an exponential moving average of the trained tensors, a step; null: no averaging."""
+    batches: Literal["random", "length"] = "random"
+    """length: samples of similar length share a batch, so that little is padded."""
+    workers: int = Field(default=0, ge=0)
+
+
+class EvalConfig(_Config):
+    """What is measured."""
+
+    batch_size: int = Field(default=32, ge=1)
+    bootstrap: int = Field(default=1000, ge=0)
+    """Resamples of the intervals; 0: none."""
+    confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
+    references: tuple[str, ...] = ()
+    """Simple models trained and scored beside the model, in the same run: names of `limssr.references`."""
+
+
+class RunConfig(_Config):
+    """A whole run. `load_recipe` reads it, the run folder's config.yaml holds it with every default filled in."""
+
+    name: str = "run"
+    seed: int = 42
+    data: DataConfig = DataConfig()
+    missing: MissingConfig = MissingConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig()
+    evaluation: EvalConfig = EvalConfig()
+
+    @model_validator(mode="after")
+    def _per_batch_needs_complete_data(self) -> "RunConfig":
+        if self.missing.dropout == "per_batch" and self.missing.availability and self.missing.availability.rate > 0:
+            raise ValueError("dropout: per_batch hides the same streams in a whole batch and needs availability: null")
+        return self
+
