@@ -25,6 +25,8 @@ class DataConfig(_Config):
     """Streams to use, in this order; null: all streams of the store in the store's order."""
     criteria: tuple[str, ...] | None = None
     """Scores to predict; null: all of the store."""
+    stream_dims: dict[str, int] | None = None
+    """Width of each stream where there is no store yet: `limssr describe` of a published set-up needs nothing else."""
     num_segments: int | None = Field(default=None, ge=1)
     """T of the paper: longer performances are cropped to it (a random crop in training, the centre one when scoring).
     null keeps every performance whole."""
