@@ -1,0 +1,121 @@
+"""Which streams are there: two different things, both pure functions of a seed and the sample's id.
+
+*Availability* is a property of the data: which streams of a sample exist at all, fixed for ever (paper, section 3.1).
+*Modality dropout* is augmentation: hiding streams that do exist, anew in every epoch (the published training code).
+
+Nothing here holds state or depends on the order of samples, on workers or on the platform: every draw is the SHA-256 of
+what it is for.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from limssr.data.draws import integer, uniform
+from limssr.data.validate import unknown_name
+from limssr.errors import InputError
+
+PATTERNS = ("independent", "one-stream")
+
+
+def subsets(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """All 2^M - 1 non-empty subsets: smaller ones first, then in modality order; the full one is last."""
+    return tuple(chosen for size in range(1, len(names) + 1) for chosen in itertools.combinations(tuple(names), size))
+
+
+def availability_mask(
+    sample_id: str, owned: tuple[str, ...], *, rate: float, seed: int, pattern: str = "independent"
+) -> tuple[str, ...]:
+    """The streams that a sample keeps, for ever.
+
+    * "independent": each stream is absent with probability `rate`. Where all would vanish, the one with the largest
+      draw stays, so a stream is absent with probability rate - rate^M / M in the end (`effective_rate`).
+    * "one-stream": with probability `rate`, exactly one stream is absent, each with the same chance.
+    * the name of a stream: that one is absent with probability `rate`, unless it is the only one of the sample.
+
+    With the same seed and pattern a higher rate takes away the same streams and perhaps more, never others, so that
+    results at several rates are comparable.
+
+    Args:
+        sample_id: Together with `seed` it decides everything.
+        owned: The streams that the sample has, in modality order.
+        rate: 0 keeps everything; 1 leaves one stream ("independent").
+        seed: Another seed, another pattern.
+        pattern: See above. A name that the sample does not own changes nothing.
+
+    Returns:
+        The kept names in the order of `owned`; never empty where `owned` is not.
+
+    Raises:
+        InputError: The rate is not in [0, 1].
+    """
+    check_rate(rate)
+    if len(owned) < 2:
+        return owned
+    draws = {name: uniform("available", seed, sample_id, name) for name in owned}
+    if pattern == "independent":
+        kept = tuple(name for name in owned if draws[name] >= rate)
+        return kept or (max(owned, key=draws.__getitem__),)
+    if pattern == "one-stream":
+        if uniform("available-sample", seed, sample_id) >= rate:
+            return owned
+        absent = max(owned, key=draws.__getitem__)
+        return tuple(name for name in owned if name != absent)
+    return tuple(name for name in owned if name != pattern or draws[name] >= rate)
+
+
+def effective_rate(num_streams: int, *, rate: float, pattern: str = "independent") -> float:
+    """Share of the streams that `availability_mask` takes away on average, for samples that own `num_streams`.
+
+    At rate 0.5: 0.4583 for three streams ("independent"), 0.1667 ("one-stream" and, as an average over all streams, a
+    stream's name).
+    """
+    if num_streams < 2:
+        return 0.0
+    if pattern == "independent":
+        return rate - rate**num_streams / num_streams
+    return rate / num_streams
+
+
+def check_rate(rate: float) -> None:
+    """Raise `InputError` unless `rate` is in [0, 1]."""
+    if not (math.isfinite(rate) and 0 <= rate <= 1):
+        raise InputError(
+            f"Expected a missing rate from 0 to 1, found {rate:g}: give the share of streams to take away."
+        )
+
+
+def check_pattern(pattern: str, names: Sequence[str]) -> None:
+    """Raise `InputError` unless `pattern` is "independent", "one-stream" or one of `names`."""
+    if pattern not in PATTERNS and pattern not in names:
+        raise unknown_name("missing pattern", pattern, [*PATTERNS, *names])
+
+
+def dropout_subset(sample_id: str, owned: tuple[str, ...], *, seed: int, epoch: int) -> tuple[str, ...]:
+    """Per-sample dropout: one of the non-empty subsets of `owned`, each with the same chance, redrawn every epoch.
+
+    Args:
+        sample_id: The sample.
+        owned: The streams that the sample has, in modality order.
+        seed: Of the run.
+        epoch: Another epoch, another subset.
+
+    Returns:
+        The names to use, in the order of `owned`.
+    """
+    return _nonempty_subset(owned, integer("dropout", seed, epoch, sample_id))
+
+
+def batch_subset(seed: int, epoch: int, step: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Per-batch dropout: one of the non-empty subsets of `names` for all samples of a step (the published code).
+
+    A sample that owns nothing of the result keeps what it owns: that is for the caller to decide.
+    """
+    return _nonempty_subset(names, integer("batch-dropout", seed, epoch, step))
+
+
+def _nonempty_subset(names: tuple[str, ...], number: int) -> tuple[str, ...]:
+    if len(names) < 2:
+        return names
+    bits = 1 + number % (2 ** len(names) - 1)
+    return tuple(name for index, name in enumerate(names) if bits >> index & 1)
