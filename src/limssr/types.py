@@ -133,6 +133,7 @@ class ScoreOutput:
         aux_BC: Path 2 alone (LIMSSR only, else None).
         slots_BKH: Hidden states of the K fusion tokens (LIMSSR only, else None).
         fused_BH: The refined vector that path 1's head reads (LIMSSR only, else None).
+        loss_scale_C: The task loss divides errors by this before squaring; None: ones.
     """
 
     unit_scores_BC: Float[Tensor, "B C"]
@@ -140,3 +141,4 @@ class ScoreOutput:
     aux_BC: Float[Tensor, "B C"] | None = None
     slots_BKH: Float[Tensor, "B K H"] | None = None
     fused_BH: Float[Tensor, "B H"] | None = None
+    loss_scale_C: Float[Tensor, " C"] | None = None

@@ -1,0 +1,116 @@
+"""From features to input embeddings: projections (paper 3.3), prompt rows and special tokens (3.4, 3.5)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limssr.model.layout import LearnedRows, Pattern
+
+
+class RowBatchNorm(nn.BatchNorm1d):
+    """BatchNorm over rows [n, H] that really exist.
+
+    One row alone has no deviation: it is normalised by the running statistics, in training too, and does not move them.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[n, H] -> [n, H]."""
+        if self.training and len(input) < 2:
+            return functional.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+            )
+        return super().forward(input)
+
+
+class Projection(nn.Module):
+    """One modality's segments -> the backbone's width (paper 3.3: two layers of kernel 1 with ReLU between).
+
+    It is given only the segments that exist, so padding and absent samples never enter the BatchNorm statistics.
+    NOTE(paper): the published code leaves padded segments in; `data.padding: attended` repeats that.
+
+    Args:
+        dim: D of the modality.
+        hidden: H.
+        dropout: Rate after the ReLU.
+    """
+
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(dim, hidden),
+            RowBatchNorm(hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden),
+            RowBatchNorm(hidden),
+        )
+
+    def forward(self, segments_nD: Tensor) -> Tensor:
+        """[n, D] -> [n, H]."""
+        return self.layers(segments_nD)
+
+
+class TokenRows(nn.Module):
+    """The learned rows at the head of the bank: the prompts' words and the special tokens.
+
+    No vocabulary is ever resized: the rows are parameters of our own and reach the backbone as input embeddings. No row of
+    the table outside the prompts is ever read, so training the "used" rows follows the same gradients as training "all".
+
+    Args:
+        prompt_ids: Pattern -> token ids of its prompt.
+        table_VH: The backbone's embedding rows, cut to the tokenizer's vocabulary.
+        special_SH: Where the special tokens start: 2M boundaries (or none), M placeholders, K fusion tokens.
+        num_modalities: M.
+        num_fusion: K.
+        train: "used", "all", "new" or "none", see `ModelConfig.train_embeddings`.
+        scale: Factor that the backbone's own embedding layer applies on reading (Gemma), else 1.
+    """
+
+    def __init__(
+        self,
+        prompt_ids: Mapping[Pattern, Sequence[int]],
+        table_VH: Tensor,
+        special_SH: Tensor,
+        *,
+        num_modalities: int,
+        num_fusion: int,
+        train: Literal["used", "all", "new", "none"],
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        if train == "all":
+            self.table = nn.Parameter(torch.cat([table_VH, special_SH]))
+            prompts, first_special = dict(prompt_ids), len(table_VH)
+        else:
+            used = sorted({token for ids in prompt_ids.values() for token in ids})
+            row_of = {token: row for row, token in enumerate(used)}
+            prompts = {pattern: [row_of[token] for token in ids] for pattern, ids in prompt_ids.items()}
+            first_special = len(used)
+            words_UH = table_VH[used].clone()
+            if used and train == "used":
+                self.words = nn.Parameter(words_UH)
+            else:
+                self.register_buffer("words", words_UH)
+            if train == "none":
+                self.register_buffer("special", special_SH)
+            else:
+                self.special = nn.Parameter(special_SH)
+        boundaries = len(special_SH) - num_modalities - num_fusion
+        special = list(range(first_special, first_special + len(special_SH)))
+        self.rows = LearnedRows(
+            prompts=prompts,
+            starts=special[0:boundaries:2],
+            ends=special[1:boundaries:2],
+            missing=special[boundaries : boundaries + num_modalities],
+            fusion=special[boundaries + num_modalities :],
+            count=first_special + len(special_SH),
+        )
+
+    def forward(self) -> Tensor:
+        """All learned rows [R, H], in the order that `rows` describes."""
+        rows_RH = self.table if hasattr(self, "table") else torch.cat([self.words, self.special])
+        return rows_RH * self.scale if self.scale != 1.0 else rows_RH
