@@ -211,14 +211,14 @@ def duplicate_id(sample_id: str) -> InputError:
 
 
 def _check_values(stream_TD: np.ndarray, given: np.ndarray, where: str) -> tuple[np.ndarray, int]:
-    infinite_TD = np.isinf(stream_TD)
+    infinite_TD = np.asarray(np.isinf(stream_TD))
     if infinite_TD.any():
         segment, feature = (int(i) for i in np.argwhere(infinite_TD)[0])
         raise InputError(
             f"{where}: expected finite values, found {given[segment, feature]} (infinite in float32) at segment "
             f"{segment}, feature {feature}: correct it, or make the whole segment NaN if it is not valid."
         )
-    nan_TD = np.isnan(stream_TD)
+    nan_TD = np.asarray(np.isnan(stream_TD))
     if not nan_TD.any():
         return stream_TD, stream_TD.shape[0]
     some_T, all_T = nan_TD.any(axis=1), nan_TD.all(axis=1)
@@ -226,8 +226,8 @@ def _check_values(stream_TD: np.ndarray, given: np.ndarray, where: str) -> tuple
     if partial.size:
         segment = int(partial[0])
         raise InputError(
-            f"{where}: expected segments that are all NaN (not valid) or without NaN, found {nan_TD[segment].sum()} "
-            f"of {stream_TD.shape[1]} values NaN in segment {segment}: fill the values in, or make the whole segment NaN."
+            f"{where}: expected segments that are all NaN (not valid) or without NaN, found {nan_TD[segment].sum()} of "
+            f"{stream_TD.shape[1]} values NaN in segment {segment}: fill them in, or make the whole segment NaN."
         )
     # One bit pattern for "not valid", whatever NaN came in: the same content then gives the same bytes on disk.
     stream_TD = np.where(all_T[:, None], np.float32(np.nan), stream_TD)
