@@ -23,7 +23,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         ResourceError: The disk is full; the message says how much was needed and how much is free.
     """
     try:
-        with open(path, "wb") as file:
+        with path.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -36,7 +36,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, read in pieces."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while piece := file.read(READ_BYTES):
             digest.update(piece)
     return digest.hexdigest()
@@ -68,7 +68,7 @@ def new_folder(path: Path, kind: str) -> Iterator[Path]:
         _make_folder(partial, kind)
         yield partial
         check_new(path, kind)
-        os.rename(partial, path)
+        partial.rename(path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         for parent in missing_parents:

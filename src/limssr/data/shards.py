@@ -39,7 +39,7 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with open(path, "rb") as file:
+            with path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             size = int.from_bytes(self._map[:HEADER_SIZE_BYTES], "little")
             self._start = HEADER_SIZE_BYTES + size

@@ -211,17 +211,17 @@ def duplicate_id(sample_id: str) -> InputError:
 
 
 def _check_values(stream_TD: np.ndarray, given: np.ndarray, where: str) -> tuple[np.ndarray, int]:
-    infinite_TD = np.asarray(np.isinf(stream_TD))
+    infinite_TD = np.isinf(stream_TD)
     if infinite_TD.any():
         segment, feature = (int(i) for i in np.argwhere(infinite_TD)[0])
         raise InputError(
             f"{where}: expected finite values, found {given[segment, feature]} (infinite in float32) at segment "
             f"{segment}, feature {feature}: correct it, or make the whole segment NaN if it is not valid."
         )
-    nan_TD = np.asarray(np.isnan(stream_TD))
+    nan_TD = np.isnan(stream_TD)
     if not nan_TD.any():
         return stream_TD, stream_TD.shape[0]
-    some_T, all_T = nan_TD.any(axis=1), nan_TD.all(axis=1)
+    some_T, all_T = np.any(nan_TD, axis=1), np.all(nan_TD, axis=1)
     partial = np.flatnonzero(some_T & ~all_T)
     if partial.size:
         segment = int(partial[0])
