@@ -26,7 +26,8 @@ def problems(path: Path) -> Iterator[str]:
         positional = [arg.arg for arg in node.args.posonlyargs + node.args.args if arg.arg not in ("self", "cls")]
         # A test's arguments are its fixtures, named by pytest and never passed by position.
         if len(positional) > MAX_POSITIONAL and not node.name.startswith("test_"):
-            yield f"{path}:{node.lineno}: {node.name} takes {len(positional)} positional arguments, at most {MAX_POSITIONAL}"
+            found = f"{node.name} takes {len(positional)} positional arguments"
+            yield f"{path}:{node.lineno}: {found}, at most {MAX_POSITIONAL}"
 
 
 def main() -> int:

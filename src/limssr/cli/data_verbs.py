@@ -1,0 +1,176 @@
+"""`limssr data ...`: make a feature store, look at it, check it, make it incomplete."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro import conf
+
+from limssr.cli.options import Common, Position, SplitName
+from limssr.cli.output import Answer
+
+
+@dataclass(frozen=True)
+class ImportPercepiano:
+    """Read a checkout of the PercePiano repository: five streams at 0.5 s, 19 criteria, split by passage."""
+
+    root: Annotated[Position[Path], conf.arg(metavar="ROOT")]
+    """Folder of the checkout (it holds virtuoso/ and labels/)."""
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder to make."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Import."""
+        return _import("percepiano", self.root, self.store, {})
+
+
+@dataclass(frozen=True)
+class ImportTable:
+    """Read own data: a CSV or JSONL manifest that names one array file a stream and sample."""
+
+    manifest: Annotated[Position[Path], conf.arg(metavar="MANIFEST")]
+    """CSV or JSONL with the columns id, split, group (optional), score:NAME and stream:NAME. See docs/data.md."""
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder to make."""
+    scale: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(metavar="NAME=LOW:HIGH", help="Scale that a criterion is judged on; repeat it for each criterion."),
+    ] = ()
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Import."""
+        return _import("table", self.manifest, self.store, {"scales": scales(self.scale)})
+
+
+ImportSource = (
+    Annotated[ImportPercepiano, conf.subcommand("percepiano")] | Annotated[ImportTable, conf.subcommand("table")]
+)
+
+
+@dataclass(frozen=True)
+class Import:
+    """Read data from where it lies into a feature store."""
+
+    action: ImportSource
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Show what a store holds: samples by owned streams, lengths, scores, where it came from."""
+
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder of the store."""
+    figure: Annotated[Path | None, conf.arg(metavar="FILE")] = None
+    """Also draw it into this file (.png, .svg or .pdf)."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Inspect."""
+        from limssr.cli.render import store_lines
+        from limssr.data.inspect import draw_summary, summarize
+        from limssr.data.store import FeatureStore
+
+        summary = summarize(FeatureStore.open(self.store))
+        if self.figure is not None:
+            draw_summary(summary, self.figure)
+        return Answer(summary.to_dict(), store_lines(summary.to_dict()))
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Recompute the hash of every file of a store and check every sample again."""
+
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder of the store."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Verify."""
+        from limssr.data.store import FeatureStore
+
+        store = FeatureStore.open(self.store)
+        store.verify()
+        document = {
+            "store": str(self.store),
+            "num_samples": len(store),
+            "fingerprint": store.fingerprint,
+            "intact": True,
+        }
+        return Answer(document, (f"{self.store}: {len(store)} samples, every file and every sample as written.",))
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Write a copy of a store from which streams are physically gone, each with the same probability."""
+
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder of the complete store."""
+    out: Annotated[Position[Path], conf.arg(metavar="OUT")]
+    """Folder to make."""
+    rate: Annotated[float, conf.arg(metavar="P")] = 0.5
+    """Probability that a stream of a sample is absent; at least one stream always stays."""
+    seed: Annotated[int, conf.arg(metavar="N")] = 0
+    """Another seed, another pattern."""
+    pattern: Annotated[str, conf.arg(metavar="PATTERN")] = "independent"
+    """independent, one-stream, or the name of the only stream that may be absent."""
+    splits: tuple[SplitName, ...] = ("train", "val")
+    """Splits that become incomplete."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Mask."""
+        from limssr.cli.render import store_lines
+        from limssr.data.inspect import summarize
+        from limssr.data.mask import mask_store
+
+        store = mask_store(
+            self.store, self.out, rate=self.rate, seed=self.seed, pattern=self.pattern, splits=self.splits
+        )
+        summary = summarize(store).to_dict()
+        return Answer(summary, store_lines(summary))
+
+
+DataAction = (
+    Annotated[Import, conf.subcommand("import")]
+    | Annotated[Inspect, conf.subcommand("inspect")]
+    | Annotated[Verify, conf.subcommand("verify")]
+    | Annotated[Mask, conf.subcommand("mask")]
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Make, look at, check and mask feature stores."""
+
+    action: DataAction
+
+
+def scales(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Texts of the form NAME=low:high -> name to (low, high).
+
+    Raises:
+        InputError: A text of another form.
+    """
+    from limssr.errors import InputError
+
+    found: dict[str, tuple[float, float]] = {}
+    for text in texts:
+        name, equals, span = text.rpartition("=")
+        low, colon, high = span.partition(":")
+        try:
+            if not (name and equals and colon):
+                raise ValueError
+            found[name] = (float(low), float(high))
+        except ValueError:
+            raise InputError(f"Expected a scale such as --scale total=0:40, found {text!r}.") from None
+    return found
+
+
+def _import(source: str, root: Path, store: Path, options: dict[str, object]) -> Answer:
+    from limssr.data.importers import IMPORTERS
+
+    report = IMPORTERS[source](root, store, **options)
+    document = report.to_dict()
+    return Answer(document, tuple(f"{key}: {value}" for key, value in document.items()))

@@ -1,0 +1,46 @@
+"""Options that several verbs share, each described once."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from tyro import conf
+
+from limssr.cli.output import Answer
+from limssr.errors import ArtifactError
+
+Position = conf.Positional
+Device = Annotated[
+    str, conf.arg(metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps. auto takes the fastest one there is.")
+]
+SplitName = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Common:
+    """Options of every verb."""
+
+    json: bool = False
+    """Print exactly one JSON document on stdout; everything else goes to stderr."""
+    debug: bool = False
+    """With an error, also print where in the code it arose."""
+
+
+class Verb(Protocol):
+    """A subcommand: its fields are its options, its docstring is its help."""
+
+    common: Common
+
+    def run(self) -> Answer:
+        """Call one library function and describe what came back."""
+        ...
+
+
+def run_document(run: Path) -> dict[str, Any]:
+    """What `--json` prints of a finished run: the evaluation's document and where the files are."""
+    try:
+        evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"Expected a finished run in {run}: {error}. Train it again or with --resume.") from None
+    return {"run": str(run), "report": str(run / "report.html"), **evaluation}

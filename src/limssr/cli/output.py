@@ -1,0 +1,86 @@
+"""What a verb answers, and the two ways to print it: for people, or as exactly one JSON document on stdout."""
+
+import contextlib
+import json
+import math
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TextIO
+
+from rich.console import Console, RenderableType
+
+from limssr.errors import LimssrError
+
+Format = Literal["text", "json"]
+MIN_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb found out.
+
+    Attributes:
+        document: For machines; printed by --json.
+        lines: For people; strings or rich renderables, printed one below the other.
+    """
+
+    document: Mapping[str, Any]
+    lines: tuple[RenderableType, ...] = ()
+
+
+@contextlib.contextmanager
+def reserved_stdout(form: Format) -> Iterator[TextIO]:
+    """Yield the real stdout; under "json" whatever else anyone prints meanwhile goes to stderr."""
+    stdout = sys.stdout
+    if form == "text":
+        yield stdout
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield stdout
+
+
+def print_answer(answer: Answer, form: Format, stdout: TextIO) -> None:
+    """Write the whole answer to `stdout`."""
+    if form == "json":
+        _print_json(answer.document, stdout)
+        return
+    console = Console(file=stdout, highlight=False)
+    if not console.is_terminal:
+        # Tables that are piped into a file are not folded to a guessed terminal width.
+        console.width = max(console.width, MIN_WIDTH)
+    for line in answer.lines:
+        console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+
+
+def print_error(error: BaseException, exit_code: int, *, form: Format, stdout: TextIO, trace: bool) -> None:
+    """Say what went wrong on stderr, and under "json" also as the one document on stdout."""
+    if trace:
+        traceback.print_exception(error, file=sys.stderr)
+    kind = type(error).__name__
+    message = str(error) if isinstance(error, LimssrError) else f"{kind}: {error}".rstrip(": ")
+    print(f"limssr: {message}", file=sys.stderr)  # noqa: T201
+    if form == "json":
+        _print_json({"error": {"kind": kind, "message": message, "exit_code": exit_code}}, stdout)
+
+
+def _print_json(document: Mapping[str, Any], stdout: TextIO) -> None:
+    json.dump(_plain(document), stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    stdout.write("\n")
+    stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    """Containers and numbers that JSON knows; NaN and infinity, which it does not know, become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

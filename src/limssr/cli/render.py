@@ -1,0 +1,129 @@
+"""A verb's document -> lines for people. Whatever a person sees stands in the document too."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+
+Document = Mapping[str, Any]
+MAX_ROWS = 40
+
+
+def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
+    """The table of subsets, the averages, and the other systems of the run beside them."""
+    head = " · ".join(
+        (
+            f"{document['split']} split",
+            _availability(document["availability"]),
+            f"epoch chosen on: {document['selection']}",
+        )
+    )
+    lines: list[RenderableType] = [head, _subsets(document["subsets"])]
+    systems = document.get("systems") or {}
+    if len(systems) > 1:
+        lines.append(_systems(systems))
+    else:
+        lines.append(f"Mean of the incomplete subsets: {_pair(document.get('average_incomplete'))}")
+        lines.append(f"All streams: {_pair(document.get('full'))}")
+    if document["selection"] == "test":
+        lines.append("The epoch was chosen on the test split: these numbers flatter the model.")
+    return tuple(lines)
+
+
+def store_lines(document: Document) -> tuple[RenderableType, ...]:
+    """A store's summary: nested mappings as indented keys and values."""
+    return tuple(_outline(document))
+
+
+def description_lines(document: Document) -> tuple[RenderableType, ...]:
+    """Parameters, multiply-accumulates and sequence lengths."""
+    return tuple(_outline(document))
+
+
+def doctor_lines(document: Document) -> tuple[RenderableType, ...]:
+    """The machine, then every language model, then what to mend."""
+    models = _table("language model", "at hand", "how")
+    for model in document["backbones"]:
+        models.add_row(model["name"], "yes" if model["available"] else "no", model["how"])
+    machine = {key: value for key, value in document.items() if key not in ("backbones", "problems")}
+    problems = [f"Problem: {problem}" for problem in document["problems"]]
+    return (*_outline(machine), models, *(problems or ["No problems found."]))
+
+
+def rows_table(rows: Sequence[Document]) -> RenderableType:
+    """Records with the same keys as a table; long ones are cut, and say so."""
+    if not rows:
+        return "no rows"
+    cut = f"first {MAX_ROWS} of {len(rows)} rows; --out FILE writes all" if len(rows) > MAX_ROWS else None
+    table = _table(*rows[0], caption=cut)
+    for row in rows[:MAX_ROWS]:
+        table.add_row(*(_text(value) for value in row.values()))
+    return table
+
+
+def _subsets(subsets: Iterable[Document]) -> Table:
+    table = _table("streams", "samples", "Spearman", "interval", "Pearson", "MSE", "MAE", "R-l2")
+    for subset in subsets:
+        interval = subset.get("spearman_ci") or (None, None)
+        shown = "-" if interval[0] is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+        numbers = (_text(subset.get(name)) for name in ("pearson", "mse", "mae", "relative_l2"))
+        spearman = _text(subset["spearman"])
+        table.add_row(" + ".join(subset["streams"]), str(subset["num_samples"]), spearman, shown, *numbers)
+    return table
+
+
+def _systems(systems: Mapping[str, Document]) -> Table:
+    columns = ("system", "Spearman, incomplete", "MSE, incomplete", "Spearman, all streams", "MSE, all streams")
+    table = _table(*columns)
+    for name, document in systems.items():
+        parts = (document.get("average_incomplete") or {}, document.get("full") or {})
+        table.add_row(name, *(_text(part.get(metric)) for part in parts for metric in ("spearman", "mse")))
+    return table
+
+
+def _table(*columns: str, caption: str | None = None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
+    return table
+
+
+def _availability(availability: Any) -> str:
+    if not availability:
+        return "trained on the store as it is"
+    if isinstance(availability, Mapping):
+        return "trained with " + ", ".join(f"{key} {_text(value)}" for key, value in availability.items())
+    return str(availability)
+
+
+def _pair(part: Document | None) -> str:
+    if not part:
+        return "-"
+    return f"Spearman {_text(part.get('spearman'))}, MSE {_text(part.get('mse'))}"
+
+
+def _outline(document: Document, depth: int = 0) -> list[str]:
+    lines = []
+    for key, value in document.items():
+        label = f"{'  ' * depth}{str(key).replace('_', ' ')}"
+        if isinstance(value, Mapping) and value:
+            lines += [f"{label}:", *_outline(value, depth + 1)]
+        else:
+            lines.append(f"{label}: {_text(value)}")
+    return lines
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:  # NaN is the only value that differs from itself
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.1f}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value) or "none"
+    return str(value)

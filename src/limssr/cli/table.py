@@ -1,0 +1,19 @@
+"""The table of verbs: what `limssr VERB` can be, in the order of a project's life."""
+
+from typing import Annotated
+
+from tyro.conf import subcommand
+
+from limssr.cli.data_verbs import Data
+from limssr.cli.verbs import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
+
+VERBS = (
+    Annotated[Doctor, subcommand("doctor")]
+    | Annotated[Demo, subcommand("demo")]
+    | Annotated[Data, subcommand("data")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Predict, subcommand("predict")]
+    | Annotated[Report, subcommand("report")]
+    | Annotated[Describe, subcommand("describe")]
+)
