@@ -1,0 +1,143 @@
+"""What an evaluation found: as JSON for scripts, as tables for the run folder."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from limssr.metrics import Metric
+
+METRICS = ("spearman", "pearson", "mse", "mae", "relative_l2")
+
+
+@dataclass(frozen=True)
+class SubsetResult:
+    """How well the scores are predicted from one subset of streams.
+
+    Attributes:
+        streams: The subset, in modality order.
+        num_samples: Samples that own all of them.
+        metrics: Metric name -> mean over the criteria (Fisher's z for the two correlations, arithmetic for the errors).
+        spearman_ci: Bootstrap percentile interval of the mean Spearman; NaN where there is none.
+        per_criterion: Criterion name -> metric name -> value.
+    """
+
+    streams: tuple[str, ...]
+    num_samples: int
+    metrics: Mapping[str, Metric]
+    spearman_ci: tuple[float, float]
+    per_criterion: Mapping[str, Mapping[str, Metric]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The subset as JSON values: NaN is null and explained under "reasons"."""
+        reasons = {name: metric.reason for name, metric in self.metrics.items() if metric.reason}
+        return {
+            "streams": list(self.streams),
+            "num_samples": self.num_samples,
+            **{name: _json_number(metric.value) for name, metric in self.metrics.items()},
+            "spearman_ci": [_json_number(bound) for bound in self.spearman_ci],
+            "per_criterion": {name: _json_metrics(values) for name, values in self.per_criterion.items()},
+            **({"reasons": reasons} if reasons else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One system on one split, under every subset of streams.
+
+    Attributes:
+        subsets: In the order of `limssr.data.missing.subsets`; the full one is last.
+        average_incomplete: Metric name -> mean over the 2^M - 2 incomplete subsets.
+        average_ci: Bootstrap interval of its Spearman.
+        full: Metric name -> value with all streams.
+        predictions: Columns id, streams ("timing+dynamics"), criterion, score, prediction.
+        criteria: Names of the C criteria.
+        split: Which samples were scored; None: not of a split.
+        selection: How the scored epoch was chosen (`train.selection`); None: not chosen.
+        availability: How the data was made incomplete; None: taken as it is.
+    """
+
+    subsets: tuple[SubsetResult, ...]
+    average_incomplete: Mapping[str, Metric]
+    average_ci: tuple[float, float]
+    full: Mapping[str, Metric]
+    predictions: pa.Table
+    criteria: tuple[str, ...]
+    split: str | None = None
+    selection: str | None = None
+    availability: Mapping[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `limssr evaluate --json`."""
+        return {
+            "split": self.split,
+            "selection": self.selection,
+            "availability": None if self.availability is None else dict(self.availability),
+            "criteria": list(self.criteria),
+            "subsets": [subset.to_dict() for subset in self.subsets],
+            "average_incomplete": {
+                **_json_metrics(self.average_incomplete),
+                "spearman_ci": [_json_number(bound) for bound in self.average_ci],
+            },
+            "full": {
+                **_json_metrics(self.full),
+                "spearman_ci": [_json_number(bound) for bound in self.subsets[-1].spearman_ci],
+            },
+        }
+
+    def to_table(self, system: str = "limssr") -> pa.Table:
+        """The rows of subsets.parquet: one for each subset and criterion, and one for the mean over criteria."""
+        rows = []
+        for subset in self.subsets:
+            for criterion, metrics in [("mean", subset.metrics), *subset.per_criterion.items()]:
+                low, high = subset.spearman_ci if criterion == "mean" else (math.nan, math.nan)
+                reasons = [f"{name}: {metric.reason}" for name, metric in metrics.items() if metric.reason]
+                rows.append(
+                    {
+                        "system": system,
+                        "streams": "+".join(subset.streams),
+                        "num_samples": subset.num_samples,
+                        "criterion": criterion,
+                        **{name: metrics[name].value for name in METRICS},
+                        "spearman_low": low,
+                        "spearman_high": high,
+                        "reason": "; ".join(reasons) or None,
+                    }
+                )
+        return pa.Table.from_pylist(rows, schema=_SUBSET_SCHEMA)
+
+    def to_predictions(self, system: str = "limssr") -> pa.Table:
+        """The rows of predictions.parquet: `predictions` with the columns system and split in front."""
+        rows = self.predictions.num_rows
+        named = self.predictions.add_column(0, "system", pa.array([system] * rows, pa.string()))
+        return named.add_column(1, "split", pa.array([self.split] * rows, pa.string()))
+
+
+_SUBSET_SCHEMA = pa.schema(
+    [
+        ("system", pa.string()),
+        ("streams", pa.string()),
+        ("num_samples", pa.int64()),
+        ("criterion", pa.string()),
+        ("spearman", pa.float64()),
+        ("spearman_low", pa.float64()),
+        ("spearman_high", pa.float64()),
+        ("pearson", pa.float64()),
+        ("mse", pa.float64()),
+        ("mae", pa.float64()),
+        ("relative_l2", pa.float64()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def _json_number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _json_metrics(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    reasons = {name: metric.reason for name, metric in metrics.items() if metric.reason}
+    document: dict[str, Any] = {name: _json_number(metric.value) for name, metric in metrics.items()}
+    return {**document, "reasons": reasons} if reasons else document

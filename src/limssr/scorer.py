@@ -1,0 +1,101 @@
+"""What can score performances, and a network as one of them."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limssr.data.windows import collate, crop
+from limssr.errors import InputError
+from limssr.types import Batch, Criterion, Sample
+
+
+class Scorer(Protocol):
+    """Anything that can score performances."""
+
+    def score(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Scores [N, C] in the data set's unit, in the order of `samples`, from exactly the streams that they hold."""
+        ...
+
+
+@runtime_checkable
+class ExplainsGaps(Protocol):
+    """A scorer that says why it has no prediction for a subset instead of inventing one."""
+
+    def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
+        """The reason, or None where there is a prediction."""
+        ...
+
+
+class ModelScorer:
+    """A network as a `Scorer`: centre crop, similar lengths together, eval mode, no gradients.
+
+    Args:
+        model: With attributes `modalities` and `criteria`, as `limssr.model.build_model` returns it.
+        batch_size: Samples at once.
+        device: Where the model is; None: where its first parameter is.
+        num_segments: T to crop to (and, with attended padding, to pad to); None keeps samples whole.
+        padding: "attended" lets the model read padding like data, as the published code does.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        batch_size: int = 32,
+        device: torch.device | str | None = None,
+        num_segments: int | None = None,
+        padding: Literal["masked", "attended"] = "masked",
+    ) -> None:
+        if padding == "attended" and num_segments is None:
+            raise InputError("Attended padding needs a fixed length, found num_segments = None; give num_segments.")
+        self.model = model
+        self.batch_size = batch_size
+        self.device = torch.device(device) if device is not None else next(model.parameters()).device
+        self.num_segments = num_segments
+        self.padding = padding
+
+    @torch.inference_mode()
+    def score(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Scores [N, C] in the data set's unit, in the order of `samples`."""
+        criteria: tuple[Criterion, ...] = tuple(self.model.criteria)  # pyright: ignore[reportArgumentType]
+        unit_NC = np.empty((len(samples), len(criteria)))
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            for rows, batch in self._batches(samples):
+                unit_NC[rows] = self.model(batch.to(self.device)).unit_scores_BC.double().cpu().numpy()
+        finally:
+            self.model.train(was_training)
+        for column, criterion in enumerate(criteria):
+            unit_NC[:, column] = criterion.to_score(unit_NC[:, column])
+        return unit_NC
+
+    def _batches(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Batch]]:
+        # Targets are taken off: a model that is scored has no business with them.
+        cropped = [Sample(sample.id, crop(sample, self.num_segments, place="center").streams) for sample in samples]
+        order = sorted(range(len(cropped)), key=lambda n: cropped[n].num_segments)
+        pad_to = self.num_segments if self.padding == "attended" else None
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            batch = collate(
+                [cropped[n] for n in rows],
+                self.model.modalities,  # pyright: ignore[reportArgumentType]
+                self.model.criteria,  # pyright: ignore[reportArgumentType]
+                pad_to=pad_to,
+            )
+            yield rows, attend_padding(batch) if self.padding == "attended" else batch
+
+
+def attend_padding(batch: Batch) -> Batch:
+    """The same batch with its padding marked as real: a present stream's padding is then read as zeros.
+
+    NOTE(paper): the paper does not say; the published code attends, pools and normalises over padding.
+    """
+    positions_T = torch.arange(batch.valid_BMT.shape[2], device=batch.lengths_B.device)
+    padding_BT: Tensor = positions_T[None] >= batch.lengths_B[:, None]
+    valid_BMT = batch.valid_BMT | (padding_BT[:, None] & batch.present_BM[:, :, None])
+    longest_B = torch.full_like(batch.lengths_B, batch.valid_BMT.shape[2])
+    return Batch(batch.ids, batch.features, batch.present_BM, valid_BMT, longest_B, batch.unit_scores_BC)
