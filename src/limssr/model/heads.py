@@ -92,14 +92,13 @@ class PatternRecovery(nn.Module):
     Args:
         hidden: H, a multiple of 4.
         num_modalities: M.
-        dropout: Rate on the attention's weights and output.
+        dropout: Rate on the attention's weights.
     """
 
     def __init__(self, hidden: int, num_modalities: int, *, dropout: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList([nn.LayerNorm(hidden) for _ in range(num_modalities)])
         self.attention = nn.MultiheadAttention(hidden, NUM_ATTENTION_HEADS, dropout=dropout, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
         self.gate = nn.Sequential(
             nn.Linear(num_modalities * hidden, hidden), nn.GELU(), nn.Linear(hidden, num_modalities)
         )
@@ -108,7 +107,7 @@ class PatternRecovery(nn.Module):
     def forward(self, pooled_BMH: Tensor, present_BM: Tensor) -> Tensor:
         """Mean hidden state of each block [B, M, H] -> [B, H]."""
         vectors_BMH = torch.stack([norm(pooled_BMH[:, m]) for m, norm in enumerate(self.norms)], dim=1)
-        attended_BMH = self.dropout(self.attention(vectors_BMH, vectors_BMH, vectors_BMH, need_weights=False)[0])
+        attended_BMH = self.attention(vectors_BMH, vectors_BMH, vectors_BMH, need_weights=False)[0]
         weights_BM = self.gate(vectors_BMH.flatten(1)).softmax(dim=1)
         present = present_BM.to(weights_BM.dtype)
         trust_BM = present + (1.0 - present) * self.reliability.sigmoid()

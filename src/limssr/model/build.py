@@ -1,0 +1,65 @@
+"""From a configuration to a model, and to the optimizer's parameter groups."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from limssr.baselines import SYSTEMS
+from limssr.config import ModelConfig, TrainConfig
+from limssr.errors import InputError
+from limssr.model.backbone import load_backbone
+from limssr.model.limssr import LimssrModel
+from limssr.types import Criterion, Modality, Sample
+
+
+def build_model(
+    config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion], *, seed: int
+) -> nn.Module:
+    """Build LIMSSR or a comparison system.
+
+    Args:
+        config: What to build.
+        modalities: Streams, in order.
+        criteria: Scores to predict.
+        seed: Of every initial weight; the caller's random state is left as it was.
+
+    Raises:
+        InputError: An unknown system, or a backbone that cannot be had.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if config.system == "limssr":
+            model: Any = LimssrModel(config, modalities, criteria, load_backbone(config.backbone, seed=seed))
+        elif config.system in SYSTEMS:
+            model = SYSTEMS[config.system](config, tuple(modalities), tuple(criteria))
+        else:
+            raise InputError(f"No system is called {config.system!r}; there are limssr, {', '.join(sorted(SYSTEMS))}.")
+    model.seed = seed
+    return model
+
+
+def calibrate(model: nn.Module, train_samples: Sequence[Sample]) -> None:
+    """Measure a model's input and output scales on the training samples; call once, before training."""
+    model.calibrate(train_samples)  # type: ignore[operator]
+
+
+def parameter_groups(model: nn.Module, train: TrainConfig) -> list[dict[str, Any]]:
+    """AdamW groups: weights, and scales and offsets (no weight decay), each for the backbone's side and around it.
+
+    The backbone's side is LoRA and the learned rows; its learning rate is `backbone_learning_rate`.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            inside = name.startswith(("backbone.", "tokens."))
+            groups.setdefault((inside, parameter.ndim >= 2), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": (train.backbone_learning_rate or train.learning_rate) if inside else train.learning_rate,
+            "weight_decay": train.weight_decay if decays else 0.0,
+        }
+        for (inside, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]

@@ -1,0 +1,164 @@
+"""LIMSSR: incomplete streams as one sequence that a language model reads (paper section 3)."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limssr.config import ModelConfig
+from limssr.errors import InputError
+from limssr.model.backbone import Backbone, add_lora
+from limssr.model.heads import HeadInput, PaperHead
+from limssr.model.layout import Pattern, plan_layout
+from limssr.model.prompt import prompt_text
+from limssr.model.scaling import InputScaler, OutputScale
+from limssr.model.tokens import Projection, TokenRows
+from limssr.types import Batch, Criterion, Modality, Sample, ScoreOutput
+
+
+class LimssrModel(nn.Module):
+    """The model of the paper, for any number of modalities and criteria and any pattern in each sample.
+
+    Args:
+        config: What to build.
+        modalities: Streams in the order of the columns of `present_BM`.
+        criteria: Scores to predict at once.
+        backbone: The language model, loaded; the model takes it over.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        modalities: Sequence[Modality],
+        criteria: Sequence[Criterion],
+        backbone: Backbone,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.modalities = tuple(modalities)
+        self.criteria = tuple(criteria)
+        self.fingerprint, self.origin = backbone.fingerprint, backbone.origin
+        hidden = backbone.table_VH.shape[1]
+        self.scaler = InputScaler(self.modalities, config.input_scaling)
+        self.projections = nn.ModuleList([Projection(item.dim, hidden, config.dropout) for item in self.modalities])
+        self.tokens = TokenRows(
+            self._prompts(backbone),
+            backbone.table_VH,
+            _special_rows(config, backbone.table_VH, len(self.modalities)),
+            num_modalities=len(self.modalities),
+            num_fusion=config.num_fusion_tokens,
+            train=config.train_embeddings,
+            scale=backbone.embedding_scale,
+        )
+        self.backbone: Any = backbone.model
+        self.backbone.requires_grad_(False)
+        if config.lora is not None:
+            add_lora(self.backbone, config.lora)
+        self.head = _build_head(config, self.modalities, len(self.criteria), hidden)
+
+    def forward(self, batch: Batch) -> ScoreOutput:
+        """Score a batch.
+
+        Steps:
+            1. Scale the features and project the segments that exist (3.3).
+            2. Lay out prompt, present blocks, absent blocks and fusion slots (3.4, 3.5).
+            3. Draw every sequence from the bank of learned rows and projected segments.
+            4. Let the backbone read them.
+            5. Read the scores from slots and blocks (3.6).
+        """
+        scaled = self.scaler(batch)
+        bank_RH = torch.cat([self.tokens(), *self._project(scaled, batch.valid_BMT)])
+        layout = plan_layout(
+            batch.present_BM,
+            batch.valid_BMT,
+            batch.lengths_B,
+            self.tokens.rows,
+            order=self.config.block_order,
+            num_missing_tokens=self.config.num_missing_tokens,
+        ).to(bank_RH.device)
+        inputs_BLH = bank_RH.index_select(0, layout.source_BL.flatten()).view(*layout.source_BL.shape, -1)
+        hidden_BLH = self._read(inputs_BLH)
+        slots_BKH = hidden_BLH.gather(1, layout.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))
+        answer = self.head(
+            HeadInput(slots_BKH, hidden_BLH, layout.pool_BML, batch.present_BM, scaled, batch.valid_BMT)
+        )
+        return ScoreOutput(
+            answer.unit_scores_BC,
+            answer.main_BC,
+            answer.aux_BC,
+            slots_BKH,
+            answer.fused_BH,
+            self.head.output.loss_scale_C,
+        )
+
+    def calibrate(self, samples: Sequence[Sample]) -> None:
+        """Measure the scales of inputs and outputs on the training samples, once, before training."""
+        self.scaler.fit(samples)
+        self.head.output.fit(samples, self.criteria)
+
+    @torch.no_grad()
+    def learned(self) -> dict[str, Any]:
+        """What the model learned about its inputs: role weights, reliabilities of absent modalities, the mix."""
+        head = self.head
+        names = [modality.name for modality in self.modalities]
+        found: dict[str, Any] = {"mix": head.mix.mean().item()}
+        if hasattr(head, "path1"):
+            found["role_weights"] = head.path1.role.softmax(0).tolist()
+        if isinstance(head, PaperHead):
+            found["reliabilities"] = dict(zip(names, head.path2.reliability.sigmoid().tolist(), strict=True))
+        return found
+
+    def _project(self, scaled: dict[str, Tensor], valid_BMT: Tensor) -> list[Tensor]:
+        """The valid segments of each modality [n_m, H], in the order that the layout counts them."""
+        return [
+            projection(scaled[modality.name][valid_BMT[:, m]])
+            for m, (modality, projection) in enumerate(zip(self.modalities, self.projections, strict=True))
+            if valid_BMT[:, m].any()
+        ]
+
+    def _read(self, inputs_BLH: Tensor) -> Tensor:
+        """Last hidden states. Padding stands at the end and the backbone is causal: nothing real can see it."""
+        dtype = next(self.backbone.parameters()).dtype
+        output = self.backbone(inputs_embeds=inputs_BLH.to(dtype), use_cache=False)
+        return output.last_hidden_state.to(inputs_BLH.dtype)
+
+    def _prompts(self, backbone: Backbone) -> dict[Pattern, list[int]]:
+        names = [modality.name for modality in self.modalities]
+        patterns = [pattern for pattern in itertools.product((False, True), repeat=len(names)) if any(pattern)]
+        if backbone.encode is None:
+            return dict.fromkeys(patterns, [])
+        texts = {pattern: prompt_text(self.config.prompt, names, pattern) for pattern in patterns}
+        return {pattern: backbone.encode(text) if text else [] for pattern, text in texts.items()}
+
+
+def num_special_tokens(config: ModelConfig, num_modalities: int) -> int:
+    """2M boundaries, M placeholders, K fusion tokens."""
+    boundaries = 2 * num_modalities if config.boundary_tokens == "learned" else 0
+    return boundaries + num_modalities + config.num_fusion_tokens
+
+
+def _special_rows(config: ModelConfig, table_VH: Tensor, num_modalities: int) -> Tensor:
+    count, width = num_special_tokens(config, num_modalities), table_VH.shape[1]
+    if table_VH.is_meta:
+        return torch.empty(count, width, device="meta")
+    if config.new_token_init == "normal":
+        return torch.randn(count, width) * 0.02
+    deviation = table_VH.std(dim=0)
+    return table_VH.mean(dim=0) + torch.randn(count, width) * deviation
+
+
+def _build_head(config: ModelConfig, modalities: Sequence[Modality], num_criteria: int, hidden: int) -> nn.Module:
+    output = OutputScale(num_criteria, config.output)
+    if hidden % 4:
+        raise InputError(f"The head's attention has 4 heads and needs a backbone width divisible by 4, found {hidden}.")
+    return PaperHead(
+        hidden,
+        len(modalities),
+        num_slots=config.num_fusion_tokens,
+        num_criteria=num_criteria,
+        dropout=config.dropout,
+        gate_layers=config.gate_layers,
+        output=output,
+    )

@@ -1,0 +1,130 @@
+"""A model on disk: config.json and model.safetensors with what was trained; the frozen backbone is named and hashed."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import limssr
+from limssr.config import ModelConfig
+from limssr.errors import ArtifactError
+from limssr.types import Criterion, Modality
+
+FORMAT_VERSION = 1
+WEIGHTS, SETTINGS = "model.safetensors", "config.json"
+
+
+def state_to_save(model: nn.Module) -> dict[str, Tensor]:
+    """Trained tensors and buffers; frozen backbone weights only where nothing else could bring them back."""
+    state = model.state_dict()
+    if _carries_backbone(model):
+        return state
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in state.items() if name not in frozen}
+
+
+def load_saved_state(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put tensors of `state_to_save` back.
+
+    Raises:
+        ArtifactError: Names or shapes differ, each named.
+    """
+    expected = state_to_save(model)
+    missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    shapes = [
+        f"{name}: expected {tuple(expected[name].shape)}, found {tuple(state[name].shape)}"
+        for name in sorted(expected.keys() & state.keys())
+        if expected[name].shape != state[name].shape
+    ]
+    if missing or surplus or shapes:
+        raise ArtifactError(
+            f"The saved weights do not fit the model: missing {missing or 'none'}, unexpected {surplus or 'none'}, "
+            f"wrong shape {shapes or 'none'}. They belong to another configuration."
+        )
+    model.load_state_dict(state, strict=False)
+
+
+def save_pretrained(model: nn.Module, folder: Path) -> None:
+    """Write a model folder, all of it or nothing; an existing one is replaced.
+
+    Args:
+        model: Built by `limssr.model.build_model`.
+        folder: Will hold config.json and model.safetensors.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "format_version": FORMAT_VERSION,
+        "limssr_version": limssr.__version__,
+        "model": model.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
+        "modalities": [vars(modality) for modality in model.modalities],  # type: ignore[union-attr]
+        "criteria": [vars(criterion) for criterion in model.criteria],  # type: ignore[union-attr]
+        "backbone_sha256": getattr(model, "fingerprint", ""),
+        "backbone_origin": Path(str(getattr(model, "origin", ""))).name,
+        "random_seed": getattr(model, "seed", 0),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_to_save(model).items()}
+    with tempfile.TemporaryDirectory(dir=folder) as partial:
+        save_file(tensors, Path(partial) / WEIGHTS)
+        (Path(partial) / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        os.replace(Path(partial) / WEIGHTS, folder / WEIGHTS)
+        os.replace(Path(partial) / SETTINGS, folder / SETTINGS)
+
+
+def load_pretrained(folder: Path) -> nn.Module:
+    """A model folder -> the model, on the CPU, in evaluation mode.
+
+    Raises:
+        ArtifactError: Not a model folder, a newer format, altered weights, or a backbone whose hash differs.
+    """
+    from limssr.model.build import build_model
+
+    folder = Path(folder)
+    settings = _read_settings(folder)
+    config = ModelConfig.model_validate(settings["model"])
+    modalities = tuple(Modality(**item) for item in settings["modalities"])
+    criteria = tuple(Criterion(**item) for item in settings["criteria"])
+    model = build_model(config, modalities, criteria, seed=settings["random_seed"])
+    found = getattr(model, "fingerprint", "")
+    if found != settings["backbone_sha256"]:
+        raise ArtifactError(
+            f"{folder} was trained on backbone weights with SHA-256 {settings['backbone_sha256'][:16]}…, but "
+            f"{config.backbone.name} here has {found[:16]}…. Install the same version of the backbone."
+        )
+    try:
+        state = load_file(folder / WEIGHTS)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ArtifactError(f"{folder / WEIGHTS} cannot be read ({error}); it is missing or was altered.") from None
+    load_saved_state(model, state)
+    return model.eval()
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        version = int(settings["format_version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"Expected a saved model in {folder}: {SETTINGS} is missing or not readable ({error}).") from None
+    if version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{folder} has model format {version}; this limssr reads up to {FORMAT_VERSION}. Upgrade limssr."
+        )
+    return settings
+
+
+def _carries_backbone(model: nn.Module) -> bool:
+    """Random backbone weights exist nowhere else, so a checkpoint carries them."""
+    return getattr(model, "fingerprint", None) == ""
+
+
+def as_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Detached copies on the CPU."""
+    with torch.no_grad():
+        return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
