@@ -1,4 +1,4 @@
-"""What this machine can do: versions, device and precision, memory and disk, language models at hand. Changes nothing."""
+"""What this machine can do: versions, device, precision, memory, disk, language models at hand. Changes nothing."""
 
 import importlib.metadata
 import os
@@ -95,7 +95,7 @@ def diagnose() -> Diagnosis:
         num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_gib=recorded["memory_gib"],
         free_disk_gib=free_gib,
-        backbones=(*_known_backbones(), *_cached_backbones()),
+        backbones=(*known_backbones(), *_cached_backbones()),
         problems=tuple(problems),
     )
 
@@ -122,13 +122,14 @@ def torchvision_problems(torch: str | None, torchvision: str | None) -> list[str
     if torch_build == torchvision_build:
         return []
     return [
-        f"torchvision {torchvision} was built for another torch than the {torch} here, and transformers imports it when it "
-        "is there: imports then fail with words such as `torchvision::nms does not exist`. limssr does not need it: "
+        f"torchvision {torchvision} was built for another torch than the {torch} here. transformers imports it where it "
+        "is installed, and imports fail with words such as `torchvision::nms does not exist`. limssr does not need it: "
         "pip uninstall torchvision"
     ]
 
 
-def _known_backbones() -> list[BackboneState]:
+def known_backbones() -> list[BackboneState]:
+    """The language models with a short name, and whether they can be loaded here without a network."""
     from limssr.model.backbone import KNOWN, wheel_file
 
     states = []

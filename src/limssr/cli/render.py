@@ -1,7 +1,7 @@
 """A verb's document -> lines for people. Whatever a person sees stands in the document too."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import RenderableType
@@ -44,7 +44,7 @@ def description_lines(document: Document) -> tuple[RenderableType, ...]:
 
 def doctor_lines(document: Document) -> tuple[RenderableType, ...]:
     """The machine, then every language model, then what to mend."""
-    models = _table("language model", "at hand", "how")
+    models = _table("language model", "at hand", "how", others="left")
     for model in document["backbones"]:
         models.add_row(model["name"], "yes" if model["available"] else "no", model["how"])
     machine = {key: value for key, value in document.items() if key not in ("backbones", "problems")}
@@ -75,18 +75,25 @@ def _subsets(subsets: Iterable[Document]) -> Table:
 
 
 def _systems(systems: Mapping[str, Document]) -> Table:
-    columns = ("system", "Spearman, incomplete", "MSE, incomplete", "Spearman, all streams", "MSE, all streams")
-    table = _table(*columns)
-    for name, document in systems.items():
-        parts = (document.get("average_incomplete") or {}, document.get("full") or {})
-        table.add_row(name, *(_text(part.get(metric)) for part in parts for metric in ("spearman", "mse")))
+    """Spearman of every system: a row a subset, then the averages."""
+    table = _table("Spearman with", *systems)
+    first = next(iter(systems.values()))
+    for number, subset in enumerate(first["subsets"]):
+        values = (_text(document["subsets"][number]["spearman"]) for document in systems.values())
+        table.add_row(" + ".join(subset["streams"]), *values)
+    table.add_section()
+    for label, part in (("mean of the incomplete", "average_incomplete"), ("all streams", "full")):
+        for metric in ("spearman", "mse"):
+            values = (_text((document.get(part) or {}).get(metric)) for document in systems.values())
+            table.add_row(f"{label}: {'MSE' if metric == 'mse' else 'Spearman'}", *values)
     return table
 
 
-def _table(*columns: str, caption: str | None = None) -> Table:
+def _table(*columns: str, others: Literal["left", "right"] = "right", caption: str | None = None) -> Table:
+    """An empty table; `others` is how columns after the first are aligned."""
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
+        table.add_column(column, justify="left" if number == 0 else others, no_wrap=number == 0)
     return table
 
 

@@ -44,10 +44,20 @@ class Demo:
         """Demonstrate."""
         from limssr.cli.render import evaluation_lines
         from limssr.demo import run_demo
+        from limssr.progress import make_reporter
 
-        run = run_demo(self.out, backbone=self.backbone, epochs=self.epochs, seed=self.seed, device=self.device)
-        document = run_document(run)
-        return Answer(document, (*evaluation_lines(document), f"Report: {document['report']}"))
+        result = run_demo(
+            self.out,
+            backbone=self.backbone,
+            epochs=self.epochs,
+            seed=self.seed,
+            device=self.device,
+            reporter=make_reporter(),
+        )
+        document = run_document(result.run)
+        shown = {**document, "systems": {**document["systems"], "best possible": result.known_answer.to_dict()}}
+        lines = (*evaluation_lines(shown), f"Report: {document['report']}")
+        return Answer({**document, "known_answer": result.known_answer.to_dict()}, lines)
 
 
 @dataclass(frozen=True)
@@ -82,13 +92,16 @@ class Train:
         """Train."""
         from limssr.bundled import recipe_path
         from limssr.cli.render import evaluation_lines
+        from limssr.progress import make_reporter
         from limssr.recipe import load_recipe
         from limssr.run import train_run
 
         shortcuts = shortcut_overrides(backbone=self.backbone, store=self.store, seed=self.seed)
         config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
         out = self.out or Path("runs") / config.name
-        run = train_run(config, out, device=self.device, resume="auto" if self.resume else "never")
+        run = train_run(
+            config, out, device=self.device, resume="auto" if self.resume else "never", reporter=make_reporter()
+        )
         document = run_document(run)
         return Answer(document, (*evaluation_lines(document), f"Report: {document['report']}"))
 
