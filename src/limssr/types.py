@@ -132,7 +132,7 @@ class ScoreOutput:
         main_BC: Path 1 alone (LIMSSR only, else None).
         aux_BC: Path 2 alone (LIMSSR only, else None).
         slots_BKH: Hidden states of the K fusion tokens (LIMSSR only, else None).
-        fused_BH: The refined vector that path 1's head reads (LIMSSR only, else None).
+        fused_BH: The vector that path 2's head reads (LIMSSR only, else None).
         loss_scale_C: The task loss divides errors by this before squaring; None: ones.
     """
 

@@ -112,9 +112,10 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
 
     where, arguments, fingerprint = _locate(config)
     if where is None:
-        settings, encode, origin = _settings_of(KNOWN[config.name]), _encode_bytes, f"{config.name}, random weights"
+        settings, encode, vocabulary = _settings_of(KNOWN[config.name]), _encode_bytes, KNOWN[config.name].vocabulary
     else:
-        settings, encode, origin = _read_settings(where, arguments), _tokenizer(where, arguments), str(where)
+        settings = _read_settings(where, arguments)
+        encode, vocabulary = _tokenizer(where, arguments)
     settings.num_hidden_layers = _checked_layers(config, settings.num_hidden_layers)
     if getattr(settings, "layer_types", None):
         settings.layer_types = settings.layer_types[: settings.num_hidden_layers]
@@ -125,9 +126,9 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
             model = AutoModel.from_config(settings, dtype=dtype)
         fingerprint, origin = "", f"{config.name}, random weights"
     else:
+        origin = str(where)
         with _quiet():  # it would list every weight of the layers that are left out
             model = AutoModel.from_pretrained(where, config=settings, dtype=dtype, **arguments)
-    vocabulary = KNOWN[config.name].vocabulary if config.name in KNOWN else None
     return _headless(model, config, encode, fingerprint=fingerprint, origin=origin, vocabulary=vocabulary)
 
 
@@ -183,7 +184,7 @@ def _headless(
     *,
     fingerprint: str,
     origin: str,
-    vocabulary: int | None,
+    vocabulary: int,
 ) -> Backbone:
     embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
     scale = float(getattr(embedding, "scalar_embed_scale", 1.0))
@@ -326,11 +327,12 @@ def _checked_layers(config: BackboneConfig, available: int) -> int:
     return wanted
 
 
-def _tokenizer(where: str, arguments: Mapping[str, Any]) -> Encode:
+def _tokenizer(where: str, arguments: Mapping[str, Any]) -> tuple[Encode, int]:
+    """How to encode text, and the number of entries: rows of the table beyond them belong to no token."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(where, **arguments)
-    return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"]), len(tokenizer)
 
 
 def _encode_bytes(text: str) -> list[int]:

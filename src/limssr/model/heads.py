@@ -35,7 +35,7 @@ class HeadInput:
 
 @dataclass(frozen=True)
 class HeadOutput:
-    """Unit scores of both paths and of their mix, and the vector that path 1 read."""
+    """Unit scores of both paths and of their mix, and the vector that path 2's head reads."""
 
     unit_scores_BC: Tensor
     main_BC: Tensor
@@ -148,9 +148,9 @@ class PaperHead(nn.Module):
 
     def forward(self, read: HeadInput) -> HeadOutput:
         """Steps: (1) path 1, (2) path 2, (3) their mix."""
-        fused_BH = self.path1(read.slots_BKH, read.present_BM)
-        main_BC = self.output(self.main(fused_BH))
+        main_BC = self.output(self.main(self.path1(read.slots_BKH, read.present_BM)))
         pooled_BMH = torch.bmm(read.pool_BML.to(read.hidden_BLH.dtype), read.hidden_BLH)
-        aux_BC = self.output(self.aux(self.path2(pooled_BMH, read.present_BM)))
+        fused_BH = self.path2(pooled_BMH, read.present_BM)
+        aux_BC = self.output(self.aux(fused_BH))
         # NOTE(paper): the mix is a free scalar, not bounded to [0, 1], as in the published code.
         return HeadOutput(self.mix * main_BC + (1.0 - self.mix) * aux_BC, main_BC, aux_BC, fused_BH)
