@@ -1,0 +1,26 @@
+"""From published or own files to a store: one file a source, one table of names."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from limssr.data.importers.report import ImportReport
+
+__all__ = ["IMPORTERS", "ImportReport"]
+
+
+def _table(root: Path, store: Path, **options: Any) -> ImportReport:
+    from limssr.data.importers.table import import_table
+
+    return import_table(root, store, **options)
+
+
+def _percepiano(root: Path, store: Path, **options: Any) -> ImportReport:
+    # A MIDI library takes a second to load: only those who read MIDI wait for it.
+    from limssr.data.importers.percepiano import import_percepiano
+
+    return ImportReport.of(store, details=import_percepiano(root, store, **options))
+
+
+IMPORTERS: dict[str, Callable[..., ImportReport]] = {"percepiano": _percepiano, "table": _table}
+"""Name of a source -> function(root, store, **options). `root` is a folder, or the manifest of a table."""
