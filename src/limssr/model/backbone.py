@@ -133,7 +133,10 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
 
 
 def meta_backbone(config: BackboneConfig) -> Backbone:
-    """The shape of a known backbone on the meta device: for counting, needs no weights and no network."""
+    """The shape of a known backbone on the meta device: for counting, needs no weights and no network.
+
+    `encode` is None where the tokenizer is not on this machine.
+    """
     from transformers import AutoModel
 
     if config.name not in KNOWN:
@@ -143,7 +146,11 @@ def meta_backbone(config: BackboneConfig) -> Backbone:
     settings.num_hidden_layers = _checked_layers(config, settings.num_hidden_layers)
     with torch.device("meta"):
         model = AutoModel.from_config(settings, dtype=DTYPES[config.dtype])
-    encode = _encode_bytes if config.name == "tiny" else None
+    try:
+        where, arguments, _ = _locate(config)
+        encode = _encode_bytes if where is None else _tokenizer(where, arguments)[0]
+    except InputError:
+        encode = None
     return _headless(model, config, encode, fingerprint="", origin="shape only", vocabulary=known.vocabulary)
 
 

@@ -1,0 +1,45 @@
+"""Parameter counts of the paper's FS1000 set-up, on the meta device (paper, Table 10; model specification, section 8)."""
+
+from pathlib import Path
+
+import pytest
+
+from limssr.config import RunConfig
+from limssr.describe import describe
+from limssr.recipe import load_recipe
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "paper" / "fs1000.yaml"
+
+
+@pytest.fixture(scope="module")
+def published() -> RunConfig:
+    return load_recipe(RECIPE)
+
+
+def test_counts_of_the_published_model(published: RunConfig) -> None:
+    sizes = describe(published)
+    assert sizes.backbone_total == 600_377_344
+    assert sizes.backbone_trainable == 159_909_888
+    assert sizes.lora == 4_587_520
+    assert sizes.around_backbone == 17_349_645
+    assert sizes.trainable == 177_259_533
+
+
+def test_multiply_accumulates_of_the_published_model(published: RunConfig) -> None:
+    sizes = describe(published)
+    assert sizes.macs_around_backbone == pytest.approx(567.8e6, abs=0.1e6)
+    assert sizes.sequence_length["video+audio+flow"] == 370
+    assert sizes.macs_backbone == pytest.approx(164.65e9, abs=0.01e9)
+
+
+@pytest.mark.parametrize(
+    ("override", "around"),
+    [("data.stream_dims.video=1024", 17_611_789), ("model.gate_layers=2", 18_399_245)],
+)
+def test_counts_of_its_variants(override: str, around: int) -> None:
+    assert describe(load_recipe(RECIPE, [override])).around_backbone == around
+
+
+def test_used_rows_train_far_less(published: RunConfig) -> None:
+    config = load_recipe(RECIPE, ["model.train_embeddings=new"])
+    assert describe(config).backbone_trainable == 4_587_520 + 13 * 1024
