@@ -30,7 +30,7 @@ class ImportTable:
     """Read own data: a CSV or JSONL manifest that names one array file a stream and sample."""
 
     manifest: Annotated[Position[Path], conf.arg(metavar="MANIFEST")]
-    """CSV or JSONL with the columns id, split, group (optional), score:NAME and stream:NAME. See docs/data.md."""
+    """CSV or JSONL with the columns id, split, group (optional), score:NAME and stream:NAME. See docs/data-format.md."""
     store: Annotated[Position[Path], conf.arg(metavar="STORE")]
     """Folder to make."""
     scale: Annotated[
@@ -68,14 +68,13 @@ class Inspect:
 
     def run(self) -> Answer:
         """Inspect."""
-        from limssr.cli.render import store_lines
-        from limssr.data.inspect import draw_summary, summarize
+        from limssr.data.inspect import describe_store, figure, render
         from limssr.data.store import FeatureStore
 
-        summary = summarize(FeatureStore.open(self.store))
+        summary = describe_store(FeatureStore.open(self.store))
         if self.figure is not None:
-            draw_summary(summary, self.figure)
-        return Answer(summary.to_dict(), store_lines(summary.to_dict()))
+            figure(summary, self.figure)
+        return Answer(summary.to_dict(), (render(summary),))
 
 
 @dataclass(frozen=True)
@@ -121,15 +120,14 @@ class Mask:
 
     def run(self) -> Answer:
         """Mask."""
-        from limssr.cli.render import store_lines
-        from limssr.data.inspect import summarize
+        from limssr.data.inspect import describe_store, render
         from limssr.data.mask import mask_store
 
         store = mask_store(
             self.store, self.out, rate=self.rate, seed=self.seed, pattern=self.pattern, splits=self.splits
         )
-        summary = summarize(store).to_dict()
-        return Answer(summary, store_lines(summary))
+        summary = describe_store(store)
+        return Answer(summary.to_dict(), (render(summary),))
 
 
 DataAction = (
