@@ -245,17 +245,17 @@ def _stream_table(summary: StoreSummary) -> Table:
 
 
 def _score_table(summary: StoreSummary) -> Table:
-    table = Table("criterion", "scale", "judged", "lowest", "mean", "highest", "deviation", "histogram over the scale")
-    for column in table.columns[2:7]:
-        column.justify = "right"
+    table = Table("criterion", "scale", "judged", "found", "mean ± deviation", "histogram")
+    table.columns[2].justify = "right"
+    table.columns[0].no_wrap = table.columns[5].no_wrap = True
     for score in summary.scores:
         star = "" if score.scale_from == "declared" else " (from training scores)"
-        numbers = (score.minimum, score.mean, score.maximum, score.deviation)
         table.add_row(
             _escaped(score.name),
             f"{score.low:g} to {score.high:g} {_escaped(score.unit)}{star}",
             str(score.num_judged),
-            *(f"{number:.3g}" for number in numbers),
+            f"{score.minimum:.3g} to {score.maximum:.3g}",
+            f"{score.mean:.3g} ± {score.deviation:.2g}",
             _sparkline(score.histogram),
         )
     return table
@@ -276,7 +276,7 @@ def _draw_owned(axes: Any, summary: StoreSummary) -> None:
         left += counts
     axes.invert_yaxis()
     axes.set(title="Samples that own exactly", xlabel="samples")
-    axes.legend(frameon=False)
+    _legend_below(axes)
     _clean(axes)
 
 
@@ -288,7 +288,7 @@ def _draw_valid(axes: Any, summary: StoreSummary) -> None:
     axes.barh(labels, valid, color="#228833", height=0.5, label="of it, valid segments")
     axes.invert_yaxis()
     axes.set(title="Streams (width)", xlabel="share", xlim=(0, 1))
-    axes.legend(frameon=False, loc="lower left")
+    _legend_below(axes)
     _clean(axes)
 
 
@@ -304,6 +304,10 @@ def _draw_scores(axes: Any, summary: StoreSummary) -> None:
     axes.set(title="Scores over their scales", xlim=(0, 1), xticks=[0, 1])
     axes.set_xticklabels(["lowest", "highest"])
     _clean(axes)
+
+
+def _legend_below(axes: Any) -> None:
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
 
 
 def _clean(axes: Any) -> None:

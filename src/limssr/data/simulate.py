@@ -9,10 +9,10 @@ Every performance has three latent numbers, independent and standard normal over
 Stream m sees its own disturbed copy of them: q_m(t) = level + noise + exp(SWING * (liveliness + noise)) * shape(t).
 shape(t) is a smooth random curve with mean 0 and deviation 1 that all streams of a performance share; so the mean and
 the log deviation of q_m over time are Gaussian observations of level and liveliness. The disturbance differs from
-stream to stream: each alone tells a part, all together tell most. The features are an invertible non-linear mixture of q_m(t),
-difficulty (last stream) and nuisance curves. A criterion is a weighted sum of the three latents and a judge's noise,
-squashed into its scale by the normal distribution function; for a Gaussian argument its expectation is known in closed
-form, so `oracle_scores` is what no method can beat on average.
+stream to stream: each alone tells a part, all together tell most. The features are an invertible non-linear mixture of
+q_m(t), difficulty (last stream) and nuisance curves. A criterion is a weighted sum of the three latents and a judge's
+noise, squashed into its scale by the normal distribution function; for a Gaussian argument its expectation is known in
+closed form, so `oracle_scores` is what no method can beat on average.
 """
 
 import hashlib

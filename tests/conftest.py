@@ -1,0 +1,46 @@
+"""Fixtures that several folders of tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Shapes written in signatures are checked while the tests run. The hook must be in place before limssr is imported.
+CHECKED = ("limssr.types", "limssr.data.windows")
+_hook = install_import_hook(CHECKED, "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data: LIMSSR_SHARED, or the folder `shared` beside the checkout."""
+    folder = Path(os.environ.get("LIMSSR_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found: no folder {folder} (set LIMSSR_SHARED to it)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def world():
+    """A small simulated world: 60 performances, three streams, two criteria."""
+    from limssr.data.simulate import simulate_world
+
+    return simulate_world(60, seed=7, num_segments=(4, 9), invalid_rate=0.1)
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory):
+    """The folder of a small simulated store. Read only: tests that alter a store copy it first."""
+    from limssr.data.simulate import simulate_store
+
+    path = tmp_path_factory.mktemp("stores") / "simulated"
+    simulate_store(path, 60, seed=7, num_segments=(4, 9), invalid_rate=0.1)
+    return path
+
+
+@pytest.fixture
+def store(store_path):
+    """The small simulated store, opened."""
+    from limssr.data.store import FeatureStore
+
+    return FeatureStore.open(store_path)
