@@ -30,7 +30,7 @@ class ImportTable:
     """Read own data: a CSV or JSONL manifest that names one array file a stream and sample."""
 
     manifest: Annotated[Position[Path], conf.arg(metavar="MANIFEST")]
-    """CSV or JSONL with the columns id, split, group (optional), score:NAME and stream:NAME. See docs/data-format.md."""
+    """CSV or JSONL with the columns id, split, group (optional), score:NAME and stream:NAME (docs/data-format.md)."""
     store: Annotated[Position[Path], conf.arg(metavar="STORE")]
     """Folder to make."""
     scale: Annotated[
