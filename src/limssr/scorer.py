@@ -1,6 +1,6 @@
 """What can score performances, and a network as one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np

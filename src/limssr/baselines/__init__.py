@@ -7,11 +7,18 @@ from collections.abc import Callable
 
 from torch import nn
 
-from limssr.baselines.attention import build_attention
 from limssr.config import ModelConfig
 from limssr.types import Criterion, Modality
 
 Builder = Callable[[ModelConfig, tuple[Modality, ...], tuple[Criterion, ...]], nn.Module]
 
-SYSTEMS: dict[str, Builder] = {"attention": build_attention}
+
+def _attention(config: ModelConfig, modalities: tuple[Modality, ...], criteria: tuple[Criterion, ...]) -> nn.Module:
+    # Imported here, as a system uses parts of limssr.model, and limssr.model reads this table.
+    from limssr.baselines.attention import AttentionBaseline
+
+    return AttentionBaseline(config, modalities, criteria)
+
+
+SYSTEMS: dict[str, Builder] = {"attention": _attention}
 """Name (`model.system` of a recipe) -> builder. `limssr.model.build_model` seeds and calls it."""

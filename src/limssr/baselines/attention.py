@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from limssr.config import ModelConfig
 from limssr.model.scaling import InputScaler, OutputScale
-from limssr.types import Batch, Criterion, Modality, ScoreOutput
+from limssr.types import Batch, Criterion, Modality, Sample, ScoreOutput
 
 
 class AttentionBaseline(nn.Module):
@@ -78,14 +78,13 @@ class AttentionBaseline(nn.Module):
             normed_BMH, normed_BMH, normed_BMH, key_padding_mask=ignored_BM, need_weights=False
         )
         pooled_BH = _masked_mean(tokens_BMH + attended_BMH, owned_BM)
-        return ScoreOutput(self.output_scale(self.head(pooled_BH)))
+        unit_scores_BC = self.output_scale(self.head(pooled_BH))
+        return ScoreOutput(unit_scores_BC, loss_scale_C=self.output_scale.loss_scale_C)
 
-
-def build_attention(
-    config: ModelConfig, modalities: tuple[Modality, ...], criteria: tuple[Criterion, ...]
-) -> AttentionBaseline:
-    """The entry of `limssr.baselines.SYSTEMS`."""
-    return AttentionBaseline(config, modalities, criteria)
+    def calibrate(self, samples: Sequence[Sample]) -> None:
+        """Measure the scales of inputs and outputs on the training samples, once, before training."""
+        self.input_scaler.fit(samples)
+        self.output_scale.fit(samples, self.criteria)
 
 
 def _masked_mean(x_BNH: Tensor, real_BN: Tensor) -> Tensor:

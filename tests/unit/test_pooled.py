@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from limssr.baselines.pooled import MIN_TRAINING_SAMPLES, PooledRegressor, pool_statistics
+from limssr.data.missing import subsets
+from limssr.errors import InputError
+from limssr.types import Criterion, Modality, Sample
+
+NAMES = ("a", "b", "c")
+MODALITIES = tuple(Modality(name, 2) for name in NAMES)
+CRITERIA = (Criterion("x", 0.0, 10.0), Criterion("y", -100.0, 100.0))
+
+
+def world(num_samples=80, *, seed=0, owned=None, groups=False, hidden_criterion=0.0):
+    """Stream m shows the latent value in its mean, with noise; y is a multiple of x."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for n in range(num_samples):
+        latent = rng.normal()
+        streams = {}
+        for name in NAMES:
+            offset = latent + 0.3 * rng.normal()
+            streams[name] = (offset + 0.2 * rng.normal(size=(int(rng.integers(3, 9)), 2))).astype(np.float32)
+        kept = NAMES if owned is None else owned(n, rng)
+        scores = np.array([5 + latent, 20 * latent + rng.normal()])
+        if rng.random() < hidden_criterion:
+            scores[1] = np.nan
+        group = f"g{n % 9}" if groups else ""
+        found.append(Sample(f"s{n}", {name: streams[name] for name in kept}, scores, group))
+    return found
+
+
+def half_missing(n, rng):
+    kept = tuple(name for name in NAMES if rng.random() < 0.5)
+    return kept or (NAMES[n % 3],)
+
+
+def regressor(kind, strategy, **options):
+    return PooledRegressor(kind, strategy, modalities=MODALITIES, criteria=CRITERIA, num_jobs=1, **options)
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    monkeypatch.setattr("limssr.baselines.pooled.NUM_TREES", 20)
+
+
+def test_statistics_by_hand_without_invalid_segments():
+    stream_TD = np.array([[1.0, 10.0], [np.nan, np.nan], [3.0, 20.0]], dtype=np.float32)
+    np.testing.assert_allclose(pool_statistics(stream_TD), [2, 15, 1, 5, 1, 10, 3, 20])
+
+
+@pytest.mark.parametrize("kind", ["ridge", "extra_trees"])
+@pytest.mark.parametrize("strategy", ["per_subset", "impute", "repeat"])
+@pytest.mark.parametrize("groups", [False, True])
+def test_every_strategy_learns_from_incomplete_data_for_every_subset(kind, strategy, groups):
+    model = regressor(kind, strategy).fit(world(150, owned=half_missing, groups=groups, hidden_criterion=0.3))
+    test = world(60, seed=1)
+    truth = np.stack([sample.scores for sample in test])
+    for streams in subsets(NAMES):
+        prediction = model.score([sample.restricted_to(streams) for sample in test])
+        for column in range(2):
+            assert np.corrcoef(truth[:, column], prediction[:, column])[0, 1] > 0.7, (streams, column)
+        assert model.why_no_prediction(streams) is None
+
+
+def test_same_seed_same_predictions_whatever_the_order_of_scoring():
+    train, test = world(owned=half_missing), world(12, seed=1, owned=half_missing)
+    first = regressor("extra_trees", "repeat", seed=3).fit(train).score(test)
+    again = regressor("extra_trees", "repeat", seed=3).fit(train).score(test[::-1])[::-1]
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, regressor("extra_trees", "repeat", seed=4).fit(train).score(test))
+
+
+def test_per_subset_uses_only_samples_that_own_the_subset():
+    """Samples without stream b carry wrong scores: the model for b must not know of them."""
+    honest = world(60, seed=0)
+    liars = [Sample(f"l{s.id}", {"a": s.streams["a"]}, -s.scores) for s in world(60, seed=5)]
+    test = [sample.restricted_to(("b",)) for sample in world(20, seed=1)]
+    alone = regressor("ridge", "per_subset").fit(honest).score(test)
+    np.testing.assert_array_equal(regressor("ridge", "per_subset").fit(honest + liars).score(test), alone)
+
+
+def test_too_few_training_samples_give_nan_and_a_reason():
+    owned = lambda n, rng: ("a", "b") if n < MIN_TRAINING_SAMPLES - 1 else ("a",)  # noqa: E731
+    model = regressor("ridge", "per_subset").fit(world(40, owned=owned))
+    test = world(4, seed=1)
+    assert np.isfinite(model.score([sample.restricted_to(("a",)) for sample in test])).all()
+    assert np.isnan(model.score([sample.restricted_to(("a", "b")) for sample in test])).all()
+    assert model.why_no_prediction(("a", "b")) == "9 training samples own these streams, at least 10 needed"
+    assert model.why_no_prediction(("c",)) == "0 training samples own these streams, at least 10 needed"
+    assert model.why_no_prediction(("a",)) is None
+
+
+def test_a_criterion_that_nobody_judged_is_nan():
+    train = [Sample(s.id, s.streams, np.array([s.scores[0], np.nan])) for s in world()]
+    prediction = regressor("ridge", "impute").fit(train).score(world(5, seed=1))
+    assert np.isfinite(prediction[:, 0]).all()
+    assert np.isnan(prediction[:, 1]).all()
+
+
+def test_absent_streams_are_filled_with_the_training_mean_of_their_owners():
+    train = world(owned=half_missing)
+    model = regressor("ridge", "impute").fit(train)
+    owners = [pool_statistics(sample.streams["b"]) for sample in train if "b" in sample.streams]
+    np.testing.assert_allclose(model.training_means["b"], np.mean(owners, axis=0))
+
+
+def test_an_all_nan_stream_counts_as_absent():
+    train, test = world(owned=half_missing), world(6, seed=1)
+    model = regressor("ridge", "repeat").fit(train)
+    without = [sample.restricted_to(("a", "c")) for sample in test]
+    hollow = [Sample(s.id, {**s.streams, "b": np.full_like(s.streams["b"], np.nan)}) for s in test]
+    np.testing.assert_array_equal(model.score(hollow), model.score(without))
+
+
+def test_nothing_to_fit_and_nothing_fitted():
+    with pytest.raises(InputError, match="training samples"):
+        regressor("ridge", "impute").fit([])
+    with pytest.raises(InputError, match="fit"):
+        regressor("ridge", "impute").score(world(3))
