@@ -29,7 +29,7 @@ lint: $(VENV)/dev.stamp  ## Check format, rules, sizes and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python tools/check_sizes.py
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/dev.stamp  ## Put the code into shape
 	$(BIN)/ruff check --fix .

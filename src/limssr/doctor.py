@@ -122,7 +122,7 @@ def torchvision_problems(torch: str | None, torchvision: str | None) -> list[str
     if torch_build == torchvision_build:
         return []
     return [
-        f"torchvision {torchvision} was built for another torch than the {torch} here. transformers imports it where it "
+        f"torchvision {torchvision} was built for another torch than the {torch} here. transformers imports it if it "
         "is installed, and imports fail with words such as `torchvision::nms does not exist`. limssr does not need it: "
         "pip uninstall torchvision"
     ]

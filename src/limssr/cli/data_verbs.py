@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro import conf
 
-from limssr.cli.options import Common, Position, SplitName
+from limssr.cli.options import Common, Position, SplitName, counting
 from limssr.cli.output import Answer
+
+if TYPE_CHECKING:
+    from limssr.data.inspect import StoreSummary
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,13 @@ class Inspect:
 
     def run(self) -> Answer:
         """Inspect."""
-        from limssr.data.inspect import describe_store, figure, render
+        from limssr.data.inspect import describe_store, figure
         from limssr.data.store import FeatureStore
 
         summary = describe_store(FeatureStore.open(self.store))
         if self.figure is not None:
             figure(summary, self.figure)
-        return Answer(summary.to_dict(), (render(summary),))
+        return _summary_answer(summary)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ class Verify:
         from limssr.data.store import FeatureStore
 
         store = FeatureStore.open(self.store)
-        store.verify()
+        with counting("verifying") as progress:
+            store.verify(progress)
         document = {
             "store": str(self.store),
             "num_samples": len(store),
@@ -120,14 +124,20 @@ class Mask:
 
     def run(self) -> Answer:
         """Mask."""
-        from limssr.data.inspect import describe_store, render
+        from limssr.data.inspect import describe_store
         from limssr.data.mask import mask_store
 
-        store = mask_store(
-            self.store, self.out, rate=self.rate, seed=self.seed, pattern=self.pattern, splits=self.splits
-        )
-        summary = describe_store(store)
-        return Answer(summary.to_dict(), (render(summary),))
+        with counting("masking") as progress:
+            store = mask_store(
+                self.store,
+                self.out,
+                rate=self.rate,
+                seed=self.seed,
+                pattern=self.pattern,
+                splits=self.splits,
+                progress=progress,
+            )
+        return _summary_answer(describe_store(store))
 
 
 DataAction = (
@@ -167,8 +177,15 @@ def scales(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
 
 
 def _import(source: str, root: Path, store: Path, options: dict[str, object]) -> Answer:
+    from limssr.cli.render import outline
     from limssr.data.importers import IMPORTERS
 
-    report = IMPORTERS[source](root, store, **options)
-    document = report.to_dict()
-    return Answer(document, tuple(f"{key}: {value}" for key, value in document.items()))
+    with counting("reading") as progress:
+        document = IMPORTERS[source](root, store, progress=progress, **options).to_dict()
+    return Answer(document, tuple(outline(document)))
+
+
+def _summary_answer(summary: "StoreSummary") -> Answer:
+    from limssr.data.inspect import render
+
+    return Answer(summary.to_dict(), (render(summary),))

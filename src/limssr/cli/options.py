@@ -1,6 +1,8 @@
 """Options that several verbs share, each described once."""
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -44,3 +46,25 @@ def run_document(run: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"Expected a finished run in {run}: {error}. Train it again or with --resume.") from None
     return {"run": str(run), "report": str(run / "report.html"), **evaluation}
+
+
+@contextlib.contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A function of (done, total) that shows on stderr how far a piece of work is; silent where stderr is no terminal."""
+    from limssr.progress import make_reporter
+
+    reporter = make_reporter()
+    shown = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal shown
+        if not shown:
+            reporter.start(what, total)
+        for _ in range(done - shown):
+            reporter.advance(what)
+        shown = done
+
+    try:
+        yield progress
+    finally:
+        reporter.finish()

@@ -32,14 +32,9 @@ def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
     return tuple(lines)
 
 
-def store_lines(document: Document) -> tuple[RenderableType, ...]:
-    """A store's summary: nested mappings as indented keys and values."""
-    return tuple(_outline(document))
-
-
 def description_lines(document: Document) -> tuple[RenderableType, ...]:
     """Parameters, multiply-accumulates and sequence lengths."""
-    return tuple(_outline(document))
+    return tuple(outline(document))
 
 
 def doctor_lines(document: Document) -> tuple[RenderableType, ...]:
@@ -49,7 +44,7 @@ def doctor_lines(document: Document) -> tuple[RenderableType, ...]:
         models.add_row(model["name"], "yes" if model["available"] else "no", model["how"])
     machine = {key: value for key, value in document.items() if key not in ("backbones", "problems")}
     problems = [f"Problem: {problem}" for problem in document["problems"]]
-    return (*_outline(machine), models, *(problems or ["No problems found."]))
+    return (*outline(machine), models, *(problems or ["No problems found."]))
 
 
 def rows_table(rows: Sequence[Document]) -> RenderableType:
@@ -111,12 +106,13 @@ def _pair(part: Document | None) -> str:
     return f"Spearman {_text(part.get('spearman'))}, MSE {_text(part.get('mse'))}"
 
 
-def _outline(document: Document, depth: int = 0) -> list[str]:
+def outline(document: Document, depth: int = 0) -> list[str]:
+    """Nested mappings as indented "key: value" lines."""
     lines = []
     for key, value in document.items():
         label = f"{'  ' * depth}{str(key).replace('_', ' ')}"
         if isinstance(value, Mapping) and value:
-            lines += [f"{label}:", *_outline(value, depth + 1)]
+            lines += [f"{label}:", *outline(value, depth + 1)]
         else:
             lines.append(f"{label}: {_text(value)}")
     return lines

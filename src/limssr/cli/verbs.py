@@ -116,18 +116,17 @@ class Evaluate:
     """Part of the data."""
     store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
     """Another store with the same streams and criteria; without it the one that the run was trained on."""
-    seed: Annotated[int | None, conf.arg(metavar="N")] = None
-    """Of the bootstrap intervals; without it the run's."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """Evaluate."""
         from limssr.cli.render import evaluation_lines
+        from limssr.progress import make_reporter
         from limssr.run import evaluate_run
 
         document = evaluate_run(
-            self.run_folder, store=self.store, split=self.split, seed=self.seed, device=self.device
+            self.run_folder, store=self.store, split=self.split, device=self.device, reporter=make_reporter()
         ).to_dict()
         return Answer(document, evaluation_lines(document))
 
@@ -194,10 +193,18 @@ class Describe:
         """Describe."""
         from limssr.bundled import recipe_path
         from limssr.cli.render import description_lines
+        from limssr.data.store import FeatureStore
         from limssr.describe import describe
         from limssr.recipe import load_recipe
 
-        document = describe(load_recipe(recipe_path(self.recipe), self.set)).to_dict()
+        config = load_recipe(recipe_path(self.recipe), self.set)
+        modalities = criteria = None
+        if config.data.stream_dims is None:
+            # A recipe without declared widths has them in its store.
+            modalities, criteria = FeatureStore.open(config.data.store).select(
+                config.data.modalities, config.data.criteria
+            )
+        document = describe(config, modalities, criteria).to_dict()
         return Answer(document, description_lines(document))
 
 
