@@ -2,8 +2,8 @@
 
 One folder an epoch, `epoch-0007`, which appears by renaming and is therefore always complete: `weights.safetensors`
 (trained tensors and buffers), `optimizer.safetensors`, `average.safetensors` if weights are averaged, `state.json`.
-No state of a random generator is needed, since every epoch's randomness is a function of (seed, epoch). The newest epoch
-and the chosen one are kept.
+No state of a random generator is needed, since every epoch's randomness is a function of (seed, epoch). The newest
+epoch and the chosen one are kept.
 """
 
 import json

@@ -5,6 +5,7 @@ Everything is a function of (seed, sample id, epoch), so neither the number of w
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -149,6 +150,8 @@ def check_training_input(
             "train.selection: val and train.patience need validation samples, found none: "
             "give some, or use train.selection=last without patience."
         )
+    if val_samples and all(np.isnan(sample.scores).all() for sample in val_samples):
+        raise InputError("Expected a validation sample with a score, found only NaN: judge some of them.")
     if selection == "test" and not can_use_test:
         raise InputError("train.selection: test needs a test split to choose on, found none: use train.selection=val.")
     if config.missing.dropout == "per_batch":

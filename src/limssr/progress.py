@@ -103,9 +103,10 @@ class TerminalReporter:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=self._console, transient=True)
-        self._progress.start()
-        self._task = self._progress.add_task(what, total=total, completed=done)
+        progress = Progress(*columns, console=self._console, transient=True)
+        progress.start()
+        self._task = progress.add_task(what, total=total, completed=done)
+        self._progress = progress
 
     def advance(self, what: str) -> None:
         """Move the bar and rename it."""

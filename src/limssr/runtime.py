@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 import limssr
+from limssr.config import ModelConfig
 from limssr.data.draws import integer
 from limssr.errors import InputError
 
@@ -99,6 +100,12 @@ def check_precision(precision: str, device: torch.device) -> str:
     raise InputError(
         f"Expected a device with native {precision}, found {device.type}, which has none here: use {advice}."
     )
+
+
+def check_model_precision(model: ModelConfig, device: torch.device) -> None:
+    """Refuse a backbone dtype that the device would only emulate; comparison systems are always float32."""
+    if model.system == "limssr":
+        check_precision(model.backbone.dtype, device)
 
 
 def cpu_flags() -> frozenset[str]:

@@ -1,0 +1,320 @@
+"""`LimssrRegressor`: the model with scikit-learn's manners (docs/estimator.md says which hold and which cannot)."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+from limssr.checkpoint import read_json, write_json
+from limssr.config import BackboneConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.data.validate import check_collection
+from limssr.errors import InputError
+from limssr.estimator_input import (
+    Range,
+    Streams,
+    check_num_criteria,
+    find_criteria,
+    find_modalities,
+    held_out_groups,
+    integer_seed,
+    make_samples,
+    score_matrix,
+)
+from limssr.evaluation import Evaluation, evaluate
+from limssr.feed import make_incomplete
+from limssr.model import build_model, load_pretrained, save_pretrained
+from limssr.progress import SilentReporter, make_reporter
+from limssr.recipe import parse_config
+from limssr.runtime import check_model_precision, choose_device
+from limssr.scorer import ModelScorer
+from limssr.training import fit
+from limssr.types import Criterion, Modality, Sample, Split
+
+FORMAT_VERSION = 1
+
+
+class LimssrRegressor(RegressorMixin, BaseEstimator):
+    """Scores of long performances from several aligned streams, some of which may be missing.
+
+    A sample is a mapping from a stream's name to an array [T, D]; a stream that is None, all NaN, or not a key does not
+    exist. All streams of a sample have the same T; an all-NaN row is a segment that is not valid.
+
+    Args:
+        backbone: "tiny" (random weights, no download), "smollm2-135m", "qwen3-0.6b", a hub id or a local folder.
+        num_layers: Keep only the first n layers of the backbone; None keeps all.
+        epochs: Passes over the training samples.
+        batch_size: Samples a step.
+        learning_rate: Highest learning rate of AdamW.
+        head: "paper", or "statistics" (docs/heads.md).
+        dropout: Of the layers around the backbone.
+        modality_dropout: Hide streams while training: "per_sample", "per_batch" or "none".
+        modalities: Names of the streams, in order; None: as they first occur.
+        criteria: Names of the C scores; None: "score", or "score-1" and so on.
+        score_range: (lowest, highest) possible score, or one such pair a criterion; None: the range of the training
+            scores.
+        validation_fraction: Share of the groups that is held out to choose the epoch by; 0 keeps the last epoch.
+        random_state: An integer; None takes a new one at each fit.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        config: A whole `RunConfig`. It replaces every argument from `backbone` to `modality_dropout`, and its seed
+            replaces `random_state`; its `data.store` is not read.
+        verbose: 0 is silent; 1 reports every epoch on stderr.
+
+    Attributes:
+        modalities_: The M streams (name and width).
+        criteria_: The C criteria (name and scale).
+        model_: The trained network.
+        history_: One record an epoch.
+        best_epoch_: The epoch whose weights were kept, counted from 0.
+        n_iter_: Number of epochs run.
+        config_: The complete configuration.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "tiny",
+        num_layers: int | None = None,
+        epochs: int = 30,
+        batch_size: int = 8,
+        learning_rate: float = 1e-3,
+        head: Literal["paper", "statistics"] = "paper",
+        dropout: float = 0.15,
+        modality_dropout: Literal["none", "per_sample", "per_batch"] = "per_sample",
+        modalities: Sequence[str] | None = None,
+        criteria: Sequence[str] | None = None,
+        score_range: Range | Sequence[Range] | None = None,
+        validation_fraction: float = 0.15,
+        random_state: int | None = 0,
+        device: str = "auto",
+        config: RunConfig | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.num_layers = num_layers
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.head = head
+        self.dropout = dropout
+        self.modality_dropout = modality_dropout
+        self.modalities = modalities
+        self.criteria = criteria
+        self.score_range = score_range
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.device = device
+        self.config = config
+        self.verbose = verbose
+
+    def fit(
+        self,
+        samples: Sequence[Streams],
+        scores: Any,
+        groups: Sequence[Any] | None = None,
+        validation: tuple[Sequence[Streams], Any] | None = None,
+    ) -> Self:
+        """Train from the beginning.
+
+        Args:
+            samples: N mappings.
+            scores: [N] or [N, C], NaN where a criterion was not judged.
+            groups: N labels; samples of one group are held out together. None: every sample is its own group.
+            validation: Samples and scores to choose the epoch by, instead of a held-out part.
+
+        Raises:
+            InputError: Samples, scores or arguments are not right; the message says which.
+        """
+        scores_NC, single = score_matrix(scores, len(samples))
+        config = self._run_config()
+        modalities = find_modalities(samples, self.modalities or config.data.modalities)
+        criteria = find_criteria(scores_NC, self.criteria or config.data.criteria, self.score_range)
+        every = make_samples(samples, scores_NC, modalities, criteria)
+        train, val = self._divide(every, groups, validation, config, modalities=modalities, criteria=criteria)
+        if not val and config.train.selection == "val":
+            config = _with_train(config, selection="last", patience=None)
+        check_collection([*train, *val], criteria, splits_required=["train"])
+        choice = choose_device(self.device)
+        check_model_precision(config.model, choice.device)
+        model = build_model(config.model, modalities, criteria, seed=config.seed)
+        result = fit(
+            model,
+            make_incomplete(train, modalities, config),
+            make_incomplete(val, modalities, config),
+            config=config,
+            device=choice.device,
+            reporter=make_reporter() if self.verbose else SilentReporter(),
+        )
+        self.modalities_, self.criteria_, self.model_, self.config_ = modalities, criteria, model, config
+        self.history_, self.best_epoch_, self.n_iter_ = list(result.history), result.best_epoch, result.epochs_run
+        self._single = single
+        return self
+
+    def predict(self, samples: Sequence[Streams]) -> np.ndarray:
+        """Scores [N] (if `fit` got [N]) or [N, C], from whichever streams each sample has.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            InputError: A sample has an unknown stream, another width, or no stream at all.
+        """
+        self._check_fitted()
+        found = make_samples(samples, None, self.modalities_, self.criteria_)
+        scores_NC = self._scorer().score(found) if found else np.empty((0, len(self.criteria_)))
+        return scores_NC[:, 0] if self._single else scores_NC
+
+    def score(self, samples: Sequence[Streams], scores: Any, sample_weight: Any = None) -> float:
+        """Coefficient of determination R², as scikit-learn's regressors have it; unjudged scores are left out.
+
+        Args:
+            samples: N mappings.
+            scores: [N] or [N, C]; the mean over criteria is returned.
+            sample_weight: [N].
+        """
+        from sklearn.metrics import r2_score
+
+        truth_NC, _ = score_matrix(scores, len(samples))
+        predicted_NC = self.predict(samples).reshape(len(samples), -1)
+        check_num_criteria(truth_NC, len(self.criteria_))
+        weight_N = np.ones(len(samples)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        values = []
+        for truth_N, predicted_N in zip(truth_NC.T, predicted_NC.T, strict=True):
+            judged_N = ~np.isnan(truth_N)
+            values.append(r2_score(truth_N[judged_N], predicted_N[judged_N], sample_weight=weight_N[judged_N]))
+        return float(np.mean(values))
+
+    def evaluate_subsets(self, samples: Sequence[Streams], scores: Any, *, bootstrap: int = 1000) -> Evaluation:
+        """Score the samples under every non-empty subset of the streams.
+
+        Args:
+            samples: N mappings; each counts for the subsets of what it owns.
+            scores: [N] or [N, C], in the data set's unit.
+            bootstrap: Resamples of the intervals; 0: none.
+        """
+        self._check_fitted()
+        scores_NC, _ = score_matrix(scores, len(samples))
+        check_num_criteria(scores_NC, len(self.criteria_))
+        found = make_samples(samples, scores_NC, self.modalities_, self.criteria_, scale="open")
+        evaluation = self.config_.evaluation.model_copy(update={"bootstrap": bootstrap})
+        return evaluate(
+            self._scorer(),
+            found,
+            tuple(modality.name for modality in self.modalities_),
+            self.criteria_,
+            config=evaluation,
+            seed=self.config_.seed,
+            selection=self.config_.train.selection,
+        )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model and arguments; `from_pretrained` and `limssr predict` read them. Nothing is pickled."""
+        self._check_fitted()
+        folder = Path(folder)
+        save_pretrained(self.model_, folder)
+        arguments = {name: value for name, value in self.get_params(deep=False).items() if name != "config"}
+        document = {
+            "format_version": FORMAT_VERSION,
+            "arguments": json.loads(json.dumps(arguments, default=_plain)),
+            "has_config": self.config is not None,
+            "config": self.config_.model_dump(mode="json"),
+            "history": self.history_,
+            "best_epoch": self.best_epoch_,
+            "single": self._single,
+        }
+        write_json(folder / "estimator.json", document)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, *, device: str = "auto") -> Self:
+        """Read what `save_pretrained` wrote; it predicts the same bits on the same device.
+
+        Raises:
+            ArtifactError: Missing, altered or of a newer format.
+        """
+        folder = Path(folder)
+        document = read_json(folder / "estimator.json", newest_version=FORMAT_VERSION)
+        config = parse_config(document["config"], where=str(folder / "estimator.json"))
+        estimator = cls(**document["arguments"], config=config if document["has_config"] else None)
+        model: Any = load_pretrained(folder)
+        estimator.model_ = model.to(choose_device(device).device)
+        estimator.modalities_, estimator.criteria_, estimator.config_ = model.modalities, model.criteria, config
+        estimator.history_, estimator.best_epoch_ = document["history"], document["best_epoch"]
+        estimator.n_iter_ = len(estimator.history_)
+        estimator._single = document["single"]
+        return estimator
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """For scikit-learn's `check_is_fitted`."""
+        return hasattr(self, "model_")
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise NotFittedError("This LimssrRegressor is not fitted yet: call fit first.")
+
+    def _scorer(self) -> ModelScorer:
+        model: nn.Module = self.model_
+        data = self.config_.data
+        size = self.config_.evaluation.batch_size
+        return ModelScorer(model, batch_size=size, num_segments=data.num_segments, padding=data.padding)
+
+    def _run_config(self) -> RunConfig:
+        if self.config is not None:
+            if not isinstance(self.config, RunConfig):
+                raise InputError(f"Expected config to be a RunConfig, found {type(self.config).__name__}.")
+            return self.config
+        tree = {
+            "seed": integer_seed(self.random_state),
+            "missing": MissingConfig().model_dump() | {"dropout": self.modality_dropout},
+            "model": ModelConfig().model_dump()
+            | {
+                "backbone": BackboneConfig().model_dump() | {"name": self.backbone, "num_layers": self.num_layers},
+                "head": self.head,
+                "dropout": self.dropout,
+                # Whatever scale the caller's features and scores have, the model sees deviations.
+                "input_scaling": "standard",
+                "output": "standardized",
+            },
+            "train": TrainConfig().model_dump()
+            | {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate},
+            "evaluation": EvalConfig().model_dump(),
+        }
+        return parse_config(tree, where="The arguments of LimssrRegressor")
+
+    def _divide(
+        self,
+        samples: list[Sample],
+        groups: Sequence[Any] | None,
+        validation: tuple[Sequence[Streams], Any] | None,
+        config: RunConfig,
+        *,
+        modalities: tuple[Modality, ...],
+        criteria: tuple[Criterion, ...],
+    ) -> tuple[list[Sample], list[Sample]]:
+        labels = [sample.id for sample in samples] if groups is None else [str(group) for group in groups]
+        if len(labels) != len(samples):
+            raise InputError(f"Expected {len(samples)} groups, one a sample, found {len(labels)}.")
+        if validation is not None:
+            val_scores_NC, _ = score_matrix(validation[1], len(validation[0]))
+            check_num_criteria(val_scores_NC, len(criteria))
+            held = make_samples(validation[0], val_scores_NC, modalities, criteria, prefix="val-", scale="open")
+            return [_in_split(sample, "train") for sample in samples], [_in_split(sample, "val") for sample in held]
+        if not 0 <= self.validation_fraction < 1:
+            raise InputError(f"Expected validation_fraction in [0, 1), found {self.validation_fraction}.")
+        held_groups = held_out_groups(labels, self.validation_fraction, seed=config.seed)
+        train = [_in_split(s, "train") for s, label in zip(samples, labels, strict=True) if label not in held_groups]
+        val = [_in_split(s, "val") for s, label in zip(samples, labels, strict=True) if label in held_groups]
+        return train, val
+
+
+def _in_split(sample: Sample, split: Split) -> Sample:
+    return Sample(sample.id, sample.streams, sample.scores, sample.group, split)
+
+
+def _with_train(config: RunConfig, **changes: Any) -> RunConfig:
+    return config.model_copy(update={"train": config.train.model_copy(update=changes)})
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else list(value)

@@ -1,0 +1,189 @@
+"""Simple models that stand beside a run: trained on the same samples, scored on the same test split."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from limssr.baselines.pooled import PooledRegressor
+from limssr.checkpoint import read_json, write_json
+from limssr.config import RunConfig
+from limssr.data.validate import unknown_name
+from limssr.errors import InputError
+from limssr.evaluation import evaluate
+from limssr.model import build_model, save_pretrained
+from limssr.progress import Reporter
+from limssr.rundata import RunData, availability_record
+from limssr.runfiles import FORMAT_VERSION, SystemScores, write_scores
+from limssr.scorer import ModelScorer, Scorer
+from limssr.training import fit
+
+ATTENTION_HIDDEN = 64
+ATTENTION_LEARNING_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a reference is.
+
+    Attributes:
+        summary: One line for tables.
+        pooled: Kind and strategy of the regression on pooled statistics; None for a network.
+        trained_on: "available" is what the model of the run sees; "complete" is more than that, an upper mark.
+    """
+
+    summary: str
+    pooled: tuple[Literal["ridge", "extra_trees"], Literal["per_subset", "impute", "repeat"]] | None = None
+    trained_on: Literal["available", "complete"] = "available"
+
+
+REFERENCES: dict[str, Reference] = {
+    "ridge": Reference("ridge on pooled statistics, one model a subset", ("ridge", "per_subset")),
+    "extra-trees": Reference("extra-trees on pooled statistics, one model a subset", ("extra_trees", "per_subset")),
+    "extra-trees-imputed": Reference(
+        "extra-trees on pooled statistics, absent streams imputed", ("extra_trees", "impute")
+    ),
+    "extra-trees-repeated": Reference(
+        "the same, each training sample repeated for every subset of what it owns", ("extra_trees", "repeat")
+    ),
+    "extra-trees-complete": Reference(
+        "extra-trees, one model a subset, trained on complete data", ("extra_trees", "per_subset"), "complete"
+    ),
+    "attention": Reference("cross-modal attention over the available streams + MLP"),
+    "random-backbone": Reference("the same model on a backbone of the same shape with random weights"),
+}
+"""Names for `evaluation.references`."""
+
+
+def check_references(config: RunConfig, data: RunData) -> None:
+    """Refuse references that this run cannot have.
+
+    Raises:
+        InputError: An unknown or repeated name; a reference that equals the run itself; one that needs
+            complete training samples where the store has lost the hidden streams.
+    """
+    names = config.evaluation.references
+    for name in names:
+        if name not in REFERENCES:
+            raise unknown_name("reference", name, list(REFERENCES))
+        if names.count(name) > 1:
+            raise InputError(f"evaluation.references: found {name!r} twice: give every name once.")
+        if REFERENCES[name].trained_on == "complete" and data.complete_train is None:
+            raise InputError(
+                f"evaluation.references: {name} is trained on the samples before streams are hidden, which takes "
+                "missing.availability in the recipe and a complete store; leave it out."
+            )
+    if config.model.system != "limssr" and "random-backbone" in names:
+        raise InputError(
+            f"evaluation.references: random-backbone needs model.system limssr, found {config.model.system}."
+        )
+    if config.model.system in names:
+        raise InputError(f"evaluation.references: {config.model.system} is the system of the run; leave it out.")
+    if "random-backbone" in names and config.model.backbone.init == "random":
+        raise InputError(
+            "evaluation.references: random-backbone equals a run with backbone.init: random; leave it out."
+        )
+
+
+def run_reference(
+    name: str, data: RunData, config: RunConfig, folder: Path, *, device: torch.device, reporter: Reporter
+) -> tuple[SystemScores, dict[str, Any]]:
+    """Train and score one reference, or read it back if that is done.
+
+    Args:
+        name: Of `REFERENCES`.
+        data: Of the run.
+        config: Of the run.
+        folder: RUN/references/NAME.
+        device: For networks.
+        reporter: Hears of the epochs.
+
+    Returns:
+        Its scores, and its entry in run.json.
+    """
+    marker = folder / "reference.json"
+    if marker.exists():
+        record = read_json(marker, newest_version=FORMAT_VERSION)
+        record.pop("format_version")
+        return SystemScores.read(name, folder), record
+    folder.mkdir(parents=True, exist_ok=True)
+    reference, started = REFERENCES[name], time.monotonic()
+    record: dict[str, Any] = {"name": name, "summary": reference.summary, "trained_on": reference.trained_on}
+    if reference.pooled is not None:
+        scorer = _fit_pooled(reference, data, config)
+    else:
+        scorer, details = _fit_network(name, data, config, folder, device=device, reporter=reporter)
+        record |= details
+    evaluation = evaluate(
+        scorer,
+        data.splits["test"],
+        data.names,
+        data.criteria,
+        config=config.evaluation,
+        seed=config.seed,
+        split="test",
+        selection=config.train.selection if reference.pooled is None else None,
+        availability=availability_record(config, data.store) if reference.trained_on == "available" else None,
+    )
+    scores = SystemScores.of(name, evaluation)
+    write_scores(folder, [scores])
+    record["seconds"] = round(time.monotonic() - started, 3)
+    write_json(marker, {"format_version": FORMAT_VERSION, **record})
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return scores, record
+
+
+def reference_config(name: str, config: RunConfig) -> RunConfig:
+    """The run's configuration, changed into that of a network that stands beside it.
+
+    attention: width 64, learning rate 1e-3, no backbone; data, dropout, scaling, output, epochs and seed as in the run.
+    random-backbone: nothing but where the backbone's weights come from.
+    """
+    if name == "random-backbone":
+        backbone = config.model.backbone.model_copy(update={"init": "random"})
+        return config.model_copy(update={"model": config.model.model_copy(update={"backbone": backbone})})
+    model = config.model.model_copy(update={"system": name, "hidden": ATTENTION_HIDDEN})
+    train = config.train.model_copy(update={"learning_rate": ATTENTION_LEARNING_RATE, "backbone_learning_rate": None})
+    return config.model_copy(update={"model": model, "train": train})
+
+
+def _fit_pooled(reference: Reference, data: RunData, config: RunConfig) -> Scorer:
+    assert reference.pooled is not None
+    kind, strategy = reference.pooled
+    samples = data.complete_train if reference.trained_on == "complete" else data.splits["train"]
+    assert samples is not None
+    regressor = PooledRegressor(kind, strategy, modalities=data.modalities, criteria=data.criteria, seed=config.seed)
+    return regressor.fit(samples)
+
+
+def _fit_network(
+    name: str, data: RunData, config: RunConfig, folder: Path, *, device: torch.device, reporter: Reporter
+) -> tuple[Scorer, dict[str, Any]]:
+    changed = reference_config(name, config)
+    if changed.train.selection == "test":
+        # A reference is not flattered; nor is it put at a disadvantage by being chosen on less.
+        changed = changed.model_copy(update={"train": changed.train.model_copy(update={"selection": "last"})})
+    model = build_model(changed.model, data.modalities, data.criteria, seed=changed.seed)
+    result = fit(
+        model,
+        data.splits["train"],
+        data.splits["val"],
+        config=changed,
+        folder=folder,
+        device=device,
+        reporter=reporter,
+        resume="auto",
+    )
+    save_pretrained(model, folder / "model")
+    scorer = ModelScorer(
+        model,
+        batch_size=changed.evaluation.batch_size,
+        device=device,
+        num_segments=changed.data.num_segments,
+        padding=changed.data.padding,
+    )
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return scorer, {"best_epoch": result.best_epoch, "epochs_run": result.epochs_run, "trained_parameters": trained}

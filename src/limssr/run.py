@@ -1,0 +1,350 @@
+"""A run: check everything, train, score every subset of streams, put the references beside it, write the report.
+
+Nothing is written before all checks have passed. After that, a run can be interrupted at any moment and gone on with.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from limssr.config import RunConfig
+from limssr.errors import ArtifactError, InputError
+from limssr.evaluation import Evaluation, evaluate
+from limssr.metrics import fisher_mean, spearman
+from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
+from limssr.progress import Reporter, SilentReporter
+from limssr.references import REFERENCES, check_references, run_reference
+from limssr.report import write_report
+from limssr.rundata import RunData, availability_record, load_run_data, load_split
+from limssr.runfiles import (
+    SystemScores,
+    check_disk,
+    read_run,
+    write_config,
+    write_run,
+    write_scores,
+)
+from limssr.runtime import DeviceChoice, check_model_precision, check_precision, choose_device, environment
+from limssr.scorer import ModelScorer
+from limssr.selection import EpochValue
+from limssr.training import FitResult, fit
+from limssr.types import Criterion, Sample, Split
+
+TEST_SELECTION_WARNING = (
+    "train.selection: test chooses the epoch on the test split, so the result on that split is flattered; "
+    "it exists only to repeat published tables, and the report says so"
+)
+
+
+def train_run(
+    config: RunConfig,
+    out: Path,
+    *,
+    device: str = "auto",
+    resume: Literal["never", "auto"] = "never",
+    reporter: Reporter | None = None,
+) -> Path:
+    """Train and evaluate what `config` describes.
+
+    Args:
+        config: The run.
+        out: Run folder to write; must not exist (or be empty) unless it is resumed.
+        device: See `limssr.runtime.choose_device`.
+        resume: "auto" goes on with an interrupted run in `out`, whose configuration and store must be the same; a run
+            that is done is left as it is, and where there is none a new one begins.
+        reporter: Hears of everything; None: silence.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: Something does not fit; nothing has been written.
+        ArtifactError: The store or the run folder is damaged, or of a newer format.
+        ResourceError: The disk is, or would be, full.
+    """
+    reporter = reporter or SilentReporter()
+    if _check_folder(out, config, resume) == "done":
+        reporter.note(f"{out} is done; nothing to do")
+        if not (out / "report.html").exists():
+            write_report(out)
+        return out
+    # 1. everything that can be wrong, before anything is written
+    choice = choose_device(device)
+    check_precision(config.train.precision, choice.device)
+    check_model_precision(config.model, choice.device)
+    reporter.note(f"device {choice.device} ({choice.reason})")
+    data = load_run_data(config)
+    check_references(config, data)
+    _check_same_store(out, data)
+    if config.train.selection == "test":
+        reporter.warn(TEST_SELECTION_WARNING)
+    model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
+    check_disk(out, _checkpoint_bytes(model, config))
+    # 2. from here on there is a run folder
+    out.mkdir(parents=True, exist_ok=True)
+    write_config(out, config)
+    document = _opening(config, data, choice, model)
+    write_run(out, {**document, "status": "running"})
+    # 3. train, keep the chosen weights
+    started = time.monotonic()
+    result = _train(model, data, config, out, choice.device, reporter)
+    save_pretrained(model, out / "model")
+    document["timings"]["training_s"] = sum(record["seconds"] for record in result.history)
+    # 4. score it and what stands beside it
+    scores = [_score(model, data, config, choice.device, reporter)]
+    records = []
+    for name in config.evaluation.references:
+        reporter.note(f"reference {name}: {REFERENCES[name].summary}")
+        reference, record = run_reference(
+            name, data, config, out / "references" / name, device=choice.device, reporter=reporter
+        )
+        scores.append(reference)
+        records.append(record)
+    write_scores(out, scores)
+    # 5. close the books
+    document["timings"]["session_s"] = round(time.monotonic() - started, 3)
+    learned = model.learned() if hasattr(model, "learned") else None  # type: ignore[operator]
+    outcome = {"best_epoch": result.best_epoch, "epochs_run": result.epochs_run, "stopped": result.stopped}
+    write_run(
+        out, {**document, **outcome, "status": "done", "finished": _now(), "learned": learned, "references": records}
+    )
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    write_report(out)
+    return out
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    store: Path | None = None,
+    split: Split = "test",
+    seed: int | None = None,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> Evaluation:
+    """Score the saved model of a run again, under all subsets of streams.
+
+    Args:
+        run: A run folder whose training is done.
+        store: Another store with the run's streams and criteria, taken as it is; None: the run's own store, made
+            incomplete as in the run.
+        split: The samples to score.
+        seed: Of the bootstrap intervals; None: the run's.
+        device: See `limssr.runtime.choose_device`.
+        reporter: Hears of the progress.
+
+    Raises:
+        InputError: The store does not fit the model, or has no samples in the split.
+        ArtifactError: The run folder or the store is damaged, unfinished or of a newer format.
+    """
+    record = read_run(run)
+    config = record.config
+    if not (run / "model").is_dir():
+        raise ArtifactError(
+            f"Expected a trained model in {run}, found none: the run is not finished; go on with --resume."
+        )
+    choice = choose_device(device)
+    check_model_precision(config.model, choice.device)
+    own_store = Path(record.document["store"]["path"])
+    opened, samples = load_split(config, split, store=store or own_store, incomplete=store is None)
+    model = load_pretrained(run / "model").to(choice.device)
+    _check_fits(model, opened.select(config.data.modalities, config.data.criteria), str(opened.path))
+    availability = availability_record(config, opened) if store is None else opened.info.availability
+    return evaluate(
+        _scorer(model, config, choice.device),
+        samples,
+        tuple(modality.name for modality in model.modalities),  # type: ignore[union-attr]
+        model.criteria,  # type: ignore[arg-type]
+        config=config.evaluation,
+        seed=config.seed if seed is None else seed,
+        progress=_progress(reporter or SilentReporter()),
+        split=split,
+        selection=config.train.selection,
+        availability=availability,
+    )
+
+
+def _train(
+    model: nn.Module, data: RunData, config: RunConfig, out: Path, device: torch.device, reporter: Reporter
+) -> FitResult:
+    try:
+        return fit(
+            model,
+            data.splits["train"],
+            data.splits["val"],
+            config=config,
+            folder=out,
+            device=device,
+            reporter=reporter,
+            resume="auto",
+            test_value=_test_value(data, config, device) if config.train.selection == "test" else None,
+        )
+    except KeyboardInterrupt:
+        reporter.finish()
+        reporter.warn(f"interrupted; go on with: limssr train {out / 'config.yaml'} --out {out} --resume")
+        raise
+
+
+def _score(
+    model: nn.Module, data: RunData, config: RunConfig, device: torch.device, reporter: Reporter
+) -> SystemScores:
+    evaluation = evaluate(
+        _scorer(model, config, device),
+        data.splits["test"],
+        data.names,
+        data.criteria,
+        config=config.evaluation,
+        seed=config.seed,
+        progress=_progress(reporter),
+        split="test",
+        selection=config.train.selection,
+        availability=availability_record(config, data.store),
+    )
+    reporter.finish()
+    return SystemScores.of(config.model.system, evaluation)
+
+
+def _scorer(model: nn.Module, config: RunConfig, device: torch.device) -> ModelScorer:
+    return ModelScorer(
+        model,
+        batch_size=config.evaluation.batch_size,
+        device=device,
+        num_segments=config.data.num_segments,
+        padding=config.data.padding,
+    )
+
+
+def _test_value(data: RunData, config: RunConfig, device: torch.device) -> EpochValue:
+    """Minus the Spearman on complete test samples with all streams, as the published protocol chooses."""
+    samples = [sample for sample in data.splits["test"] if len(sample.streams) == len(data.modalities)]
+    if len(samples) < 3:
+        raise InputError(f"train.selection: test needs at least 3 test samples with all streams, found {len(samples)}.")
+    truth_NC = np.stack([sample.scores for sample in samples])
+
+    def value(model: nn.Module) -> float:
+        predicted_NC = _scorer(model, config, device).score(samples)
+        per_criterion = {
+            criterion.name: spearman(truth_NC[:, column], predicted_NC[:, column])
+            for column, criterion in enumerate(data.criteria)
+        }
+        rho = float(fisher_mean(per_criterion))
+        # A constant prediction has no rank correlation; it is never the best epoch.
+        return -rho if np.isfinite(rho) else 1.0
+
+    return value
+
+
+def _progress(reporter: Reporter) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done == 1:
+            reporter.start("subsets", total)
+        reporter.advance("subsets")
+        if done == total:
+            reporter.finish()
+
+    return progress
+
+
+def _check_folder(out: Path, config: RunConfig, resume: str) -> Literal["new", "running", "done"]:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return "new"
+    if not out.is_dir():
+        raise InputError(f"Expected a folder for the run, found a file at {out}: choose another path.")
+    if resume == "never":
+        raise InputError(
+            f"Expected a run folder that does not exist, found files in {out}: choose another path, or add --resume "
+            "to go on with the run in it."
+        )
+    if not (out / "run.json").exists() and {path.name for path in out.iterdir()} <= {"config.yaml"}:
+        return "new"  # stopped between the first two files
+    record = read_run(out)
+    differing = _differences(record.config.model_dump(mode="json"), config.model_dump(mode="json"))
+    if differing:
+        raise InputError(
+            f"Expected the configuration of the run in {out}, found other values of {', '.join(differing)}: resume "
+            f"with {out / 'config.yaml'}, or start a new run in another folder."
+        )
+    return record.document.get("status", "running")
+
+
+def _differences(before: Any, now: Any, prefix: str = "") -> list[str]:
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [] if before == now else [prefix]
+    keys = [*before, *(key for key in now if key not in before)]
+    return [name for key in keys for name in _differences(before.get(key), now.get(key), f"{prefix}.{key}".lstrip("."))]
+
+
+def _check_same_store(out: Path, data: RunData) -> None:
+    if not (out / "run.json").exists():
+        return
+    recorded = read_run(out).document["store"]["fingerprint"]
+    if recorded != data.store.fingerprint:
+        raise InputError(
+            f"Expected the store that the run in {out} began with (fingerprint {recorded[:12]}), found another content "
+            f"in {data.store.path} ({data.store.fingerprint[:12]}): restore it, or start a new run in another folder."
+        )
+
+
+def _check_fits(model: nn.Module, found: tuple[Sequence[Any], Sequence[Criterion]], where: str) -> None:
+    for expected, actual in zip((model.modalities, model.criteria), found, strict=True):  # type: ignore[arg-type]
+        for one, other in zip(expected, actual, strict=True):  # type: ignore[arg-type]
+            if one != other:
+                raise InputError(f"{where} does not fit the model: expected {one}, found {other}.")
+
+
+def _checkpoint_bytes(model: nn.Module, config: RunConfig) -> int:
+    """Two checkpoints at once while one replaces the other, the chosen weights, and the saved model."""
+    state = sum(tensor.numel() * tensor.element_size() for tensor in state_to_save(model).values())
+    trained = sum(parameter.numel() * 4 for parameter in model.parameters() if parameter.requires_grad)
+    copies = 2 if config.train.average else 1
+    return 2 * (copies * state + 2 * trained) + (copies + 1) * state
+
+
+def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: nn.Module) -> dict[str, Any]:
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return {
+        "name": config.name,
+        "started": _now(),
+        "seed": config.seed,
+        "selection": config.train.selection,
+        "availability": availability_record(config, data.store),
+        "dropout": config.missing.dropout,
+        "store": {
+            "path": str(data.store.path.absolute()),
+            "name": data.store.info.name,
+            "segment_s": data.store.info.segment_s,
+            "fingerprint": data.store.fingerprint,
+        },
+        "system": config.model.system,
+        "modalities": list(data.names),
+        "criteria": [vars(criterion) for criterion in data.criteria],
+        "num_samples": {split: len(samples) for split, samples in data.splits.items()},
+        "owned_streams": {split: _ownership(samples) for split, samples in data.splits.items()},
+        "parameters": {
+            "total": sum(count for count, _ in sizes),
+            "trained": sum(count for count, trained in sizes if trained),
+        },
+        "device": {"name": str(choice.device), "reason": choice.reason},
+        "environment": environment(choice.device),
+        "timings": {},
+    }
+
+
+def _ownership(samples: Sequence[Sample]) -> dict[str, int]:
+    """How many samples own exactly which streams."""
+    counts: dict[str, int] = {}
+    for sample in samples:
+        key = "+".join(sample.streams)
+        counts[key] = counts.get(key, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
