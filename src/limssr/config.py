@@ -28,11 +28,11 @@ class DataConfig(_Config):
     stream_dims: dict[str, int] | None = None
     """Width of each stream where there is no store yet: `limssr describe` of a published set-up needs nothing else."""
     num_segments: int | None = Field(default=None, ge=1)
-    """T of the paper: longer performances are cropped to it (a random crop in training, the centre one when scoring).
+    """T of the paper: longer performances are cropped to it, at random in training, around the centre when scoring.
     null keeps every performance whole."""
     padding: Literal["masked", "attended"] = "masked"
-    """masked: padding does not exist for the model. attended: every performance is zero-padded to `num_segments` and the
-    padding is read like data, as the published code does."""
+    """masked: padding does not exist for the model. attended: every performance is zero-padded to `num_segments` and
+    the padding is read like data, as the published code does."""
 
     @model_validator(mode="after")
     def _attended_needs_length(self) -> "DataConfig":
@@ -59,15 +59,15 @@ class MissingConfig(_Config):
     availability: AvailabilityConfig | None = None
     """Made incomplete on reading, exactly as `limssr data mask` does on disk; null takes the store as it is."""
     dropout: Literal["none", "per_sample", "per_batch"] = "per_sample"
-    """Modality dropout: hide streams that exist, anew in every epoch, uniformly over the non-empty subsets of what the
-    sample owns. per_batch: one pattern for the whole batch, as the published code does (needs complete samples)."""
+    """Modality dropout: hide streams that exist, anew in every epoch, uniformly over the non-empty subsets of what
+    the sample owns. per_batch: one pattern for the whole batch, as published (needs complete samples)."""
 
 
 class BackboneConfig(_Config):
     """The language model that reads the sequence."""
 
     name: str = "qwen3-0.6b"
-    """qwen3-0.6b, smollm2-135m, tiny, another name that `limssr doctor` lists, a hub id (owner/name) or a local folder."""
+    """A name that `limssr doctor` lists (qwen3-0.6b, smollm2-135m, tiny), a hub id (owner/name) or a local folder."""
     revision: str | None = None
     """Hub revision; recorded and verified on load."""
     local_files_only: bool = True
@@ -84,7 +84,7 @@ class LoraConfig(_Config):
     """Low-rank adapters on the attention maps (paper section 4.1)."""
 
     rank: int = Field(default=16, ge=1)
-    alpha: float = 32.0
+    alpha: int = Field(default=32, ge=1)
     dropout: DropoutRate = 0.1
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
 
@@ -93,7 +93,7 @@ class PromptConfig(_Config):
     """The instruction in front of the streams (paper sections 3.4, 3.5; ablations of Table 8)."""
 
     variant: Literal["published", "clean", "none"] = "clean"
-    """published: the published sentences, also where they read oddly. clean: well-formed for any pattern and any names."""
+    """published: the published sentences, odd as some read. clean: well-formed for any pattern and any names."""
     parts: tuple[PromptPart, ...] = ("condition", "instruction", "fusion")
     subject: str = "a performance"
     """What the streams show, in the clean prompt: "an action video", "a piano performance"."""
@@ -128,7 +128,7 @@ class ModelConfig(_Config):
     gate_layers: Literal[1, 2] = 1
     """Layers of path 1's gate. The text says two, the published parameter count says one."""
     output: Literal["sigmoid", "linear", "standardized"] = "sigmoid"
-    """sigmoid as published, linear as the text; standardized: linear around the training mean, in training deviations."""
+    """sigmoid as published, linear as the text; standardized: linear, around training mean, in training deviations."""
     dropout: DropoutRate = 0.15
     hidden: int = Field(default=64, ge=4)
     """Width of the comparison systems, which have no backbone to take it from."""
@@ -136,7 +136,9 @@ class ModelConfig(_Config):
     @model_validator(mode="after")
     def _layout_fits(self) -> "ModelConfig":
         if self.block_order == "interleaved" and self.num_missing_tokens is not None:
-            raise ValueError("num_missing_tokens needs block_order: paper (interleaved puts one placeholder at each segment)")
+            raise ValueError(
+                "num_missing_tokens needs block_order: paper (interleaved puts one placeholder at each segment)"
+            )
         return self
 
 
@@ -209,4 +211,3 @@ class RunConfig(_Config):
         if self.missing.dropout == "per_batch" and self.missing.availability and self.missing.availability.rate > 0:
             raise ValueError("dropout: per_batch hides the same streams in a whole batch and needs availability: null")
         return self
-

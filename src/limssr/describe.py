@@ -122,7 +122,8 @@ def _declared_modalities(config: RunConfig) -> tuple[Modality, ...]:
 def _build_on_meta(
     config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion]
 ) -> tuple[LimssrModel, Backbone]:
-    backbone = meta_backbone(config.backbone) if config.backbone.name in KNOWN else load_backbone(config.backbone, seed=0)
+    known = config.backbone.name in KNOWN
+    backbone = meta_backbone(config.backbone) if known else load_backbone(config.backbone, seed=0)
     with torch.device("meta"):
         return LimssrModel(config, modalities, criteria, backbone), backbone
 
@@ -138,8 +139,8 @@ def _prompt_tokens(
     published = config.prompt.variant == "published" and len(config.prompt.parts) == 3
     if recorded is None or not published or names != ("video", "audio", "flow") or config.train_embeddings == "used":
         raise InputError(
-            f"The tokenizer of {config.backbone.name} is not on this machine, and the length of this prompt depends on it. "
-            "Put the backbone into the local cache, or describe prompt: published with train_embeddings: all or new."
+            f"The tokenizer of {config.backbone.name} is not on this machine, and this prompt's length depends on it. "
+            "Put it into the local cache, or describe prompt: published with train_embeddings: all or new."
         )
     return {"+".join(subset): recorded[len(subset)] for subset in keys}, "recorded"
 

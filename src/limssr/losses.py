@@ -59,8 +59,8 @@ def slot_triplet(slots_BKH: Tensor, *, margin: float = 1.0) -> Tensor:
     """Batch-hard triplet over slots on cosine distance, as the published code regularises them.
 
     All B*K slots are anchors, labelled by their place k. Mean over anchors of
-    relu(hardest same-place distance - hardest other-place distance + margin); the anchor itself is no candidate. With one
-    sample there is no other slot of the same place and its distance counts as 0; with K = 1 the term is 0.
+    relu(hardest same-place distance - hardest other-place distance + margin); the anchor itself is no candidate. With
+    one sample there is no other slot of the same place and its distance counts as 0; with K = 1 the term is 0.
     """
     num_samples, num_slots, _ = slots_BKH.shape
     if num_slots == 1:
@@ -76,7 +76,7 @@ def slot_triplet(slots_BKH: Tensor, *, margin: float = 1.0) -> Tensor:
 
 
 def eq17(slots_BKH: Tensor, *, margin: float = 1.0) -> Tensor:
-    """The paper's Eq. 17: sum over slots of relu(max - min cosine similarity to the others + margin), mean over samples.
+    """The paper's Eq. 17: sum over slots of relu(max - min cosine similarity to the others + margin), sample mean.
 
     It cannot prevent collapse: identical and orthogonal slots score the same, and with K = 2 its gradient is zero.
     """

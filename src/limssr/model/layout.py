@@ -2,11 +2,11 @@
 
 A sample's sequence is ::
 
-    prompt | <start_m> x_1 .. x_T <end_m> for each present m | the same with <missing_m> for each absent m | K fusion slots
+    prompt | <start_m> x_1 .. x_T <end_m>, present m | <start_m> <missing_m> .. <end_m>, absent m | K fusion slots
 
-Rows of all sequences of a batch are drawn from one *bank*: the learned rows first (prompt, boundaries, placeholders, fusion
-tokens), then every projected segment that is valid, modality by modality, sample by sample. A layout is only indices into
-that bank, so any mixture of patterns and lengths in a batch costs one gather.
+Rows of all sequences of a batch are drawn from one *bank*: the learned rows first (prompt, boundaries, placeholders,
+fusion tokens), then every projected segment that is valid, modality by modality, sample by sample. A layout is only
+indices into that bank, so any mixture of patterns and lengths in a batch costs one gather.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,8 +48,8 @@ class Layout:
 
     Attributes:
         source_BL: int64, row of the bank at each position (row 0 where there is only padding).
-        pool_BML: float32, weights of the mean over a block's positions: 1/n at each of the n positions that path 2 reads
-            (valid segments of a present modality, all placeholders of an absent one), else 0.
+        pool_BML: float32, weights of the mean over a block's positions: 1/n at each of the n positions that path 2
+            reads (valid segments of a present modality, all placeholders of an absent one), else 0.
         fusion_BK: int64, positions of the fusion tokens.
         lengths_B: int64, L of each sample before padding.
     """
@@ -86,7 +86,7 @@ def plan_layout(
 
     Args:
         present_BM: bool, which modalities each sample owns; at least one a row.
-        valid_BMT: bool, which segments are real. A segment of a present modality that is not valid gets its placeholder.
+        valid_BMT: bool, which segments are real. An invalid segment of a present modality gets its placeholder.
         lengths_B: int64, T of each sample.
         rows: Where the learned vectors stand.
         order: "paper": present blocks, then absent ones; "interleaved": segment by segment.
@@ -128,7 +128,7 @@ def _paper_order(blocks: list[_Block], present: np.ndarray, rows: LearnedRows) -
     pieces: list[np.ndarray] = []
     pool: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(blocks)
     position = 0
-    for m in [*np.flatnonzero(present), *np.flatnonzero(~present)]:
+    for m in [*np.flatnonzero(present).tolist(), *np.flatnonzero(~present).tolist()]:
         start = rows.starts[m : m + 1]
         pool[m] = position + len(start) + np.flatnonzero(blocks[m].pooled)
         pieces += [np.asarray(start, dtype=np.int64), blocks[m].rows, np.asarray(rows.ends[m : m + 1], dtype=np.int64)]

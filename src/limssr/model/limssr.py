@@ -56,7 +56,7 @@ class LimssrModel(nn.Module):
         self.backbone.requires_grad_(False)
         if config.lora is not None:
             add_lora(self.backbone, config.lora)
-        self.head = _build_head(config, self.modalities, len(self.criteria), hidden)
+        self.head: PaperHead = _build_head(config, self.modalities, len(self.criteria), hidden)
 
     def forward(self, batch: Batch) -> ScoreOutput:
         """Score a batch.
@@ -81,9 +81,7 @@ class LimssrModel(nn.Module):
         inputs_BLH = bank_RH.index_select(0, layout.source_BL.flatten()).view(*layout.source_BL.shape, -1)
         hidden_BLH = self._read(inputs_BLH)
         slots_BKH = hidden_BLH.gather(1, layout.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))
-        answer = self.head(
-            HeadInput(slots_BKH, hidden_BLH, layout.pool_BML, batch.present_BM, scaled, batch.valid_BMT)
-        )
+        answer = self.head(HeadInput(slots_BKH, hidden_BLH, layout.pool_BML, batch.present_BM, scaled, batch.valid_BMT))
         return ScoreOutput(
             answer.unit_scores_BC,
             answer.main_BC,
@@ -101,14 +99,7 @@ class LimssrModel(nn.Module):
     @torch.no_grad()
     def learned(self) -> dict[str, Any]:
         """What the model learned about its inputs: role weights, reliabilities of absent modalities, the mix."""
-        head = self.head
-        names = [modality.name for modality in self.modalities]
-        found: dict[str, Any] = {"mix": head.mix.mean().item()}
-        if hasattr(head, "path1"):
-            found["role_weights"] = head.path1.role.softmax(0).tolist()
-        if isinstance(head, PaperHead):
-            found["reliabilities"] = dict(zip(names, head.path2.reliability.sigmoid().tolist(), strict=True))
-        return found
+        return self.head.learned([modality.name for modality in self.modalities])
 
     def _project(self, scaled: dict[str, Tensor], valid_BMT: Tensor) -> list[Tensor]:
         """The valid segments of each modality [n_m, H], in the order that the layout counts them."""
@@ -128,7 +119,7 @@ class LimssrModel(nn.Module):
         names = [modality.name for modality in self.modalities]
         patterns = [pattern for pattern in itertools.product((False, True), repeat=len(names)) if any(pattern)]
         if backbone.encode is None:
-            return dict.fromkeys(patterns, [])
+            return {pattern: [] for pattern in patterns}
         texts = {pattern: prompt_text(self.config.prompt, names, pattern) for pattern in patterns}
         return {pattern: backbone.encode(text) if text else [] for pattern, text in texts.items()}
 
@@ -149,7 +140,7 @@ def _special_rows(config: ModelConfig, table_VH: Tensor, num_modalities: int) ->
     return table_VH.mean(dim=0) + torch.randn(count, width) * deviation
 
 
-def _build_head(config: ModelConfig, modalities: Sequence[Modality], num_criteria: int, hidden: int) -> nn.Module:
+def _build_head(config: ModelConfig, modalities: Sequence[Modality], num_criteria: int, hidden: int) -> PaperHead:
     output = OutputScale(num_criteria, config.output)
     if hidden % 4:
         raise InputError(f"The head's attention has 4 heads and needs a backbone width divisible by 4, found {hidden}.")

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 from limssr.config import PromptConfig, PromptPart
 
-# The published prompt is a constant of the published format: the five sentences quoted in sections 3.4 and 3.5 of the paper
-# (arXiv 2605.00434, CC BY 4.0), joined by single blanks, ending in a colon and one blank.
+# The published prompt is a constant of the published format: the five sentences quoted in sections 3.4 and 3.5 of the
+# paper (arXiv 2605.00434, CC BY 4.0), joined by single blanks, ending in a colon and one blank.
 _PUBLISHED: dict[PromptPart, str] = {
-    "condition": (
-        "Given the available {available} features from an action video. The {absent} modality is missing. "
-    ),
+    "condition": ("Given the available {available} features from an action video. The {absent} modality is missing. "),
     "instruction": (
         "Based on the available modalities, please infer and reconstruct the useful latent representations "
         "for the missing {absent} modalities at the designated positions. "

@@ -111,7 +111,9 @@ def _read_settings(folder: Path) -> dict[str, Any]:
         settings = json.loads(path.read_text(encoding="utf-8"))
         version = int(settings["format_version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"Expected a saved model in {folder}: {SETTINGS} is missing or not readable ({error}).") from None
+        raise ArtifactError(
+            f"Expected a saved model in {folder}: {SETTINGS} is missing or not readable ({error})."
+        ) from None
     if version > FORMAT_VERSION:
         raise ArtifactError(
             f"{folder} has model format {version}; this limssr reads up to {FORMAT_VERSION}. Upgrade limssr."

@@ -56,8 +56,8 @@ class Projection(nn.Module):
 class TokenRows(nn.Module):
     """The learned rows at the head of the bank: the prompts' words and the special tokens.
 
-    No vocabulary is ever resized: the rows are parameters of our own and reach the backbone as input embeddings. No row of
-    the table outside the prompts is ever read, so training the "used" rows follows the same gradients as training "all".
+    No vocabulary is ever resized: the rows are parameters of our own and reach the backbone as input embeddings. No row
+    of the table outside the prompts is ever read, so training the "used" rows follows the gradients of training "all".
 
     Args:
         prompt_ids: Pattern -> token ids of its prompt.
