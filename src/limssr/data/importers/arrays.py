@@ -79,9 +79,8 @@ def _read_npy(path: Path, where: str) -> np.ndarray:
 
 def _read_npz(path: Path, key: str, where: str) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{where}: expected an .npz archive, found another kind of file at {path}.")
+        # Opened here and not by NumPy, which leaves the file open when it is no archive.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             if key and key not in archive.files:
                 raise InputError(f"{where}: {path}: {unknown_name('array', key, archive.files)}")
             if not key and len(archive.files) != 1:
