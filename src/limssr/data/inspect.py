@@ -162,6 +162,7 @@ def figure(summary: StoreSummary, path: Path | str) -> None:
         InputError: Another kind of file.
     """
     # Half a second to load, and only needed here.
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     path = Path(path)
@@ -176,8 +177,9 @@ def figure(summary: StoreSummary, path: Path | str) -> None:
     _draw_scores(scores, summary)
     drawing.suptitle(f"{summary.name}: {summary.num_samples} samples")
     buffer = io.BytesIO()
-    # Neither a date nor a version: the same store gives the same picture.
-    drawing.savefig(buffer, format=kind, dpi=150, metadata=_undated(kind))
+    # No date and no random names: the same store gives the same picture.
+    with rc_context({"svg.hashsalt": "limssr"}):
+        drawing.savefig(buffer, format=kind, dpi=150, metadata=_undated(kind))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
