@@ -1,0 +1,41 @@
+"""One self-contained HTML page from a run folder: what was run, on what, and what came of it.
+
+`write_report` reads the files of the run folder and nothing else: no model, no store, no network.
+"""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from limssr.checkpoint import write_atomically
+from limssr.report.contents import build_contents
+from limssr.report.runfolder import read_run_folder
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write report.html into a run folder, replacing an older one.
+
+    Args:
+        run_dir: With run.json; every other file that is missing is named in the report instead.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        ArtifactError: No run.json, or one of a newer format; a file that is there but cannot be read.
+    """
+    run_dir = Path(run_dir)
+    contents = build_contents(read_run_folder(run_dir))
+    environment = Environment(
+        loader=PackageLoader("limssr.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = environment.loader.get_source(environment, "style.css")[0]  # pyright: ignore[reportOptionalMemberAccess]
+    page = environment.get_template("template.html.j2").render(**contents, style=Markup(style))
+    path = run_dir / "report.html"
+    write_atomically(path, page.encode("utf-8"))
+    return path
