@@ -48,7 +48,7 @@ def run_demo(
     epochs: int | None = None,
     seed: int = 42,
     device: str = "auto",
-    num_samples: int = NUM_SAMPLES,
+    num_samples: int | None = None,
     overrides: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> DemoResult:
@@ -60,7 +60,7 @@ def run_demo(
         epochs: Epochs to train; None takes the recipe's.
         seed: Of the simulated data and of training.
         device: As in `limssr.runtime.choose_device`.
-        num_samples: Size of the simulated data set.
+        num_samples: Size of the simulated data set; None takes `NUM_SAMPLES`.
         overrides: "key=value" changes of the recipe.
         reporter: Who hears of the progress.
 
@@ -73,6 +73,7 @@ def run_demo(
     from limssr.run import train_run
 
     reporter = reporter or SilentReporter()
+    num_samples = num_samples or NUM_SAMPLES
     check_backbone(backbone)
     out = _new_folder(out)
     store = out / "store"

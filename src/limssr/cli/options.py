@@ -50,7 +50,7 @@ def run_document(run: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, total) that shows on stderr how far a piece of work is; silent where stderr is no terminal."""
+    """A function of (done, total) that shows on stderr how far a piece of work is, where stderr is a terminal."""
     from limssr.progress import make_reporter
 
     reporter = make_reporter()

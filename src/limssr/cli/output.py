@@ -50,8 +50,12 @@ def print_answer(answer: Answer, form: Format, stdout: TextIO) -> None:
     if not console.is_terminal:
         # Tables that are piped into a file are not folded to a guessed terminal width.
         console.width = max(console.width, MIN_WIDTH)
-    for line in answer.lines:
-        console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+    with console.capture() as captured:
+        for line in answer.lines:
+            console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+    # Written here and not by rich, which ends the process where a pipe's reader has gone.
+    stdout.write(captured.get())
+    stdout.flush()
 
 
 def print_error(error: BaseException, exit_code: int, *, form: Format, stdout: TextIO, trace: bool) -> None:

@@ -1,0 +1,93 @@
+"""Help of every verb, and that flags do not multiply unnoticed."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMON = {"--help", "--json", "--debug"}
+FLAGS = {
+    "doctor": set(),
+    "demo": {"--backbone", "--out", "--epochs", "--seed", "--device"},
+    "data import percepiano": set(),
+    "data import table": {"--scale"},
+    "data inspect": {"--figure"},
+    "data verify": set(),
+    "data mask": {"--rate", "--seed", "--pattern", "--splits"},
+    "train": {"--out", "--resume", "--set", "--backbone", "--store", "--seed", "--device"},
+    "evaluate": {"--split", "--store", "--device"},
+    "predict": {"--out", "--device"},
+    "report": set(),
+    "describe": {"--set"},
+}
+POSITIONALS = {
+    "data import percepiano": ["ROOT", "STORE"],
+    "data import table": ["MANIFEST", "STORE"],
+    "data mask": ["STORE", "OUT"],
+    "train": ["RECIPE"],
+    "evaluate": ["RUN"],
+    "predict": ["RUN", "SOURCE"],
+    "report": ["RUN"],
+    "describe": ["RECIPE"],
+}
+
+
+def options(text):
+    """Help text -> flag -> the words that explain it. An option opens a line; up to the next, all is its own."""
+    found = {}
+    flag = None
+    for line in (line.strip("│| ") for line in text.splitlines()):
+        opening = re.match(r"(?:-\w, )?(--[a-z][a-z-]*)(.*)", line)
+        if opening:
+            flag = opening[1]
+            found[flag] = opening[2]
+        elif flag and re.search(r"\w", line):
+            found[flag] += f" {line}"
+    return found
+
+
+@pytest.mark.parametrize("verb", FLAGS)
+def test_help_lists_exactly_the_known_flags(limssr, verb):
+    outcome = limssr(*verb.split(), "--help")
+    assert outcome.code == 0
+    assert set(options(outcome.out)) == FLAGS[verb] | COMMON
+
+
+@pytest.mark.parametrize("verb", FLAGS)
+def test_every_option_is_explained(limssr, verb):
+    for flag, text in options(limssr(*verb.split(), "--help").out).items():
+        words = re.sub(r"\(default: .*?\)|\(repeatable\)|[A-Z]{2,}|[{}\[\]|,]", " ", text).split()
+        assert len(words) >= 3, (flag, text)
+
+
+@pytest.mark.parametrize("verb", POSITIONALS)
+def test_positionals_are_named(limssr, verb):
+    usage = limssr(*verb.split(), "--help").out.split("\n\n")[0]
+    named = re.findall(r"\b[A-Z]{3,}\b", usage.partition("[-h]")[2])
+    expected = POSITIONALS[verb]
+    assert [word for word in named if word in expected] == expected
+
+
+def test_the_verbs_are_the_known_ones(limssr):
+    verbs = re.search(r"\{([a-z,]+)\}", limssr("--help").out)
+    assert verbs
+    assert verbs[1].split(",") == ["doctor", "demo", "data", "train", "evaluate", "predict", "report", "describe"]
+
+
+def test_help_is_quick_and_loads_no_torch():
+    program = (
+        "import sys, limssr.cli\n"
+        "code = limssr.cli.main(['train', '--help'])\n"
+        "heavy = {'torch', 'transformers', 'pyarrow', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else code)"
+    )
+    times_s = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        times_s.append(time.perf_counter() - started)
+        assert done.returncode == 0, done.stderr
+    # The best of three: the machine may be busy with something else.
+    assert min(times_s) < 1.0
