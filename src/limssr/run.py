@@ -37,11 +37,6 @@ from limssr.selection import EpochValue
 from limssr.training import FitResult, fit
 from limssr.types import Criterion, Sample, Split
 
-TEST_SELECTION_WARNING = (
-    "train.selection: test chooses the epoch on the test split, so the result on that split is flattered; "
-    "it exists only to repeat published tables, and the report says so"
-)
-
 
 def train_run(
     config: RunConfig,
@@ -83,8 +78,8 @@ def train_run(
     data = load_run_data(config)
     check_references(config, data)
     _check_same_store(out, data)
-    if config.train.selection == "test":
-        reporter.warn(TEST_SELECTION_WARNING)
+    for text in run_warnings(config):
+        reporter.warn(text)
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
     check_disk(out, _checkpoint_bytes(model, config))
     # 2. from here on there is a run folder
@@ -118,6 +113,29 @@ def train_run(
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     write_report(out)
     return out
+
+
+def run_warnings(config: RunConfig) -> list[str]:
+    """What is allowed but should be known before it is trained."""
+    train, warnings = config.train, []
+    if train.selection == "test":
+        warnings.append(
+            "train.selection: test chooses the epoch on the test split, so the result on that split is flattered; "
+            "it exists only to repeat published tables, and the report says so"
+        )
+    if train.epochs <= train.warmup_epochs:
+        warnings.append(
+            f"train.epochs ({train.epochs}) is not above train.warmup_epochs ({train.warmup_epochs}), so the learning rate "
+            "never reaches its full value"
+        )
+    if config.loss.regularizer == "eq17" and config.loss.slots > 0:
+        warnings.append(
+            "loss.regularizer: eq17 cannot prevent collapse: identical and orthogonal slots score the same, and with two "
+            "fusion tokens its gradient is zero; slot_triplet can"
+        )
+    if "random-backbone" in config.evaluation.references and config.model.backbone.name == "tiny":
+        warnings.append("the backbone tiny has random weights itself, so random-backbone will equal the run")
+    return warnings
 
 
 def evaluate_run(

@@ -1,0 +1,113 @@
+import json
+import os
+
+import pytest
+import torch
+
+from limssr import runtime
+from limssr.config import BackboneConfig, ModelConfig
+from limssr.errors import InputError
+
+CPU = torch.device("cpu")
+
+
+def test_auto_takes_the_cpu_where_there_is_no_cuda_device_and_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    choice = runtime.choose_device("auto")
+    assert choice.device == CPU
+    assert "no CUDA" in choice.reason
+
+
+@pytest.mark.parametrize("requested", ["gpu", "cuda:x", "cpu:1", "cuda:-1", ""])
+def test_unknown_devices_are_refused(requested):
+    with pytest.raises(InputError, match="auto, cpu, cuda"):
+        runtime.choose_device(requested)
+
+
+@pytest.mark.parametrize("requested", ["cuda", "cuda:3"])
+def test_a_cuda_device_that_is_not_there_is_never_replaced(requested, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="found 0 CUDA devices"):
+        runtime.choose_device(requested)
+
+
+def test_mps_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match="MPS"):
+        runtime.choose_device("mps")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bfloat16"])
+def test_bf16_on_a_cpu_takes_the_instructions_for_it(precision, monkeypatch):
+    monkeypatch.setattr(runtime, "cpu_flags", lambda: frozenset({"avx2", "avx512_bf16"}))
+    assert "avx512_bf16" in runtime.check_precision(precision, CPU)
+    monkeypatch.setattr(runtime, "cpu_flags", lambda: frozenset({"avx2"}))
+    with pytest.raises(InputError, match="AVX512_BF16"):
+        runtime.check_precision(precision, CPU)
+
+
+@pytest.mark.parametrize(("capability", "fine"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_bf16_on_cuda_takes_capability_8(capability, fine, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    if fine:
+        runtime.check_precision("bf16", torch.device("cuda"))
+    else:
+        with pytest.raises(InputError, match=r"8\.0"):
+            runtime.check_precision("bf16", torch.device("cuda"))
+    runtime.check_precision("fp16", torch.device("cuda"))
+
+
+@pytest.mark.parametrize("precision", ["fp16", "float16"])
+def test_fp16_on_a_cpu_is_refused(precision):
+    with pytest.raises(InputError, match="native"):
+        runtime.check_precision(precision, CPU)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(InputError, match="float32, bf16 or fp16"):
+        runtime.check_precision("int8", CPU)
+
+
+def test_only_systems_with_a_backbone_need_its_dtype():
+    config = ModelConfig(backbone=BackboneConfig(dtype="float16"))
+    with pytest.raises(InputError):
+        runtime.check_model_precision(config, CPU)
+    runtime.check_model_precision(config.model_copy(update={"system": "attention"}), CPU)
+
+
+def test_seeded_numbers_depend_on_seed_and_purpose_alone_and_leave_nothing_behind():
+    torch.manual_seed(1)
+    expected_after = torch.rand(3)
+    torch.manual_seed(1)
+    with runtime.seeded(5, "epoch", 2):
+        inside = torch.rand(3)
+    assert torch.equal(torch.rand(3), expected_after)
+    with runtime.seeded(5, "epoch", 2):
+        assert torch.equal(torch.rand(3), inside)
+    for other in [(6, "epoch", 2), (5, "epoch", 3), (5, "step", 2)]:
+        with runtime.seeded(*other):
+            assert not torch.equal(torch.rand(3), inside)
+
+
+def test_one_process_can_change_its_accelerator(monkeypatch):
+    before = dict(os.environ)
+    assert runtime.make_accelerator(CPU, "float32").mixed_precision == "no"
+    assert runtime.make_accelerator(CPU, "bf16").mixed_precision == "bf16"
+    accelerator = runtime.make_accelerator(CPU, "float32")
+    assert accelerator.mixed_precision == "no"
+    assert accelerator.device == CPU
+    assert {key for key in os.environ if key not in before} <= {"ACCELERATE_MIXED_PRECISION"}
+
+
+def test_several_processes_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="one process"):
+        runtime.make_accelerator(CPU)
+
+
+def test_the_environment_record_is_plain_json_and_names_what_matters():
+    record = json.loads(json.dumps(runtime.environment(CPU)))
+    assert record["packages"]["torch"] == torch.__version__
+    assert record["torch_threads"] == torch.get_num_threads()
+    assert record["num_cores"] >= 1
+    assert record["cpu"]

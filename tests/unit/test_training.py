@@ -1,0 +1,359 @@
+import dataclasses
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from limssr.averaging import WeightAverage
+from limssr.config import BackboneConfig, DataConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.data.missing import subsets
+from limssr.data.windows import collate
+from limssr.errors import InputError, LimssrError
+from limssr.feed import EpochBatches
+from limssr.model import build_model, load_saved_state, state_to_save
+from limssr.progress import SilentReporter
+from limssr.selection import own_subset_loss
+from limssr.training import fit, learning_rate_factor
+from limssr.types import Criterion, Modality, Sample, ScoreOutput
+
+CPU = torch.device("cpu")
+
+
+def make_config(*, system="attention", dropout="per_sample", model=None, data=None, **train):
+    settings = {"epochs": 3, "warmup_epochs": 1, "learning_rate": 3e-3, **train}
+    return RunConfig(
+        data=DataConfig(**(data or {})),
+        missing=MissingConfig(dropout=dropout),
+        model=ModelConfig(
+            **{
+                "system": system,
+                "hidden": 16,
+                "backbone": BackboneConfig(name="tiny", num_layers=1),
+                "input_scaling": "standard",
+                "output": "standardized",
+                **(model or {}),
+            }
+        ),
+        train=TrainConfig(**settings),
+    )
+
+
+@pytest.fixture(scope="module")
+def parts(world):
+    by_split = {
+        split: [sample for sample in world.samples if sample.split == split] for split in ("train", "val", "test")
+    }
+    return world.modalities, world.criteria, by_split
+
+
+def train(parts, config, **options):
+    modalities, criteria, splits = parts
+    model = build_model(config.model, modalities, criteria, seed=config.seed)
+    result = fit(model, splits["train"], splits["val"], config=config, **options)
+    return model, result
+
+
+def same_state(first, second):
+    one, other = state_to_save(first), state_to_save(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class TestSchedule:
+    def test_warms_up_and_falls_as_a_cosine(self):
+        config = TrainConfig(epochs=105, warmup_epochs=5, warmup_start=0.2, final_learning_rate=0.1)
+        factors = [learning_rate_factor(epoch, config) for epoch in range(106)]
+        assert factors[:6] == pytest.approx([0.2, 0.36, 0.52, 0.68, 0.84, 1.0])
+        assert factors[55] == pytest.approx(0.55)
+        assert factors[105] == pytest.approx(0.1)
+        assert all(later < earlier for earlier, later in itertools.pairwise(factors[5:]))
+
+    def test_without_warm_up_it_starts_at_the_top(self):
+        assert learning_rate_factor(0, TrainConfig(epochs=3, warmup_epochs=0)) == 1.0
+
+    def test_every_group_gets_its_own_rate(self, parts):
+        _, result = train(parts, make_config(epochs=2, warmup_start=0.5, learning_rate=1e-3))
+        assert [record["learning_rate"] for record in result.history] == pytest.approx([0.5e-3, 1e-3])
+
+
+class TestFit:
+    def test_learns(self, parts):
+        _, result = train(parts, make_config(epochs=25, learning_rate=1e-2))
+        losses = [record["train_loss"] for record in result.history]
+        assert losses[-1] < 0.6 * losses[0]
+        assert all(math.isfinite(record["val_loss"]) for record in result.history)
+
+    @pytest.mark.parametrize("system", ["attention", "limssr"])
+    def test_is_a_function_of_the_seed_and_leaves_torch_as_it_was(self, parts, system):
+        config = make_config(system=system, epochs=2)
+        torch.manual_seed(1)
+        first, _ = train(parts, config)
+        torch.manual_seed(2)
+        before = torch.get_rng_state()
+        second, _ = train(parts, config)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert same_state(first, second)
+        other, _ = train(parts, config.model_copy(update={"seed": 43}))
+        assert not same_state(first, other)
+
+    def test_workers_change_nothing(self, parts):
+        alone, _ = train(parts, make_config(epochs=2, data={"num_segments": 4}))
+        helped, _ = train(parts, make_config(epochs=2, data={"num_segments": 4}, workers=2))
+        assert same_state(alone, helped)
+
+    def test_accumulated_batches_equal_one_large_batch(self, parts):
+        settings: dict[str, Any] = {"epochs": 2, "dropout": "none", "model": {"dropout": 0.0}}
+        large, _ = train(parts, make_config(batch_size=12, **settings))
+        small, _ = train(parts, make_config(batch_size=4, accumulate=3, **settings))
+        for name, value in state_to_save(large).items():
+            # The gradient of the key's bias is zero but for rounding, which AdamW blows up to full steps.
+            if name == "attention.in_proj_bias":
+                continue
+            torch.testing.assert_close(state_to_save(small)[name], value, rtol=1e-3, atol=1e-4)
+
+    def test_keeps_the_epoch_with_the_lowest_validation_loss(self, parts):
+        config = make_config(epochs=8, learning_rate=5e-2)
+        model, result = train(parts, config)
+        losses = [record["val_loss"] for record in result.history]
+        assert result.best_epoch == losses.index(min(losses)) != 7, "the set-up must over-shoot to show anything"
+        again = own_subset_loss(model, parts[2]["val"], config=config, device=CPU)
+        assert again == min(losses)
+        assert not model.training
+
+    def test_selection_last_keeps_the_last_and_needs_no_validation(self, parts):
+        modalities, criteria, splits = parts
+        config = make_config(epochs=2, selection="last")
+        model = build_model(config.model, modalities, criteria, seed=1)
+        result = fit(model, splits["train"], [], config=config)
+        assert result.best_epoch == 1
+        assert result.history[0]["val_loss"] is None
+
+    def test_selection_test_uses_the_given_number(self, parts):
+        values = iter([0.5, 0.1, 0.3])
+        _, result = train(parts, make_config(selection="test"), test_value=lambda model: next(values))
+        assert result.best_epoch == 1
+        with pytest.raises(InputError, match=r"selection: test"):
+            train(parts, make_config(selection="test"))
+
+    def test_selection_val_does_not_ask_the_test_split(self, parts):
+        def never(model):
+            raise AssertionError("asked")
+
+        train(parts, make_config(epochs=1), test_value=never)
+
+    def test_stops_when_patience_ends(self, parts):
+        _, result = train(parts, make_config(epochs=50, learning_rate=5e-2, patience=2))
+        losses = [record["val_loss"] for record in result.history]
+        assert result.stopped == "patience"
+        assert result.epochs_run == len(losses) < 50
+        assert losses.index(min(losses)) == len(losses) - 3 == result.best_epoch
+
+    def test_a_loss_that_is_no_number_ends_the_training(self, parts):
+        modalities, criteria, splits = parts
+        config = make_config()
+        model = build_model(config.model, modalities, criteria, seed=1)
+        model.register_forward_hook(lambda module, inputs, output: dataclasses.replace(output, unit_scores_BC=output.unit_scores_BC * math.inf))  # fmt: skip  # noqa: E501
+        with pytest.raises(LimssrError, match="finite training loss"):
+            fit(model, splits["train"], splits["val"], config=config)
+
+    @pytest.mark.parametrize(
+        ("train_samples", "val_samples", "settings", "message"),
+        [
+            ([], None, {}, "training sample"),
+            (None, [], {}, "validation samples"),
+            (None, [], {"selection": "last", "patience": 3}, "validation samples"),
+        ],
+    )
+    def test_empty_splits_are_refused(self, parts, train_samples, val_samples, settings, message):
+        modalities, criteria, splits = parts
+        config = make_config(**settings)
+        model = build_model(config.model, modalities, criteria, seed=1)
+        train_samples = splits["train"] if train_samples is None else train_samples
+        val_samples = splits["val"] if val_samples is None else val_samples
+        with pytest.raises(InputError, match=message):
+            fit(model, train_samples, val_samples, config=config)
+
+    def test_unjudged_validation_is_refused(self, parts):
+        modalities, criteria, splits = parts
+        config = make_config()
+        model = build_model(config.model, modalities, criteria, seed=1)
+        unjudged = [dataclasses.replace(sample, scores=np.full(len(criteria), np.nan)) for sample in splits["val"]]
+        with pytest.raises(InputError, match="only NaN"):
+            fit(model, splits["train"], unjudged, config=config)
+
+    def test_per_batch_dropout_refuses_incomplete_samples(self, parts):
+        modalities, criteria, splits = parts
+        incomplete = [splits["train"][0].restricted_to(("audio",)), *splits["train"][1:]]
+        config = make_config(dropout="per_batch")
+        model = build_model(config.model, modalities, criteria, seed=1)
+        with pytest.raises(InputError, match="per_batch"):
+            fit(model, incomplete, splits["val"], config=config)
+
+
+class Interrupt(SilentReporter):
+    """Stops the training as Ctrl+C would, after some epochs."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def advance(self, what):
+        self.after -= 1
+        if self.after == 0:
+            raise KeyboardInterrupt
+
+
+class TestResume:
+    @pytest.mark.parametrize("system", ["attention", "limssr"])
+    @pytest.mark.parametrize("average", [None, 0.7])
+    def test_goes_on_with_the_same_bits(self, parts, tmp_path, system, average):
+        config = make_config(system=system, epochs=4, average=average)
+        unbroken, expected = train(parts, config, folder=tmp_path / "unbroken")
+        for after in (1, 2):
+            with pytest.raises(KeyboardInterrupt):
+                train(parts, config, folder=tmp_path / "broken", resume="auto", reporter=Interrupt(after))
+        model, result = train(parts, config, folder=tmp_path / "broken", resume="auto")
+        assert same_state(model, unbroken)
+        assert result.best_epoch == expected.best_epoch
+        for one, other in zip(result.history, expected.history, strict=True):
+            assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+    def test_a_finished_training_is_only_loaded(self, parts, tmp_path):
+        config = make_config()
+        model, result = train(parts, config, folder=tmp_path)
+        again, repeated = train(parts, config, folder=tmp_path, resume="auto", reporter=Interrupt(1))
+        assert same_state(model, again)
+        assert repeated == result
+
+    def test_metrics_hold_exactly_the_epochs_of_the_checkpoint(self, parts, tmp_path):
+        config = make_config(epochs=3)
+        with pytest.raises(KeyboardInterrupt):
+            train(parts, config, folder=tmp_path, reporter=Interrupt(2))
+        metrics = tmp_path / "metrics.jsonl"
+        lines = metrics.read_text()
+        metrics.write_text(lines + '{"epoch": 2, "half')
+        with pytest.raises(KeyboardInterrupt):
+            train(parts, config, folder=tmp_path, resume="auto", reporter=Interrupt(1))
+        assert metrics.read_text().startswith(lines)
+        assert len(metrics.read_text().splitlines()) == 3
+
+
+class TestFeed:
+    def test_batches_are_a_function_of_epoch_and_id(self, parts):
+        modalities, criteria, splits = parts
+        config = make_config(data={"num_segments": 4})
+        forwards = EpochBatches(splits["train"], modalities, criteria, config=config, epoch=3)
+        backwards = EpochBatches(splits["train"][::-1], modalities, criteria, config=config, epoch=3)
+
+        def seen(plan):
+            rows = {}
+            for step in range(len(plan)):
+                batch = plan[step]
+                rows |= {name: (batch.present_BM[row].tolist(), batch.features["audio"][row].sum().item()) for row, name in enumerate(batch.ids)}  # fmt: skip  # noqa: E501
+            return rows
+
+        assert seen(forwards) == seen(backwards)
+        assert len(seen(forwards)) == len(splits["train"])
+        later = EpochBatches(splits["train"], modalities, criteria, config=config, epoch=4)
+        assert seen(forwards) != seen(later)
+
+    def test_per_batch_dropout_hides_the_same_streams_in_a_batch(self, parts):
+        modalities, criteria, splits = parts
+        config = make_config(dropout="per_batch", batch_size=4)
+        plan = EpochBatches(splits["train"], modalities, criteria, config=config, epoch=0)
+        patterns = [set(map(tuple, plan[step].present_BM.tolist())) for step in range(len(plan))]
+        assert all(len(found) == 1 for found in patterns)
+        assert len(set.union(*patterns)) > 1
+
+    def test_no_dropout_shows_everything(self, parts):
+        modalities, criteria, splits = parts
+        plan = EpochBatches(splits["train"], modalities, criteria, config=make_config(dropout="none"), epoch=0)
+        assert all(plan[step].present_BM.all() for step in range(len(plan)))
+
+    def test_attended_padding_is_read_like_data(self, parts):
+        modalities, criteria, splits = parts
+        config = make_config(dropout="none", data={"num_segments": 20, "padding": "attended"})
+        batch = EpochBatches(splits["train"], modalities, criteria, config=config, epoch=0)[0]
+        assert batch.valid_BMT.shape[2] == 20
+        assert batch.valid_BMT[:, :, -1].all()
+
+    def test_updates_count_their_samples(self, parts):
+        modalities, criteria, splits = parts
+        config = make_config(batch_size=8, accumulate=2)
+        plan = EpochBatches(splits["train"][:19], modalities, criteria, config=config, epoch=0)
+        assert plan.update_sizes() == [16, 16, 3]
+
+
+class PresenceModel(nn.Module):
+    """Predicts the share of streams that are there, so that every subset has another error."""
+
+    def __init__(self, num_criteria):
+        super().__init__()
+        self.modalities = (Modality("a", 1), Modality("b", 1))
+        self.criteria = tuple(Criterion(f"c{index}") for index in range(num_criteria))
+
+    def forward(self, batch):
+        share_B = batch.present_BM.float().mean(dim=1)
+        return ScoreOutput(share_B[:, None].expand(-1, len(self.criteria)))
+
+
+def test_validation_loss_is_the_mean_over_each_samples_own_subsets():
+    one = np.ones((2, 1), dtype=np.float32)
+    samples = [
+        Sample("x", {"a": one, "b": one}, np.array([0.2, np.nan])),
+        Sample("y", {"b": one}, np.array([0.6, 0.9])),
+        Sample("z", {"a": one}, np.array([np.nan, np.nan])),
+    ]
+    config = RunConfig(evaluation=EvalConfig(batch_size=2))
+    expected_x = np.mean([(0.5 - 0.2) ** 2, (0.5 - 0.2) ** 2, (1.0 - 0.2) ** 2])
+    expected_y = np.mean([(0.5 - 0.6) ** 2, (0.5 - 0.9) ** 2])
+    found = own_subset_loss(PresenceModel(2), samples, config=config, device=CPU)
+    assert found == pytest.approx((expected_x + expected_y) / 2, rel=1e-6)
+
+
+def test_validation_loss_does_not_depend_on_batches(parts):
+    modalities, criteria, splits = parts
+    config = make_config(system="limssr")
+    model = build_model(config.model, modalities, criteria, seed=0)
+    losses = []
+    for size in (1, 7, 64):
+        changed = config.model_copy(update={"evaluation": EvalConfig(batch_size=size)})
+        losses.append(own_subset_loss(model, splits["val"], config=changed, device=CPU))
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+    by_hand = []
+    for sample in splits["val"]:
+        for names in subsets(tuple(sample.streams)):
+            batch = collate([sample.restricted_to(names)], modalities, criteria)
+            output = model(batch)
+            error = (output.unit_scores_BC - batch.unit_scores_BC) / output.loss_scale_C
+            by_hand.append(error.square().mean().item())
+    assert losses[0] == pytest.approx(np.mean(by_hand), rel=1e-5)
+
+
+def test_average_has_no_bias_towards_the_start(parts):
+    modalities, criteria, _ = parts
+    model = build_model(make_config().model, modalities, criteria, seed=0)
+    average, decay, seen = WeightAverage(0.9), 0.9, []
+    name = "modality_embedding_MH"
+    for step in range(4):
+        with torch.no_grad():
+            model.get_parameter(name).fill_(float(step))
+        average.update(model)
+        seen.append(float(step))
+    weights = np.array([decay ** (3 - step) for step in range(4)])
+    expected = np.dot(weights, seen) / weights.sum()
+    torch.testing.assert_close(average.values[name], torch.full_like(average.values[name], expected))
+
+
+def test_average_stands_in_and_steps_back(parts):
+    modalities, criteria, _ = parts
+    model = build_model(make_config().model, modalities, criteria, seed=0)
+    average = WeightAverage(0.5)
+    average.update(model)
+    own = {key: value.clone() * 2 for key, value in state_to_save(model).items()}
+    load_saved_state(model, own)
+    with average.in_place_of_weights(model):
+        assert not torch.equal(state_to_save(model)["norm.weight"], own["norm.weight"])
+    assert all(torch.equal(value, own[key]) for key, value in state_to_save(model).items())
