@@ -91,17 +91,30 @@ def text_of(summary, width=100):
 
 def test_the_terminal_shows_everything(masked_store):
     text = text_of(describe_store(masked_store))
-    for word in ("simulated performances", "60 samples", "video + audio + flow", "execution", "0 to 60 points", "█"):
+    for word in ("simulated performances", "60 samples", "video + audio + flow", "execution", "0 to 60", "█"):
         assert word in text
     assert "Made incomplete: pattern independent, rate 0.5, seed 0, splits train + val" in text
     assert masked_store.fingerprint[:16] in text
 
 
 def test_names_are_never_read_as_markup(odd_store):
-    text = text_of(describe_store(odd_store), width=140)
+    text = text_of(describe_store(odd_store))
     assert "[bold]odd" in text
     assert "rare [x]" in text
-    assert "(from training scores)" in text
+    assert "0 to 10 *" in text
+    assert "scale taken from the training scores" in text
+
+
+def test_long_names_leave_the_numbers_whole_on_a_narrow_terminal(tmp_path):
+    name = "Interpretation_Unsatisfactory/doubtful_Convincing"
+    with StoreWriter(
+        tmp_path / "long", name="x", modalities=[Modality("a", 1)], criteria=[Criterion(name)], provenance={}
+    ) as writer:
+        for number, split in enumerate(("train", "train", "val", "test")):
+            writer.add(Sample(f"s{number}", {"a": np.ones((2, 1))}, np.array([number / 4]), "", split))
+    text = text_of(describe_store(FeatureStore.open(tmp_path / "long")), width=80)
+    assert "0.375 ± 0.28" in text
+    assert "…" not in text
 
 
 @pytest.mark.parametrize(("name", "start"), [("f.png", b"\x89PNG"), ("f.svg", b"<?xml"), ("deep/f.pdf", b"%PDF")])

@@ -247,16 +247,19 @@ def _stream_table(summary: StoreSummary) -> Table:
 
 
 def _score_table(summary: StoreSummary) -> Table:
-    table = Table("criterion", "scale", "judged", "found", "mean ± deviation", "histogram")
+    derived = any(score.scale_from != "declared" for score in summary.scores)
+    note = "* scale taken from the training scores, not declared" if derived else None
+    table = Table("criterion (unit)", "scale", "judged", "mean ± dev.", "over the scale", caption=note)
+    # Long names are folded, so that the numbers stay whole on a narrow terminal.
+    table.columns[0].overflow = "fold"
     table.columns[2].justify = "right"
-    table.columns[0].no_wrap = table.columns[5].no_wrap = True
+    for column in table.columns[1:]:
+        column.no_wrap = True
     for score in summary.scores:
-        star = "" if score.scale_from == "declared" else " (from training scores)"
         table.add_row(
-            _escaped(score.name),
-            f"{score.low:g} to {score.high:g} {_escaped(score.unit)}{star}",
+            _escaped(f"{score.name} ({score.unit})"),
+            f"{score.low:.4g} to {score.high:.4g}{'' if score.scale_from == 'declared' else ' *'}",
             str(score.num_judged),
-            f"{score.minimum:.3g} to {score.maximum:.3g}",
             f"{score.mean:.3g} ± {score.deviation:.2g}",
             _sparkline(score.histogram),
         )
@@ -301,7 +304,7 @@ def _draw_scores(axes: Any, summary: StoreSummary) -> None:
         edges = (np.array(score.bin_edges) - score.bin_edges[0]) / (score.bin_edges[-1] - score.bin_edges[0])
         axes.bar(edges[:-1], heights, width=np.diff(edges), bottom=-row, align="edge", color="#4477aa")
         axes.axhline(-row, color="#888888", linewidth=0.6)
-    labels = [f"{score.name} ({score.bin_edges[0]:g} to {score.bin_edges[-1]:g})" for score in summary.scores]
+    labels = [f"{score.name} ({score.bin_edges[0]:.4g} to {score.bin_edges[-1]:.4g})" for score in summary.scores]
     axes.set_yticks([0.4 - row for row in range(len(labels))], labels)
     axes.set(title="Scores over their scales", xlim=(0, 1), xticks=[0, 1])
     axes.set_xticklabels(["lowest", "highest"])
