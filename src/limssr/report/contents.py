@@ -195,6 +195,16 @@ def _percent(share: float) -> float:
     return round(100 * min(1.0, max(0.0, share)), 2) if math.isfinite(share) else 0.0
 
 
+_ENVIRONMENT_WORDS = {
+    "git": "commit",
+    "python": "Python",
+    "cpu": "CPU",
+    "num_cores": "CPU cores",
+    "memory_gib": "memory, GiB",
+    "torch_threads": "threads of torch",
+}
+
+
 def _environment(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The environment record flattened to lines; nested mappings become "name version" lists."""
     rows = []
@@ -203,7 +213,7 @@ def _environment(run: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         if isinstance(value, Mapping):
             value = ", ".join(f"{name} {version}" for name, version in value.items() if version)
-        rows.append((str(key).replace("_", " "), str(value)))
+        rows.append((_ENVIRONMENT_WORDS.get(str(key), str(key).replace("_", " ")), str(value)))
     return rows
 
 

@@ -7,7 +7,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,8 @@ INK, MUTED, GRID = "#22252a", "#6b7078", "#e3e5e8"
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ERROR_MAP = "cividis"
-MAX_POINTS = 6000
+MAX_POINTS = 40_000
+"""In all scatters of a page together: more would only darken the cloud and fatten the file."""
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "sans-serif",
@@ -84,7 +85,7 @@ def error_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.4, 3.0)
         _curves(axes, history, drawn)
-        axes.set_ylabel("squared error of the unit scores")
+        axes.set_ylabel("task loss")
         if best_epoch is not None:
             _mark_epoch(axes, history, best_epoch)
         if drawn:
@@ -92,7 +93,11 @@ def error_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -
         last = {name: next(v for v in reversed(item[0]) if v is not None) for name, item in drawn.items()}
         told = ", ".join(f"{name} ends at {value:.4g}" for name, value in last.items()) or "nothing recorded"
         kept = f"; epoch {best_epoch + 1} was kept" if best_epoch is not None else ""
-        return _image(figure, f"Learning curves over {len(history)} epochs: {told}{kept}.", "Error of the scores")
+        return _image(
+            figure,
+            f"Learning curves over {len(history)} epochs: {told}{kept}.",
+            "Error of the scores, as the loss counts it",
+        )
 
 
 def term_curves(history: Sequence[Mapping[str, Any]]) -> Image | None:
@@ -132,7 +137,7 @@ def scatters(panels: Sequence[Points]) -> tuple[list[Image], float]:
     limits = (float(low - pad), float(high + pad))
     worst = float(np.quantile(errors, 0.99)) or 1.0
     with matplotlib.rc_context(_STYLE):
-        return [_scatter(panel, limits, worst) for panel in judged], worst
+        return [_scatter(panel, limits, worst, MAX_POINTS // len(judged)) for panel in judged], worst
 
 
 def error_scale_css() -> str:
@@ -141,10 +146,10 @@ def error_scale_css() -> str:
     return f"linear-gradient(to right, {', '.join(to_hex(colour) for colour in colours)})"
 
 
-def _scatter(panel: Points, limits: tuple[float, float], worst: float) -> Image:
+def _scatter(panel: Points, limits: tuple[float, float], worst: float, max_points: int) -> Image:
     figure = Figure(figsize=(2.7, 2.7), dpi=170, layout="constrained")
     axes = figure.add_subplot()
-    order = np.random.default_rng(0).permutation(len(panel.truth))[:MAX_POINTS]
+    order = np.random.default_rng(0).permutation(len(panel.truth))[:max_points]
     truth, prediction = panel.truth[order], panel.prediction[order]
     error = np.abs(prediction - truth)
     axes.plot(limits, limits, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
@@ -152,7 +157,7 @@ def _scatter(panel: Points, limits: tuple[float, float], worst: float) -> Image:
     # Points beyond the axes stand at their edge: none is hidden.
     axes.scatter(
         np.clip(truth, *limits), np.clip(prediction, *limits), c=error, s=size, cmap=ERROR_MAP, vmin=0, vmax=worst,
-        linewidths=0, alpha=0.75, rasterized=True, zorder=2, clip_on=False,
+        linewidths=0, alpha=0.75, zorder=2, clip_on=False,
     )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="true", ylabel="predicted")
     axes.locator_params(nbins=4)
@@ -161,7 +166,7 @@ def _scatter(panel: Points, limits: tuple[float, float], worst: float) -> Image:
         f"Predicted against true unit score with {panel.label}: {panel.note}; mean absolute error {error.mean():.3f}; "
         f"predictions spread {prediction.std():.3f}, true scores {truth.std():.3f}."
     )
-    return _image(figure, alt, panel.label)
+    return _image(figure, alt, panel.label, form="png")
 
 
 def _axes(width_in: float, height_in: float) -> tuple[Figure, Axes]:
@@ -197,9 +202,11 @@ def _mark_epoch(axes: Axes, history: Sequence[Mapping[str, Any]], best_epoch: in
     )
 
 
-def _image(figure: Figure, alt: str, caption: str) -> Image:
+def _image(figure: Figure, alt: str, caption: str, *, form: Literal["svg", "png"] = "svg") -> Image:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    source = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
+    figure.savefig(buffer, format=form, metadata=metadata)
+    kind = "svg+xml" if form == "svg" else "png"
+    source = f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     return Image(source, alt, caption, width, height)

@@ -100,16 +100,19 @@ def build_subset_table(folder: RunFolder) -> SubsetTable | None:
 
 def build_error_rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
     """All metrics of one system, a row a subset."""
-    named = [(label_of(subset["streams"]), subset) for subset in document["subsets"]]
+    named = [(label_of(subset["streams"]), subset, "subset") for subset in document["subsets"]]
     if len(named) > 1:
-        named.append(("average of incomplete subsets", document["average_incomplete"]))
+        average = (f"average of {len(named) - 1} incomplete subsets", document["average_incomplete"], "average")
+        named.insert(-1, average)
+        named[-1] = (f"{named[-1][0]} (all)", named[-1][1], "full")
     return [
         {
             "label": label,
+            "kind": kind,
             **{metric: number(part.get(metric), 3) for metric in ("spearman", "pearson")},
             **{metric: number(part.get(metric)) for metric in ("mse", "mae", "relative_l2")},
         }
-        for label, part in named
+        for label, part, kind in named
     ]
 
 
@@ -134,7 +137,7 @@ def build_heat_map(document: Mapping[str, Any]) -> dict[str, Any] | None:
         )
     rows.sort(key=lambda row: -row["order"])
     legend = [
-        {"text": f"{share * top:.1f}", "style": _heat_style(share * top, top)} for share in (0, 0.25, 0.5, 0.75, 1)
+        {"text": f"{share * top:.2f}", "style": _heat_style(share * top, top)} for share in (0, 0.25, 0.5, 0.75, 1)
     ]
     return {"columns": [label_of(subset["streams"]) for subset in subsets], "rows": rows, "legend": legend}
 

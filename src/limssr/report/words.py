@@ -24,12 +24,13 @@ class Stamp:
 
 
 def summary_of(folder: RunFolder) -> list[str]:
-    """A few plain sentences: what was trained, how incomplete, how good, compared with what."""
-    return [
-        sentence
-        for sentence in (_training(folder.run, folder.system), _missing(folder.run), _result(folder), _compared(folder))
-        if sentence
-    ]
+    """Two paragraphs in plain words: what was trained and how incomplete it was; how good it is, compared with what."""
+    paragraphs = (
+        (_training(folder.run, folder.system), _missing(folder.run)),
+        (_result(folder), _compared(folder)),
+    )
+    joined = [" ".join(sentence for sentence in paragraph if sentence) for paragraph in paragraphs]
+    return [paragraph for paragraph in joined if paragraph]
 
 
 def stamps_of(folder: RunFolder) -> list[Stamp]:
