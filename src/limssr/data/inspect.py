@@ -1,6 +1,7 @@
 """What a store holds, counted from its index: in the terminal, as a figure, as JSON. No feature is read."""
 
 import io
+import textwrap
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +23,9 @@ BARS = " ▁▂▃▄▅▆▇█"
 FIGURE_KINDS = ("png", "svg", "pdf")
 # Beyond this many streams only the subsets that occur are listed: 2^M - 1 rows would drown them.
 MAX_LISTED_STREAMS = 4
+# A label of the figure is broken after this many letters, and each takes about this much room.
+LABEL_LETTERS = 36
+LETTER_INCHES = 0.085
 
 
 @dataclass(frozen=True)
@@ -170,11 +174,15 @@ def figure(summary: StoreSummary, path: Path | str) -> None:
     if kind not in FIGURE_KINDS:
         raise InputError(f"Expected a figure of kind .{', .'.join(FIGURE_KINDS)}, found '{path.name}': change its end.")
     rows = max(len(summary.owned), len(summary.streams), len(summary.scores), 4)
-    drawing = Figure(figsize=(13, 1.4 + 0.34 * rows), layout="constrained")
+    labels = _labels(summary)
+    label_inches = LETTER_INCHES * sum(max(map(len, "\n".join(panel).split("\n"))) for panel in labels)
+    drawing = Figure(figsize=(9 + label_inches, 1.8 + 0.34 * rows), layout="constrained")
     owned, valid, scores = drawing.subplots(1, 3)
-    _draw_owned(owned, summary)
-    _draw_valid(valid, summary)
-    _draw_scores(scores, summary)
+    _draw_owned(owned, summary, labels[0])
+    _draw_valid(valid, summary, labels[1])
+    _draw_scores(scores, summary, labels[2])
+    drawing.legend(*owned.get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False)
+    drawing.legend(*valid.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
     drawing.suptitle(f"{summary.name}: {summary.num_samples} samples")
     buffer = io.BytesIO()
     # No date and no random names: the same store gives the same picture.
@@ -272,8 +280,21 @@ def _sparkline(counts: tuple[int, ...]) -> str:
     return "".join(BARS[0 if not count else max(1, round(count / top * (len(BARS) - 1)))] for count in counts)
 
 
-def _draw_owned(axes: Any, summary: StoreSummary) -> None:
-    labels = [" + ".join(names) for names, _ in summary.owned]
+def _labels(summary: StoreSummary) -> tuple[list[str], list[str], list[str]]:
+    """What stands beside the rows of the three panels; long lines are broken."""
+    owned = [" + ".join(names) for names, _ in summary.owned]
+    streams = [f"{stream.name} ({stream.dim})" for stream in summary.streams]
+    scores = [
+        f"{score.name.replace('_', ' ')} ({score.bin_edges[0]:.4g} to {score.bin_edges[-1]:.4g})"
+        for score in summary.scores
+    ]
+    owned, streams, scores = (
+        [textwrap.fill(label, LABEL_LETTERS) for label in panel] for panel in (owned, streams, scores)
+    )
+    return owned, streams, scores
+
+
+def _draw_owned(axes: Any, summary: StoreSummary, labels: list[str]) -> None:
     left = np.zeros(len(labels))
     for split, color in zip(SPLITS, ("#4477aa", "#ccbb44", "#ee6677"), strict=True):
         counts = np.array([counts[split] for _, counts in summary.owned])
@@ -281,38 +302,30 @@ def _draw_owned(axes: Any, summary: StoreSummary) -> None:
         left += counts
     axes.invert_yaxis()
     axes.set(title="Samples that own exactly", xlabel="samples")
-    _legend_below(axes)
     _clean(axes)
 
 
-def _draw_valid(axes: Any, summary: StoreSummary) -> None:
-    labels = [f"{stream.name} ({stream.dim})" for stream in summary.streams]
+def _draw_valid(axes: Any, summary: StoreSummary, labels: list[str]) -> None:
     owned = [stream.num_samples / summary.num_samples for stream in summary.streams]
     valid = [share * np.nan_to_num(stream.valid_share) for share, stream in zip(owned, summary.streams, strict=True)]
     axes.barh(labels, owned, color="#cccccc", label="samples that own it")
     axes.barh(labels, valid, color="#228833", height=0.5, label="of it, valid segments")
     axes.invert_yaxis()
     axes.set(title="Streams (width)", xlabel="share", xlim=(0, 1))
-    _legend_below(axes)
     _clean(axes)
 
 
-def _draw_scores(axes: Any, summary: StoreSummary) -> None:
+def _draw_scores(axes: Any, summary: StoreSummary, labels: list[str]) -> None:
     """One small histogram a criterion, stacked in one panel, each over its own scale."""
     for row, score in enumerate(summary.scores):
         heights = np.array(score.histogram) / (max(score.histogram) or 1) * 0.85
         edges = (np.array(score.bin_edges) - score.bin_edges[0]) / (score.bin_edges[-1] - score.bin_edges[0])
         axes.bar(edges[:-1], heights, width=np.diff(edges), bottom=-row, align="edge", color="#4477aa")
         axes.axhline(-row, color="#888888", linewidth=0.6)
-    labels = [f"{score.name} ({score.bin_edges[0]:.4g} to {score.bin_edges[-1]:.4g})" for score in summary.scores]
     axes.set_yticks([0.4 - row for row in range(len(labels))], labels)
     axes.set(title="Scores over their scales", xlim=(0, 1), xticks=[0, 1])
     axes.set_xticklabels(["lowest", "highest"])
     _clean(axes)
-
-
-def _legend_below(axes: Any) -> None:
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
 
 
 def _clean(axes: Any) -> None:
