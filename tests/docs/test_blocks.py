@@ -1,0 +1,74 @@
+"""The blocks in README and docs run, the commands are ones that exist, the links lead somewhere."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from limssr import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def blocks(language):
+    """(page, code) for every fenced block of a language."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+    return [(page, code) for page in PAGES for code in fence.findall(page.read_text(encoding="utf-8"))]
+
+
+def named(page, number):
+    return f"{page.relative_to(ROOT)}-{number}"
+
+
+PYTHON = [pytest.param(code, id=named(page, number)) for number, (page, code) in enumerate(blocks("python"))]
+COMMANDS = [
+    pytest.param(line.partition(" #")[0].strip(), id=named(page, number))
+    for number, (page, line) in enumerate(
+        (page, line)
+        for page, code in blocks("bash")
+        for line in code.replace("\\\n", " ").splitlines()
+        if line.startswith("limssr ")
+    )
+]
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_a_python_block_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "block", "exec"), {"__name__": "block"})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_one_that_exists(command):
+    verb = cli._parse(shlex.split(command)[1:], "json")
+    assert callable(verb.run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path), run_name="__main__")
+    assert len(capsys.readouterr().out.splitlines()) >= 4
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_the_floor_plan_names_every_file():
+    plan = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    sources = (ROOT / "src" / "limssr").rglob("*.py")
+    rooms = ("cli", "report")  # described as a whole
+    files = [path for path in sources if not path.name.startswith("__") and path.parent.name not in rooms]
+    missing = [
+        path.name for path in files if f"`{path.name}`" not in plan and f"{path.stem.partition('_')[0]}*.py" not in plan
+    ]
+    assert missing == []
