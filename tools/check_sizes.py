@@ -25,7 +25,8 @@ def problems(path: Path) -> Iterator[str]:
         documentation = _num_lines(node.body[0]) if has_docstring else 0
         length = _num_lines(node) - documentation
         if length > MAX_FUNCTION_LINES:
-            yield f"{path}:{node.lineno}: {node.name} has {length} lines without its docstring, at most {MAX_FUNCTION_LINES}"
+            found = f"{node.name} has {length} lines without its docstring"
+            yield f"{path}:{node.lineno}: {found}, at most {MAX_FUNCTION_LINES}"
         positional = [arg.arg for arg in node.args.posonlyargs + node.args.args if arg.arg not in ("self", "cls")]
         # A test's arguments are its fixtures, named by pytest and never passed by position.
         if len(positional) > MAX_POSITIONAL and not node.name.startswith("test_"):
