@@ -99,6 +99,19 @@ class PromptConfig(_Config):
     """What the streams show, in the clean prompt: "an action video", "a piano performance"."""
 
 
+class StatisticsConfig(_Config):
+    """The head `statistics` and the system `statistics` (docs/heads.md): an option of ours, not of the paper."""
+
+    members: int = Field(default=8, ge=1)
+    """Networks that read the moments of the streams; their mean is the second path's score."""
+    hidden: int = Field(default=128, ge=1)
+    input_dropout: DropoutRate = 0.2
+    dropout: DropoutRate = 0.4
+    mix: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Share of path 1, which reads the language model, in the final score. It is not trained: on training samples the
+    path that over-fits more would win it."""
+
+
 class ModelConfig(_Config):
     """The model (paper section 3). The defaults are the published architecture."""
 
@@ -125,6 +138,8 @@ class ModelConfig(_Config):
     """standard: features minus their training mean, over their training deviation, clipped at +-5."""
     head: Literal["paper", "statistics"] = "paper"
     """paper: sections 3.5 and 3.6. statistics: our option, see docs/heads.md."""
+    statistics: StatisticsConfig = StatisticsConfig()
+    """Of the head and the system `statistics`."""
     gate_layers: Literal[1, 2] = 1
     """Layers of path 1's gate. The text says two, the published parameter count says one."""
     output: Literal["sigmoid", "linear", "standardized"] = "sigmoid"
@@ -161,6 +176,10 @@ class TrainConfig(_Config):
     learning_rate: float = Field(default=2e-4, gt=0.0)
     backbone_learning_rate: float | None = Field(default=None, gt=0.0)
     """Of LoRA and token rows; null: the same as `learning_rate`."""
+    statistics_learning_rate: float | None = Field(default=None, gt=0.0)
+    """Of the networks that read the moments (head and system `statistics`); null: the same as `learning_rate`."""
+    statistics_weight_decay: float | None = Field(default=None, ge=0.0)
+    """Likewise; null: the same as `weight_decay`."""
     weight_decay: float = Field(default=1e-4, ge=0.0)
     warmup_epochs: int = Field(default=5, ge=0)
     warmup_start: float = Field(default=0.2, gt=0.0, le=1.0)

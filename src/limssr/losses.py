@@ -26,7 +26,7 @@ def total_loss(output: ScoreOutput, unit_targets_BC: Tensor, config: LossConfig)
     Terms that a model has no outputs for (one path only, no slots) are zero. A term with weight zero is not computed.
     """
     zero = output.unit_scores_BC.new_zeros(())
-    task = task_loss(output.unit_scores_BC, unit_targets_BC, output.loss_scale_C)
+    task = _task_term(output, unit_targets_BC)
     consistency, slots = zero, zero
     if config.consistency > 0 and output.main_BC is not None and output.aux_BC is not None:
         consistency = consistency_loss(output.main_BC, output.aux_BC, output.loss_scale_C)
@@ -35,6 +35,14 @@ def total_loss(output: ScoreOutput, unit_targets_BC: Tensor, config: LossConfig)
         slots = regularizer(output.slots_BKH, margin=config.margin)
     total = config.task * task + config.consistency * consistency + config.slots * slots
     return LossTerms(total, task, consistency, slots)
+
+
+def _task_term(output: ScoreOutput, unit_targets_BC: Tensor) -> Tensor:
+    if output.members_EBC is None:
+        return task_loss(output.unit_scores_BC, unit_targets_BC, output.loss_scale_C)
+    # every member learns on its own: the loss of the mean would let members hide behind one another
+    members_EBC = output.members_EBC
+    return task_loss(members_EBC, unit_targets_BC.expand_as(members_EBC), output.loss_scale_C)
 
 
 def task_loss(unit_scores_BC: Tensor, unit_targets_BC: Tensor, scale_C: Tensor | None = None) -> Tensor:

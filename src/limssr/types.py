@@ -133,6 +133,8 @@ class ScoreOutput:
         aux_BC: Path 2 alone (LIMSSR only, else None).
         slots_BKH: Hidden states of the K fusion tokens (LIMSSR only, else None).
         fused_BH: The vector that path 2's head reads (LIMSSR only, else None).
+        members_EBC: Scores of an ensemble's members; where given, the task loss is their mean loss and not the loss of
+            their mean.
         loss_scale_C: The task loss divides errors by this before squaring; None: ones.
     """
 
@@ -141,4 +143,5 @@ class ScoreOutput:
     aux_BC: Float[Tensor, "B C"] | None = None
     slots_BKH: Float[Tensor, "B K H"] | None = None
     fused_BH: Float[Tensor, "B H"] | None = None
+    members_EBC: Float[Tensor, "E B C"] | None = None
     loss_scale_C: Float[Tensor, " C"] | None = None

@@ -20,5 +20,11 @@ def _attention(config: ModelConfig, modalities: tuple[Modality, ...], criteria: 
     return AttentionBaseline(config, modalities, criteria)
 
 
-SYSTEMS: dict[str, Builder] = {"attention": _attention}
+def _statistics(config: ModelConfig, modalities: tuple[Modality, ...], criteria: tuple[Criterion, ...]) -> nn.Module:
+    from limssr.baselines.statistics import StatisticsEnsemble
+
+    return StatisticsEnsemble(config, modalities, criteria)
+
+
+SYSTEMS: dict[str, Builder] = {"attention": _attention, "statistics": _statistics}
 """Name (`model.system` of a recipe) -> builder. `limssr.model.build_model` seeds and calls it."""

@@ -46,20 +46,34 @@ def calibrate(model: nn.Module, train_samples: Sequence[Sample]) -> None:
 
 
 def parameter_groups(model: nn.Module, train: TrainConfig) -> list[dict[str, Any]]:
-    """AdamW groups: weights, and scales and offsets (no weight decay), each for the backbone's side and around it.
+    """AdamW groups: weights, and scales and offsets (no weight decay), each for three sides of a model.
 
-    The backbone's side is LoRA and the learned rows; its learning rate is `backbone_learning_rate`.
+    The backbone's side is LoRA and the learned rows, the statistics' side the ensemble that reads moments; the rest is
+    around them. Each side has its own learning rate in `train`.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    rates = {
+        "around": (train.learning_rate, train.weight_decay),
+        "backbone": (train.backbone_learning_rate or train.learning_rate, train.weight_decay),
+        "statistics": (
+            train.statistics_learning_rate or train.learning_rate,
+            train.weight_decay if train.statistics_weight_decay is None else train.statistics_weight_decay,
+        ),
+    }
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            inside = name.startswith(("backbone.", "tokens."))
-            groups.setdefault((inside, parameter.ndim >= 2), []).append(parameter)
+            groups.setdefault((_side(name), _is_weight(name, parameter)), []).append(parameter)
     return [
-        {
-            "params": parameters,
-            "lr": (train.backbone_learning_rate or train.learning_rate) if inside else train.learning_rate,
-            "weight_decay": train.weight_decay if decays else 0.0,
-        }
-        for (inside, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+        {"params": parameters, "lr": rates[side][0], "weight_decay": rates[side][1] if decays else 0.0}
+        for (side, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
+
+
+def _side(name: str) -> str:
+    if name.startswith(("backbone.", "tokens.")):
+        return "backbone"
+    return "statistics" if "members." in name else "around"
+
+
+def _is_weight(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim >= 2 and not name.endswith("_offset")

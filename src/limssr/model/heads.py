@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limssr.config import StatisticsConfig
 from limssr.model.scaling import OutputScale
+from limssr.model.statistics import Members, PooledStatistics
+from limssr.types import Modality
 
 NUM_ATTENTION_HEADS = 4
 INITIAL_MIX = 0.7
@@ -23,7 +26,7 @@ class HeadInput:
         hidden_BLH: All last hidden states.
         pool_BML: Weights of the mean over each modality's block (see `Layout`).
         present_BM: Which modalities exist.
-        scaled: Modality name -> [B, T, D] features as the projections saw them, zeros where not valid.
+        features: Modality name -> [B, T, D] features as they came.
         valid_BMT: Which segments are real.
     """
 
@@ -31,18 +34,19 @@ class HeadInput:
     hidden_BLH: Tensor
     pool_BML: Tensor
     present_BM: Tensor
-    scaled: dict[str, Tensor]
+    features: dict[str, Tensor]
     valid_BMT: Tensor
 
 
 @dataclass(frozen=True)
 class HeadOutput:
-    """Unit scores of both paths and of their mix, and the vector that path 2's head reads."""
+    """Unit scores of both paths and of their mix; what path 2's head reads, and its members, where it has them."""
 
     unit_scores_BC: Tensor
     main_BC: Tensor
     aux_BC: Tensor
-    fused_BH: Tensor
+    fused_BH: Tensor | None = None
+    members_EBC: Tensor | None = None
 
 
 def score_head(width: int, num_criteria: int, dropout: float) -> nn.Sequential:
@@ -166,3 +170,70 @@ class PaperHead(nn.Module):
         aux_BC = self.output(self.aux(fused_BH))
         # NOTE(paper): the mix is a free scalar, not bounded to [0, 1], as in the published code.
         return HeadOutput(self.mix * main_BC + (1.0 - self.mix) * aux_BC, main_BC, aux_BC, fused_BH)
+
+
+class StatisticsHead(nn.Module):
+    """Path 1 as published; as path 2 an ensemble that reads the streams' moments over time (docs/heads.md).
+
+    NOTE(paper): an option of ours. The paper's path 2 averages hidden states over time, which loses how much and on which
+    scale a performance varies; regression trees on such statistics beat it on small data.
+
+    Args:
+        hidden: H.
+        modalities: Streams, in the model's order.
+        num_slots: K.
+        num_criteria: C.
+        dropout: Rate in path 1.
+        gate_layers: See `CalibratedReasoning`.
+        output: How a head's value becomes a unit score.
+        config: Of the ensemble.
+    """
+
+    def __init__(
+        self,
+        hidden: int,
+        modalities: Sequence[Modality],
+        *,
+        num_slots: int,
+        num_criteria: int,
+        dropout: float,
+        gate_layers: int,
+        output: OutputScale,
+        config: StatisticsConfig,
+    ) -> None:
+        super().__init__()
+        num_modalities = len(modalities)
+        self.path1 = CalibratedReasoning(hidden, num_modalities, num_slots, dropout=dropout, gate_layers=gate_layers)
+        self.main = score_head(hidden, num_criteria, dropout)
+        self.statistics = PooledStatistics(modalities)
+        self.members = build_members(self.statistics.num_outputs, num_criteria, config)
+        self.mix = config.mix
+        self.output = output
+
+    @torch.no_grad()
+    def learned(self, names: Sequence[str]) -> dict[str, Any]:
+        """Role weights, and the mix, which is fixed in this head."""
+        del names
+        return {"mix": self.mix, "role_weights": self.path1.role.softmax(0).tolist()}
+
+    def forward(self, read: HeadInput) -> HeadOutput:
+        """Steps: (1) path 1, (2) the ensemble on moments, (3) their mix."""
+        main_BC = self.output(self.main(self.path1(read.slots_BKH, read.present_BM)))
+        statistics_BS = self.statistics(read.features, read.valid_BMT, read.present_BM)
+        aux_EBC = self.output(self.members(statistics_BS))
+        aux_BC = aux_EBC.mean(dim=0)
+        mixed_BC = self.mix * main_BC + (1.0 - self.mix) * aux_BC
+        # path 1 is repeated so that both paths weigh the same in the task loss
+        return HeadOutput(mixed_BC, main_BC, aux_BC, members_EBC=torch.cat([main_BC.expand_as(aux_EBC), aux_EBC]))
+
+
+def build_members(num_inputs: int, num_criteria: int, config: StatisticsConfig) -> Members:
+    """The ensemble that `config` describes."""
+    return Members(
+        config.members,
+        num_inputs,
+        hidden=config.hidden,
+        num_criteria=num_criteria,
+        input_dropout=config.input_dropout,
+        dropout=config.dropout,
+    )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from limssr.config import ModelConfig
 from limssr.errors import InputError
 from limssr.model.backbone import Backbone, add_lora
-from limssr.model.heads import HeadInput, PaperHead
+from limssr.model.heads import HeadInput, PaperHead, StatisticsHead
 from limssr.model.layout import Pattern, plan_layout
 from limssr.model.prompt import prompt_text
 from limssr.model.scaling import InputScaler, OutputScale
@@ -56,7 +56,7 @@ class LimssrModel(nn.Module):
         self.backbone.requires_grad_(False)
         if config.lora is not None:
             add_lora(self.backbone, config.lora)
-        self.head: PaperHead = _build_head(config, self.modalities, len(self.criteria), hidden)
+        self.head = _build_head(config, self.modalities, len(self.criteria), hidden)
 
     def forward(self, batch: Batch) -> ScoreOutput:
         """Score a batch.
@@ -81,13 +81,16 @@ class LimssrModel(nn.Module):
         inputs_BLH = bank_RH.index_select(0, layout.source_BL.flatten()).view(*layout.source_BL.shape, -1)
         hidden_BLH = self._read(inputs_BLH)
         slots_BKH = hidden_BLH.gather(1, layout.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))
-        answer = self.head(HeadInput(slots_BKH, hidden_BLH, layout.pool_BML, batch.present_BM, scaled, batch.valid_BMT))
+        answer = self.head(
+            HeadInput(slots_BKH, hidden_BLH, layout.pool_BML, batch.present_BM, batch.features, batch.valid_BMT)
+        )
         return ScoreOutput(
             answer.unit_scores_BC,
             answer.main_BC,
             answer.aux_BC,
             slots_BKH,
             answer.fused_BH,
+            answer.members_EBC,
             self.head.output.loss_scale_C,
         )
 
@@ -95,6 +98,8 @@ class LimssrModel(nn.Module):
         """Measure the scales of inputs and outputs on the training samples, once, before training."""
         self.scaler.fit(samples)
         self.head.output.fit(samples, self.criteria)
+        if isinstance(self.head, StatisticsHead):
+            self.head.statistics.fit(samples)
 
     @torch.no_grad()
     def learned(self) -> dict[str, Any]:
@@ -140,16 +145,18 @@ def _special_rows(config: ModelConfig, table_VH: Tensor, num_modalities: int) ->
     return table_VH.mean(dim=0) + torch.randn(count, width) * deviation
 
 
-def _build_head(config: ModelConfig, modalities: Sequence[Modality], num_criteria: int, hidden: int) -> PaperHead:
-    output = OutputScale(num_criteria, config.output)
+def _build_head(
+    config: ModelConfig, modalities: Sequence[Modality], num_criteria: int, hidden: int
+) -> PaperHead | StatisticsHead:
     if hidden % 4:
         raise InputError(f"The head's attention has 4 heads and needs a backbone width divisible by 4, found {hidden}.")
-    return PaperHead(
-        hidden,
-        len(modalities),
-        num_slots=config.num_fusion_tokens,
-        num_criteria=num_criteria,
-        dropout=config.dropout,
-        gate_layers=config.gate_layers,
-        output=output,
-    )
+    shared: dict[str, Any] = {
+        "num_slots": config.num_fusion_tokens,
+        "num_criteria": num_criteria,
+        "dropout": config.dropout,
+        "gate_layers": config.gate_layers,
+        "output": OutputScale(num_criteria, config.output),
+    }
+    if config.head == "statistics":
+        return StatisticsHead(hidden, modalities, config=config.statistics, **shared)
+    return PaperHead(hidden, len(modalities), **shared)
