@@ -10,17 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
 
 from limssr.config import RunConfig
 from limssr.errors import ArtifactError, InputError
 from limssr.evaluation import Evaluation, evaluate
-from limssr.metrics import fisher_mean, spearman
 from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
 from limssr.progress import Reporter, SilentReporter
-from limssr.references import REFERENCES, check_references, run_reference
+from limssr.references import REFERENCES, check_references, chooser_on_test, run_reference, scorer_of
 from limssr.report import write_report
 from limssr.rundata import RunData, availability_record, load_run_data, load_split
 from limssr.runfiles import (
@@ -32,10 +30,9 @@ from limssr.runfiles import (
     write_scores,
 )
 from limssr.runtime import DeviceChoice, check_model_precision, check_precision, choose_device, environment
-from limssr.scorer import ModelScorer
 from limssr.selection import EpochValue
 from limssr.training import FitResult, fit
-from limssr.types import Criterion, Sample, Split
+from limssr.types import Sample, Split
 
 
 def train_run(
@@ -77,6 +74,7 @@ def train_run(
     reporter.note(f"device {choice.device} ({choice.reason})")
     data = load_run_data(config)
     check_references(config, data)
+    chooser = chooser_on_test(data, config, choice.device)
     _check_same_store(out, data)
     for text in run_warnings(config):
         reporter.warn(text)
@@ -89,7 +87,7 @@ def train_run(
     write_run(out, {**document, "status": "running"})
     # 3. train, keep the chosen weights
     started = time.monotonic()
-    result = _train(model, data, config, out, choice.device, reporter)
+    result = _train(model, data, config, out, device=choice.device, reporter=reporter, chooser=chooser)
     save_pretrained(model, out / "model")
     document["timings"]["training_s"] = sum(record["seconds"] for record in result.history)
     # 4. score it and what stands beside it
@@ -125,13 +123,13 @@ def run_warnings(config: RunConfig) -> list[str]:
         )
     if train.epochs <= train.warmup_epochs:
         warnings.append(
-            f"train.epochs ({train.epochs}) is not above train.warmup_epochs ({train.warmup_epochs}), so the learning rate "
-            "never reaches its full value"
+            f"train.epochs ({train.epochs}) is not above train.warmup_epochs ({train.warmup_epochs}), so the learning "
+            "rate never reaches its full value"
         )
     if config.loss.regularizer == "eq17" and config.loss.slots > 0:
         warnings.append(
-            "loss.regularizer: eq17 cannot prevent collapse: identical and orthogonal slots score the same, and with two "
-            "fusion tokens its gradient is zero; slot_triplet can"
+            "loss.regularizer: eq17 cannot prevent collapse: identical and orthogonal slots score the same, and with "
+            "two fusion tokens its gradient is zero; slot_triplet can"
         )
     if "random-backbone" in config.evaluation.references and config.model.backbone.name == "tiny":
         warnings.append("the backbone tiny has random weights itself, so random-backbone will equal the run")
@@ -171,12 +169,11 @@ def evaluate_run(
     choice = choose_device(device)
     check_model_precision(config.model, choice.device)
     own_store = Path(record.document["store"]["path"])
-    opened, samples = load_split(config, split, store=store or own_store, incomplete=store is None)
     model = load_pretrained(run / "model").to(choice.device)
-    _check_fits(model, opened.select(config.data.modalities, config.data.criteria), str(opened.path))
+    opened, samples = load_split(model, config, split, store=store or own_store, incomplete=store is None)
     availability = availability_record(config, opened) if store is None else opened.info.availability
     return evaluate(
-        _scorer(model, config, choice.device),
+        scorer_of(model, config, choice.device),
         samples,
         tuple(modality.name for modality in model.modalities),  # type: ignore[union-attr]
         model.criteria,  # type: ignore[arg-type]
@@ -190,7 +187,14 @@ def evaluate_run(
 
 
 def _train(
-    model: nn.Module, data: RunData, config: RunConfig, out: Path, device: torch.device, reporter: Reporter
+    model: nn.Module,
+    data: RunData,
+    config: RunConfig,
+    out: Path,
+    *,
+    device: torch.device,
+    reporter: Reporter,
+    chooser: EpochValue | None,
 ) -> FitResult:
     try:
         return fit(
@@ -202,7 +206,7 @@ def _train(
             device=device,
             reporter=reporter,
             resume="auto",
-            test_value=_test_value(data, config, device) if config.train.selection == "test" else None,
+            test_value=chooser,
         )
     except KeyboardInterrupt:
         reporter.finish()
@@ -214,7 +218,7 @@ def _score(
     model: nn.Module, data: RunData, config: RunConfig, device: torch.device, reporter: Reporter
 ) -> SystemScores:
     evaluation = evaluate(
-        _scorer(model, config, device),
+        scorer_of(model, config, device),
         data.splits["test"],
         data.names,
         data.criteria,
@@ -227,36 +231,6 @@ def _score(
     )
     reporter.finish()
     return SystemScores.of(config.model.system, evaluation)
-
-
-def _scorer(model: nn.Module, config: RunConfig, device: torch.device) -> ModelScorer:
-    return ModelScorer(
-        model,
-        batch_size=config.evaluation.batch_size,
-        device=device,
-        num_segments=config.data.num_segments,
-        padding=config.data.padding,
-    )
-
-
-def _test_value(data: RunData, config: RunConfig, device: torch.device) -> EpochValue:
-    """Minus the Spearman on complete test samples with all streams, as the published protocol chooses."""
-    samples = [sample for sample in data.splits["test"] if len(sample.streams) == len(data.modalities)]
-    if len(samples) < 3:
-        raise InputError(f"train.selection: test needs at least 3 test samples with all streams, found {len(samples)}.")
-    truth_NC = np.stack([sample.scores for sample in samples])
-
-    def value(model: nn.Module) -> float:
-        predicted_NC = _scorer(model, config, device).score(samples)
-        per_criterion = {
-            criterion.name: spearman(truth_NC[:, column], predicted_NC[:, column])
-            for column, criterion in enumerate(data.criteria)
-        }
-        rho = float(fisher_mean(per_criterion))
-        # A constant prediction has no rank correlation; it is never the best epoch.
-        return -rho if np.isfinite(rho) else 1.0
-
-    return value
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:
@@ -308,13 +282,6 @@ def _check_same_store(out: Path, data: RunData) -> None:
             f"Expected the store that the run in {out} began with (fingerprint {recorded[:12]}), found another content "
             f"in {data.store.path} ({data.store.fingerprint[:12]}): restore it, or start a new run in another folder."
         )
-
-
-def _check_fits(model: nn.Module, found: tuple[Sequence[Any], Sequence[Criterion]], where: str) -> None:
-    for expected, actual in zip((model.modalities, model.criteria), found, strict=True):  # type: ignore[arg-type]
-        for one, other in zip(expected, actual, strict=True):  # type: ignore[arg-type]
-            if one != other:
-                raise InputError(f"{where} does not fit the model: expected {one}, found {other}.")
 
 
 def _checkpoint_bytes(model: nn.Module, config: RunConfig) -> int:

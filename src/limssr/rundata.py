@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from limssr.config import RunConfig
 from limssr.data.missing import check_pattern
 from limssr.data.store import FeatureStore
@@ -75,23 +77,32 @@ def load_run_data(config: RunConfig) -> RunData:
     return RunData(store, modalities, criteria, splits, complete["train"] if known else None)
 
 
-def load_split(config: RunConfig, split: Split, *, store: Path, incomplete: bool) -> tuple[FeatureStore, list[Sample]]:
-    """The samples of one split for scoring, streams and criteria as in the run.
+def load_split(
+    model: nn.Module, config: RunConfig, split: Split, *, store: Path, incomplete: bool
+) -> tuple[FeatureStore, list[Sample]]:
+    """The samples of one split for scoring, with the streams and criteria of the model.
 
     Args:
+        model: Trained.
         config: Of the run.
         split: "train", "val" or "test".
         store: The run's own, or another.
         incomplete: Whether the run's availability is applied; another store is taken as it is.
 
     Raises:
-        InputError: A stream or a criterion is missing, or the split is empty.
+        InputError: A stream or a criterion is missing or has another width or scale, or the split is empty.
         ArtifactError: The store is damaged.
     """
     opened = FeatureStore.open(store)
-    modalities, _ = opened.select(config.data.modalities, config.data.criteria)
+    modalities: tuple[Modality, ...] = tuple(model.modalities)  # type: ignore[arg-type]
+    criteria: tuple[Criterion, ...] = tuple(model.criteria)  # type: ignore[arg-type]
+    names = [[one.name for one in modalities], [one.name for one in criteria]]
+    found = opened.select(*names)
+    for expected, actual in zip((*modalities, *criteria), (*found[0], *found[1]), strict=True):
+        if expected != actual:
+            raise InputError(f"{opened.path} does not fit the model: expected {expected}, found {actual}.")
     opened.verify()
-    samples = opened.samples(split, config.data.modalities, config.data.criteria)
+    samples = opened.samples(split, *names)
     if not samples:
         raise InputError(f"Expected samples in split '{split}' of {opened.path}, found none: choose another split.")
     return opened, make_incomplete(samples, modalities, config) if incomplete else samples
