@@ -3,9 +3,9 @@
 Nothing is written before all checks have passed. After that, a run can be interrupted at any moment and gone on with.
 """
 
+import contextlib
 import shutil
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +30,7 @@ from limssr.runfiles import (
     write_scores,
 )
 from limssr.runtime import DeviceChoice, check_model_precision, check_precision, choose_device, environment
-from limssr.selection import EpochValue
-from limssr.training import FitResult, fit
+from limssr.training import fit
 from limssr.types import Sample, Split
 
 
@@ -81,33 +80,34 @@ def train_run(
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
     check_disk(out, _checkpoint_bytes(model, config))
     # 2. from here on there is a run folder
+    document = _opening(config, data, choice, model) | _from_before(out)
     out.mkdir(parents=True, exist_ok=True)
     write_config(out, config)
-    document = _opening(config, data, choice, model)
     write_run(out, {**document, "status": "running"})
-    # 3. train, keep the chosen weights
-    started = time.monotonic()
-    result = _train(model, data, config, out, device=choice.device, reporter=reporter, chooser=chooser)
-    save_pretrained(model, out / "model")
-    document["timings"]["training_s"] = sum(record["seconds"] for record in result.history)
-    # 4. score it and what stands beside it
-    scores = [_score(model, data, config, choice.device, reporter)]
-    records = []
-    for name in config.evaluation.references:
-        reporter.note(f"reference {name}: {REFERENCES[name].summary}")
-        reference, record = run_reference(
-            name, data, config, out / "references" / name, device=choice.device, reporter=reporter
+    with _says_how_to_go_on(out, reporter):
+        # 3. train, keep the chosen weights
+        result = fit(
+            model,
+            data.splits["train"],
+            data.splits["val"],
+            config=config,
+            folder=out,
+            device=choice.device,
+            reporter=reporter,
+            resume="auto",
+            test_value=chooser,
         )
-        scores.append(reference)
-        records.append(record)
-    write_scores(out, scores)
+        save_pretrained(model, out / "model")
+        # 4. score it and what stands beside it
+        main = _score(model, data, config, choice.device, reporter)
+        beside = _score_references(data, config, out, choice.device, reporter)
+        write_scores(out, [main, *(scores for scores, _ in beside)])
     # 5. close the books
-    document["timings"]["session_s"] = round(time.monotonic() - started, 3)
     learned = model.learned() if hasattr(model, "learned") else None  # type: ignore[operator]
+    timings = {"training_s": sum(record["seconds"] for record in result.history)}
     outcome = {"best_epoch": result.best_epoch, "epochs_run": result.epochs_run, "stopped": result.stopped}
-    write_run(
-        out, {**document, **outcome, "status": "done", "finished": _now(), "learned": learned, "references": records}
-    )
+    closing = {"finished": _now(), "timings": timings, "learned": learned, "references": [one for _, one in beside]}
+    write_run(out, {**document, **outcome, **closing, "status": "done"})
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     write_report(out)
     return out
@@ -186,28 +186,10 @@ def evaluate_run(
     )
 
 
-def _train(
-    model: nn.Module,
-    data: RunData,
-    config: RunConfig,
-    out: Path,
-    *,
-    device: torch.device,
-    reporter: Reporter,
-    chooser: EpochValue | None,
-) -> FitResult:
+@contextlib.contextmanager
+def _says_how_to_go_on(out: Path, reporter: Reporter) -> Iterator[None]:
     try:
-        return fit(
-            model,
-            data.splits["train"],
-            data.splits["val"],
-            config=config,
-            folder=out,
-            device=device,
-            reporter=reporter,
-            resume="auto",
-            test_value=chooser,
-        )
+        yield
     except KeyboardInterrupt:
         reporter.finish()
         reporter.warn(f"interrupted; go on with: limssr train {out / 'config.yaml'} --out {out} --resume")
@@ -231,6 +213,17 @@ def _score(
     )
     reporter.finish()
     return SystemScores.of(config.model.system, evaluation)
+
+
+def _score_references(
+    data: RunData, config: RunConfig, out: Path, device: torch.device, reporter: Reporter
+) -> list[tuple[SystemScores, dict[str, Any]]]:
+    found = []
+    for name in config.evaluation.references:
+        reporter.note(f"reference {name}: {REFERENCES[name].summary}")
+        folder = out / "references" / name
+        found.append(run_reference(name, data, config, folder, device=device, reporter=reporter))
+    return found
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:
@@ -318,8 +311,16 @@ def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: nn.M
         },
         "device": {"name": str(choice.device), "reason": choice.reason},
         "environment": environment(choice.device),
-        "timings": {},
+        "sessions": 1,
     }
+
+
+def _from_before(out: Path) -> dict[str, Any]:
+    """What a run that is resumed keeps of its first session."""
+    if not (out / "run.json").exists():
+        return {}
+    before = read_run(out).document
+    return {"started": before["started"], "sessions": before["sessions"] + 1}
 
 
 def _ownership(samples: Sequence[Sample]) -> dict[str, int]:

@@ -186,6 +186,10 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, store_path):
     assert read_run(out).document["status"] == "running"
     with pytest.raises(ArtifactError, match="not finished"):
         evaluate_run(out)
+    started = read_run(out).document["started"]
+    train_run(make_config(store_path), out, resume="auto")
+    document = read_run(out).document
+    assert (document["status"], document["sessions"], document["started"]) == ("done", 2, started)
 
 
 def test_resuming_on_an_altered_store_is_refused(tmp_path, world, store_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from limssr import runtime
 from limssr.averaging import WeightAverage
 from limssr.config import BackboneConfig, DataConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
 from limssr.data.missing import subsets
@@ -150,6 +151,17 @@ class TestFit:
         assert result.stopped == "patience"
         assert result.epochs_run == len(losses) < 50
         assert losses.index(min(losses)) == len(losses) - 3 == result.best_epoch
+
+    @pytest.mark.parametrize("system", ["attention", "limssr"])
+    def test_bf16_computes_in_bf16_and_keeps_its_weights_in_float32(self, parts, system, monkeypatch):
+        monkeypatch.setattr(runtime, "cpu_flags", lambda: frozenset({"avx512_bf16"}))
+        half, result = train(parts, make_config(system=system, epochs=1, precision="bf16"))
+        full, _ = train(parts, make_config(system=system, epochs=1))
+        assert math.isfinite(result.history[0]["val_loss"])
+        assert not same_state(half, full)
+        assert {value.dtype for value in state_to_save(half).values() if value.is_floating_point()} == {torch.float32}
+        batch = collate(parts[2]["val"], parts[0], parts[1])
+        assert half(batch).unit_scores_BC.dtype == torch.float32, "afterwards the model is as it was"
 
     def test_a_loss_that_is_no_number_ends_the_training(self, parts):
         modalities, criteria, splits = parts
