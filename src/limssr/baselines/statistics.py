@@ -34,7 +34,7 @@ class StatisticsEnsemble(nn.Module):
 
     def forward(self, batch: Batch) -> ScoreOutput:
         """Score a batch: moments, members, their mean."""
-        statistics_BS = self.statistics(batch.features, batch.valid_BMT, batch.present_BM)
+        statistics_BS = self.statistics(batch.features, batch.valid_BMT, batch.present_BM, batch.lengths_B)
         members_EBC = self.output_scale(self.members(statistics_BS))
         return ScoreOutput(
             members_EBC.mean(dim=0), members_EBC=members_EBC, loss_scale_C=self.output_scale.loss_scale_C

@@ -28,6 +28,7 @@ class HeadInput:
         present_BM: Which modalities exist.
         features: Modality name -> [B, T, D] features as they came.
         valid_BMT: Which segments are real.
+        lengths_B: T of each sample.
     """
 
     slots_BKH: Tensor
@@ -36,6 +37,7 @@ class HeadInput:
     present_BM: Tensor
     features: dict[str, Tensor]
     valid_BMT: Tensor
+    lengths_B: Tensor
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,8 @@ class PaperHead(nn.Module):
 class StatisticsHead(nn.Module):
     """Path 1 as published; as path 2 an ensemble that reads the streams' moments over time (docs/heads.md).
 
-    NOTE(paper): an option of ours. The paper's path 2 averages hidden states over time, which loses how much and on which
-    scale a performance varies; regression trees on such statistics beat it on small data.
+    NOTE(paper): an option of ours. The paper's path 2 averages hidden states over time, which loses how much and on
+    which scale a performance varies; regression trees on such statistics beat it on small data.
 
     Args:
         hidden: H.
@@ -219,7 +221,7 @@ class StatisticsHead(nn.Module):
     def forward(self, read: HeadInput) -> HeadOutput:
         """Steps: (1) path 1, (2) the ensemble on moments, (3) their mix."""
         main_BC = self.output(self.main(self.path1(read.slots_BKH, read.present_BM)))
-        statistics_BS = self.statistics(read.features, read.valid_BMT, read.present_BM)
+        statistics_BS = self.statistics(read.features, read.valid_BMT, read.present_BM, read.lengths_B)
         aux_EBC = self.output(self.members(statistics_BS))
         aux_BC = aux_EBC.mean(dim=0)
         mixed_BC = self.mix * main_BC + (1.0 - self.mix) * aux_BC

@@ -82,7 +82,15 @@ class LimssrModel(nn.Module):
         hidden_BLH = self._read(inputs_BLH)
         slots_BKH = hidden_BLH.gather(1, layout.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))
         answer = self.head(
-            HeadInput(slots_BKH, hidden_BLH, layout.pool_BML, batch.present_BM, batch.features, batch.valid_BMT)
+            HeadInput(
+                slots_BKH,
+                hidden_BLH,
+                layout.pool_BML,
+                batch.present_BM,
+                batch.features,
+                batch.valid_BMT,
+                batch.lengths_B,
+            )
         )
         return ScoreOutput(
             answer.unit_scores_BC,

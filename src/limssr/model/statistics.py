@@ -1,8 +1,8 @@
 """Moments of the streams over time, read by an ensemble of small networks: what regression trees live on.
 
 A mean over hidden states forgets how much a performance varies and on which scale, and both carry much of a judgement
-(docs/heads.md has the measurements). Here every stream is summed up by moments of its raw features, each moment is brought
-to a normal shape by its training quantiles, and several small networks that share nothing read them.
+(docs/heads.md has the measurements). Here every stream is summed up by moments of its raw features, each moment is
+brought to a normal shape by its training quantiles, and several small networks that share nothing read them.
 """
 
 import math
@@ -27,7 +27,7 @@ class PooledStatistics(nn.Module):
     """Each stream -> its moments over time, in training quantiles.
 
     For every feature: mean, deviation, minimum and maximum over valid segments, deviation and mean absolute size of the
-    steps between neighbouring valid segments; for every stream also the logarithm of the number of valid segments.
+    steps between neighbouring valid segments. Once a sample: the logarithm of its number of segments.
 
     Args:
         modalities: Streams, in the model's order.
@@ -36,39 +36,43 @@ class PooledStatistics(nn.Module):
     def __init__(self, modalities: Sequence[Modality]) -> None:
         super().__init__()
         self.modalities = tuple(modalities)
-        self.widths = tuple(len(MOMENTS) * modality.dim + 1 for modality in self.modalities)
-        for m, width in enumerate(self.widths):
+        self.widths = tuple(len(MOMENTS) * modality.dim for modality in self.modalities)
+        for place, width in enumerate((*self.widths, 1)):
             flat = torch.linspace(-1.0, 1.0, NUM_QUANTILES).expand(width, -1)
-            self.register_buffer(f"quantiles_{m}", flat.contiguous())
+            self.register_buffer(f"quantiles_{place}", flat.contiguous())
 
     @property
     def num_outputs(self) -> int:
-        """S: all statistics of all streams and one presence flag a stream."""
-        return sum(self.widths) + len(self.modalities)
+        """S: all statistics of all streams, the length, and one presence flag a stream."""
+        return sum(self.widths) + 1 + len(self.modalities)
 
     @torch.no_grad()
     def fit(self, samples: Sequence[Sample]) -> None:
         """Measure the quantiles of each statistic on the training samples that own the stream."""
-        pooled: list[list[Tensor]] = [[] for _ in self.modalities]
+        pooled: list[list[Tensor]] = [[] for _ in range(len(self.modalities) + 1)]
         for start in range(0, len(samples), FIT_BATCH):
             unscored = [replace(sample, scores=np.empty(0)) for sample in samples[start : start + FIT_BATCH]]
             batch = collate(unscored, self.modalities, ())
             for m, modality in enumerate(self.modalities):
                 owners = batch.present_BM[:, m]
                 pooled[m].append(moments(batch.features[modality.name][owners], batch.valid_BMT[owners, m]))
+            pooled[-1].append(_log_length(batch.lengths_B))
         levels = torch.linspace(0.0, 1.0, NUM_QUANTILES)
-        for m, pieces in enumerate(pooled):
+        for place, pieces in enumerate(pooled):
             values_NS = torch.cat(pieces)
             if len(values_NS):
-                self.get_buffer(f"quantiles_{m}").copy_(torch.quantile(values_NS, levels, dim=0).T)
+                self.get_buffer(f"quantiles_{place}").copy_(torch.quantile(values_NS, levels, dim=0).T)
 
-    def forward(self, features: Mapping[str, Tensor], valid_BMT: Tensor, present_BM: Tensor) -> Tensor:
-        """Features [B, T, D] a modality -> [B, S]; zeros for an absent stream, then the presence flags."""
+    def forward(
+        self, features: Mapping[str, Tensor], valid_BMT: Tensor, present_BM: Tensor, lengths_B: Tensor
+    ) -> Tensor:
+        """Features [B, T, D] a modality -> [B, S]: statistics (zeros for an absent stream), length, presence flags."""
         parts = []
         for m, modality in enumerate(self.modalities):
             statistics_BS = moments(features[modality.name], valid_BMT[:, m])
             normal_BS = _to_normal(statistics_BS, self.get_buffer(f"quantiles_{m}"))
             parts.append(normal_BS.masked_fill(~present_BM[:, m, None], 0.0))
+        parts.append(_to_normal(_log_length(lengths_B), self.get_buffer(f"quantiles_{len(self.modalities)}")))
         return torch.cat([*parts, present_BM.to(parts[0].dtype)], dim=1)
 
 
@@ -110,7 +114,7 @@ class Members(nn.Module):
 
 
 def moments(features_BTD: Tensor, valid_BT: Tensor) -> Tensor:
-    """[B, T, D] -> [B, 6 D + 1]: see `PooledStatistics`. A stream without valid segments gives zeros."""
+    """[B, T, D] -> [B, 6 D]: see `PooledStatistics`. A stream without valid segments gives zeros."""
     valid_BT1 = valid_BT[..., None]
     x_BTD = features_BTD.masked_fill(~valid_BT1, 0.0)
     count_B1 = valid_BT.sum(dim=1, keepdim=True).to(x_BTD.dtype)
@@ -121,16 +125,13 @@ def moments(features_BTD: Tensor, valid_BT: Tensor) -> Tensor:
     steps_BTD = (x_BTD[:, 1:] - x_BTD[:, :-1]).masked_fill(~neighbours_BT1, 0.0)
     step_deviation_BD = _mean_and_deviation(steps_BTD, neighbours_BT1)[1]
     step_size_BD = _mean_and_deviation(steps_BTD.abs(), neighbours_BT1)[0]
-    everything = [
-        mean_BD,
-        deviation_BD,
-        least_BD,
-        most_BD,
-        step_deviation_BD,
-        step_size_BD,
-        count_B1.clamp(min=1).log(),
-    ]
+    everything = [mean_BD, deviation_BD, least_BD, most_BD, step_deviation_BD, step_size_BD]
     return torch.cat(everything, dim=1).masked_fill(count_B1 == 0, 0.0)
+
+
+def _log_length(lengths_B: Tensor) -> Tensor:
+    """[B] -> [B, 1]."""
+    return lengths_B[:, None].to(torch.float32).log()
 
 
 def _mean_and_deviation(x_BTD: Tensor, valid_BT1: Tensor) -> tuple[Tensor, Tensor]:
