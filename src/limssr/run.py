@@ -84,7 +84,7 @@ def train_run(
     out.mkdir(parents=True, exist_ok=True)
     write_config(out, config)
     write_run(out, {**document, "status": "running"})
-    with _says_how_to_go_on(out, reporter):
+    with _bars_taken_away(reporter):
         # 3. train, keep the chosen weights
         result = fit(
             model,
@@ -187,12 +187,12 @@ def evaluate_run(
 
 
 @contextlib.contextmanager
-def _says_how_to_go_on(out: Path, reporter: Reporter) -> Iterator[None]:
+def _bars_taken_away(reporter: Reporter) -> Iterator[None]:
+    """Whatever ends the work early, Ctrl+C or an error, is not written into a progress bar."""
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException:
         reporter.finish()
-        reporter.warn(f"interrupted; go on with: limssr train {out / 'config.yaml'} --out {out} --resume")
         raise
 
 
