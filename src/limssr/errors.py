@@ -1,7 +1,7 @@
 """Errors a person can act on.
 
 Every message says what was expected, what was found and what to do. `LimssrError.exit_code` is what the command line
-returns: 1 for a failure of ours or of the machine, 2 for something the user can put right.
+returns: 2 for something the user can put right, 1 for a failure of ours.
 """
 
 
@@ -26,4 +26,6 @@ class MissingExtraError(InputError, ImportError):
 
 
 class ResourceError(LimssrError):
-    """The machine ran out of something: disk, memory."""
+    """The machine ran out of something: disk, memory. Nothing half-written is left; make room and try again."""
+
+    exit_code = 2

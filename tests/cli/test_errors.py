@@ -72,8 +72,8 @@ def test_an_unknown_key_names_the_nearest_one(limssr, recipe, tmp_path):
 def test_a_failure_of_the_machine_ends_with_1(limssr, recipe, monkeypatch):
     monkeypatch.setattr(run_module, "train_run", raiser(ResourceError("the disk is full")))
     outcome = limssr("train", recipe, "--json")
-    assert outcome.code == 1
-    assert outcome.document == {"error": {"kind": "ResourceError", "message": "the disk is full", "exit_code": 1}}
+    assert outcome.code == 2
+    assert outcome.document == {"error": {"kind": "ResourceError", "message": "the disk is full", "exit_code": 2}}
     assert "Traceback" not in outcome.err
 
 

@@ -308,7 +308,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, full_at):
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(ResourceError, match=r"room for [\d,]+ bytes.*found 12 bytes free") as caught:
         write(tmp_path / "store")
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
 
 
