@@ -69,7 +69,7 @@ def test_an_unknown_key_names_the_nearest_one(limssr, recipe, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_failure_of_the_machine_ends_with_1(limssr, recipe, monkeypatch):
+def test_a_failure_of_the_machine_ends_with_2(limssr, recipe, monkeypatch):
     monkeypatch.setattr(run_module, "train_run", raiser(ResourceError("the disk is full")))
     outcome = limssr("train", recipe, "--json")
     assert outcome.code == 2
