@@ -98,7 +98,12 @@ def test_reads_streams_and_scores(root: Path) -> None:
         stream = sample.streams[modality.name]
         assert stream.dtype == np.float32
         assert stream.shape == (sample.num_segments, modality.dim)
-        assert np.isfinite(stream).all()
+        np.testing.assert_array_equal(np.isnan(stream).any(axis=1), np.isnan(stream).all(axis=1))
+    silent = np.isnan(sample.streams["keys"]).all(axis=1)
+    for name in ("timing", "dynamics"):
+        np.testing.assert_array_equal(np.isnan(sample.streams[name]).all(axis=1), silent)
+    for name in ("pedal", "score"):
+        assert np.isfinite(sample.streams[name]).all()
 
 
 def test_player_code_is_no_target(root: Path) -> None:
@@ -242,7 +247,7 @@ def test_stream_values_by_hand(tmp_path: Path) -> None:
     # The last note has a duration, but no next onset and therefore no articulation.
     np.testing.assert_allclose(streams["timing"][3], [2.0, 0, 0, 0.2, 0, 0, 0], atol=1e-5)
     for name in ("timing", "dynamics", "keys"):
-        assert not streams[name][1:3].any()
+        assert np.isnan(streams[name][1:3]).all()
     # Held before its first event; lifted at 1.6 s, before the second of the third window's eight points.
     np.testing.assert_allclose(streams["pedal"][:, 0], [1, 1, 2 / 8, 0], atol=1e-6)
     np.testing.assert_allclose(streams["pedal"][:, 2], [1, 1, 2 / 8, 0], atol=1e-6)

@@ -1,7 +1,11 @@
 """A MIDI performance as aligned streams of numbers.
 
 Time runs from the first to the last note onset and is cut into T equal windows of at most `window_s`, the same for all
-streams. A note belongs to the window of its onset; a window without notes holds zeros.
+streams. A note belongs to the window of its onset.
+
+A window in which no note begins has no timing, dynamics or keys: it is NaN there, a segment that is not valid. Zeros in
+its place would be read as values (the softest velocity of nearly every clip would be 0): with them every model that
+pools over time was worse, by 0.01 in rank correlation, trees and networks alike (group 5-fold, test data not used).
 
 `timing`, `dynamics` and `pedal` say how something was played, `keys` and `score` what was played.
 """
@@ -104,13 +108,13 @@ def num_windows(performance: Performance, window_s: float) -> int:
 def streams_of(performance: Performance, printed: Performance | None, window_s: float = 0.5) -> dict[str, np.ndarray]:
     """The streams of one performance, each float32 [T, D] with D as in `MODALITIES`.
 
-    Columns, per window:
+    Columns, per window; timing, dynamics and keys are NaN in a window where no note begins:
 
     * timing: notes per second; mean and standard deviation of the time to the next onset (IOI, s); mean and standard
       deviation of the key-down time (s); mean of log(key-down time / (IOI + 0.03 s) + 0.01), the articulation; share
       of IOIs below 30 ms (notes of one chord).
     * dynamics: mean, standard deviation, minimum, maximum of the velocity; mean velocity of the upper half by pitch
-      minus the mean (melody over accompaniment); 1 where there are notes.
+      minus the mean (melody over accompaniment); 1 (there are notes).
     * pedal: the sustain pedal at 8 points: mean / 127, standard deviation / 127, share that is down; number of its
       events; soft pedal / 127 in the middle.
     * keys: number of notes; mean, standard deviation, minimum, maximum of the pitch; number of pitch classes; share
@@ -157,7 +161,7 @@ def _timing(performance: Performance, window_of: np.ndarray, num: int) -> np.nda
     window_s = max(performance.span_s / num, 1e-3)
     ioi_s = _next_onset_s(performance)
     articulation = np.log(performance.duration_s / (ioi_s + CHORD_S) + 0.01)
-    table = np.zeros((num, 7))
+    table = np.full((num, 7), np.nan)
     for index in np.unique(window_of):
         here = window_of == index
         gaps_s = ioi_s[here]
@@ -174,7 +178,7 @@ def _timing(performance: Performance, window_of: np.ndarray, num: int) -> np.nda
 
 
 def _dynamics(performance: Performance, window_of: np.ndarray, num: int) -> np.ndarray:
-    table = np.zeros((num, 6))
+    table = np.full((num, 6), np.nan)
     for index in np.unique(window_of):
         here = window_of == index
         velocity, pitch = performance.velocity[here], performance.pitch[here]
@@ -208,7 +212,7 @@ def _controller_at(performance: Performance, number: int, points_s: np.ndarray) 
 
 
 def _keys(performance: Performance, window_of: np.ndarray, num: int) -> np.ndarray:
-    table = np.zeros((num, 8))
+    table = np.full((num, 8), np.nan)
     for index in np.unique(window_of):
         pitch = performance.pitch[window_of == index]
         table[index] = (
