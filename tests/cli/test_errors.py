@@ -121,7 +121,7 @@ from limssr.cli.output import Answer
 class Talkative:
     common = Common()
     def run(self):
-        return Answer({}, ("word " * 20,) * 20_000)
+        return Answer({}, ("word " * 20,) * 2_000)
 sys.exit(cli._run(Talkative(), [], "text", sys.stdout))
 """
 
