@@ -23,6 +23,7 @@ class HeadInput:
 
     Attributes:
         slots_BKH: Last hidden states at the fusion positions.
+        inputs_BLH: What the backbone was given.
         hidden_BLH: All last hidden states.
         pool_BML: Weights of the mean over each modality's block (see `Layout`).
         present_BM: Which modalities exist.
@@ -32,6 +33,7 @@ class HeadInput:
     """
 
     slots_BKH: Tensor
+    inputs_BLH: Tensor
     hidden_BLH: Tensor
     pool_BML: Tensor
     present_BM: Tensor
@@ -206,11 +208,18 @@ class StatisticsHead(nn.Module):
         super().__init__()
         num_modalities = len(modalities)
         self.path1 = CalibratedReasoning(hidden, num_modalities, num_slots, dropout=dropout, gate_layers=gate_layers)
-        self.main = score_head(hidden, num_criteria, dropout)
+        self.blocks = nn.ModuleList([BlockMoments(hidden, dropout) for _ in modalities])
+        self.main = score_head(hidden + num_modalities * BlockMoments.width, num_criteria, dropout)
         self.statistics = PooledStatistics(modalities)
         self.members = build_members(self.statistics.num_outputs, num_criteria, config)
         self.mix = config.mix
         self.output = output
+
+    def _block_moments(self, read: HeadInput) -> list[Tensor]:
+        return [
+            block(read.inputs_BLH, read.hidden_BLH, read.pool_BML[:, m]) * read.present_BM[:, m, None]
+            for m, block in enumerate(self.blocks)
+        ]
 
     @torch.no_grad()
     def learned(self, names: Sequence[str]) -> dict[str, Any]:
@@ -220,13 +229,39 @@ class StatisticsHead(nn.Module):
 
     def forward(self, read: HeadInput) -> HeadOutput:
         """Steps: (1) path 1, (2) the ensemble on moments, (3) their mix."""
-        main_BC = self.output(self.main(self.path1(read.slots_BKH, read.present_BM)))
+        fused_BH = self.path1(read.slots_BKH, read.present_BM)
+        moments = self._block_moments(read)
+        main_BC = self.output(self.main(torch.cat([fused_BH, *moments], dim=1)))
         statistics_BS = self.statistics(read.features, read.valid_BMT, read.present_BM, read.lengths_B)
         aux_EBC = self.output(self.members(statistics_BS))
         aux_BC = aux_EBC.mean(dim=0)
         mixed_BC = self.mix * main_BC + (1.0 - self.mix) * aux_BC
         # path 1 is repeated so that both paths weigh the same in the task loss
         return HeadOutput(mixed_BC, main_BC, aux_BC, members_EBC=torch.cat([main_BC.expand_as(aux_EBC), aux_EBC]))
+
+
+class BlockMoments(nn.Module):
+    """Mean and deviation over a block of what went into the backbone and of what came out, brought to a small width.
+
+    Args:
+        hidden: H.
+        dropout: Rate before the map.
+    """
+
+    width = 64
+
+    def __init__(self, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.read = nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * hidden, self.width), nn.GELU())
+
+    def forward(self, inputs_BLH: Tensor, hidden_BLH: Tensor, pool_BL: Tensor) -> Tensor:
+        """[B, L, H] twice, weights of the block's positions [B, L] -> [B, 64]."""
+        parts = []
+        for x_BLH in (inputs_BLH, hidden_BLH):
+            mean_BH = torch.einsum("bl,blh->bh", pool_BL, x_BLH)
+            square_BH = torch.einsum("bl,blh->bh", pool_BL, x_BLH.square())
+            parts += [mean_BH, (square_BH - mean_BH.square()).clamp(min=0.0).add(1e-5).sqrt()]
+        return self.read(torch.cat(parts, dim=1))
 
 
 def build_members(num_inputs: int, num_criteria: int, config: StatisticsConfig) -> Members:

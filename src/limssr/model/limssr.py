@@ -84,6 +84,7 @@ class LimssrModel(nn.Module):
         answer = self.head(
             HeadInput(
                 slots_BKH,
+                inputs_BLH,
                 hidden_BLH,
                 layout.pool_BML,
                 batch.present_BM,
