@@ -58,6 +58,7 @@ REFERENCES: dict[str, Reference] = {
         "extra-trees, one model a subset, trained on complete data", ("extra_trees", "per_subset"), "complete"
     ),
     "attention": Reference("cross-modal attention over the available streams + MLP"),
+    "statistics": Reference("the ensemble on moments of the streams, without any language model"),
     "random-backbone": Reference("the same model on a backbone of the same shape with random weights"),
 }
 """Names for `evaluation.references`."""
@@ -145,13 +146,16 @@ def reference_config(name: str, config: RunConfig) -> RunConfig:
     """The run's configuration, changed into that of a network that stands beside it.
 
     attention: width 64, learning rate 1e-3, no backbone; data, dropout, scaling, output, epochs and seed as in the run.
+    statistics: no backbone; everything else as in the run.
     random-backbone: nothing but where the backbone's weights come from.
     """
     if name == "random-backbone":
         backbone = config.model.backbone.model_copy(update={"init": "random"})
         return config.model_copy(update={"model": config.model.model_copy(update={"backbone": backbone})})
     model = config.model.model_copy(update={"system": name, "hidden": ATTENTION_HIDDEN})
-    train = config.train.model_copy(update={"learning_rate": ATTENTION_LEARNING_RATE, "backbone_learning_rate": None})
+    train = config.train
+    if name == "attention":
+        train = train.model_copy(update={"learning_rate": ATTENTION_LEARNING_RATE, "backbone_learning_rate": None})
     return config.model_copy(update={"model": model, "train": train})
 
 
