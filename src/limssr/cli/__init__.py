@@ -110,7 +110,7 @@ def _run(verb: Verb, arguments: Sequence[str], form: Format, stdout: TextIO) -> 
 
 def _how_to_go_on(verb: Verb, arguments: Sequence[str]) -> str:
     if not hasattr(verb, "resume"):
-        return "Nothing half-written was left; run the same command again."
+        return "Run the same command again."
     words = [*arguments, *(() if "--resume" in arguments else ("--resume",))]
     return f"Go on after the last whole epoch with: limssr {shlex.join(words)}"
 
