@@ -2,7 +2,7 @@
 
 from limssr.data.missing import availability_mask
 from limssr.data.simulate import simulate
-from limssr.estimator import LimssrRegressor
+from limssr import LimssrRegressor
 
 modalities, criteria, performances = simulate(num_samples=120, seed=1, num_segments=(6, 12))
 names = tuple(modality.name for modality in modalities)

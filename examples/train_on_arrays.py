@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from limssr.estimator import LimssrRegressor
+from limssr import LimssrRegressor
 
 random = np.random.default_rng(0)
 scores = random.uniform(0, 10, size=80)

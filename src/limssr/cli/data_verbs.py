@@ -40,11 +40,16 @@ class ImportTable:
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(metavar="NAME=LOW:HIGH", help="Scale that a criterion is judged on; repeat it for each criterion."),
     ] = ()
+    name: Annotated[str | None, conf.arg(metavar="NAME")] = None
+    """What the data set is called in tables and reports; without it the manifest's name."""
+    segment_s: Annotated[float | None, conf.arg(metavar="SECONDS")] = None
+    """Time that one segment stands for."""
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """Import."""
-        return _import("table", self.manifest, self.store, {"scales": scales(self.scale)})
+        options = {"scales": scales(self.scale), "name": self.name, "segment_s": self.segment_s}
+        return _import("table", self.manifest, self.store, options)
 
 
 ImportSource = (

@@ -116,6 +116,8 @@ class Evaluate:
     """Part of the data."""
     store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
     """Another store with the same streams and criteria; without it the one that the run was trained on."""
+    seed: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Of the resamples behind the intervals; without it the run's."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
@@ -125,9 +127,15 @@ class Evaluate:
         from limssr.progress import make_reporter
         from limssr.run import evaluate_run
 
-        document = evaluate_run(
-            self.run_folder, store=self.store, split=self.split, device=self.device, reporter=make_reporter()
-        ).to_dict()
+        evaluation = evaluate_run(
+            self.run_folder,
+            store=self.store,
+            split=self.split,
+            seed=self.seed,
+            device=self.device,
+            reporter=make_reporter(),
+        )
+        document = evaluation.to_dict()
         return Answer(document, evaluation_lines(document))
 
 

@@ -53,7 +53,8 @@ def _clean_parts(subject: str, available: Sequence[str], absent: Sequence[str]) 
     instruction = ""
     if absent:
         were = "is" if len(absent) == 1 else "are"
-        condition += f" {_and(absent).capitalize()} {were} missing."
+        named = _and(absent)
+        condition += f" {named[:1].upper()}{named[1:]} {were} missing."
         instruction = "Infer what is missing from what you observe. "
     return {
         "condition": condition + " ",
