@@ -1,7 +1,7 @@
 """The samples of a run, with everything checked that can be checked before anything is written."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def load_run_data(config: RunConfig) -> RunData:
     store = FeatureStore.open(Path(config.data.store))
     modalities, criteria = store.select(config.data.modalities, config.data.criteria)
     names = [modality.name for modality in modalities]
+    _check_declared_widths(config, modalities)
     store.verify()
     if config.missing.availability is not None:
         check_pattern(config.missing.availability.pattern, names)
@@ -75,6 +76,17 @@ def load_run_data(config: RunConfig) -> RunData:
     check_training_input(splits["train"], splits["val"], config, modalities, can_use_test=bool(splits["test"]))
     known = config.missing.availability is not None and store.info.availability is None
     return RunData(store, modalities, criteria, splits, complete["train"] if known else None)
+
+
+def _check_declared_widths(config: RunConfig, modalities: Sequence[Modality]) -> None:
+    declared = config.data.stream_dims or {}
+    for modality in modalities:
+        width = declared.get(modality.name, modality.dim)
+        if width != modality.dim:
+            raise InputError(
+                f"data.stream_dims says that stream {modality.name} is {width} wide, but the store's is {modality.dim}: "
+                "import the features that the recipe is for, or change data.stream_dims."
+            )
 
 
 def load_split(

@@ -234,6 +234,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         ({"data": {"store": "/nowhere/at/all"}}, "nowhere"),
         ({"data": {"modalities": ["video", "audoi"]}}, "audio"),
         ({"data": {"criteria": ["excution"]}}, "execution"),
+        ({"data": {"stream_dims": {"video": 9999}}}, "9999 wide"),
         ({"model": {"system": "atention"}}, "attention"),
         ({"references": ["rigde"]}, "ridge"),
         ({"references": ["ridge", "ridge"]}, "once"),
