@@ -1,8 +1,8 @@
 """How good is a score when streams are missing? Train on incomplete data, then ask for every subset of the streams."""
 
+from limssr import LimssrRegressor
 from limssr.data.missing import availability_mask
 from limssr.data.simulate import simulate
-from limssr import LimssrRegressor
 
 modalities, criteria, performances = simulate(num_samples=120, seed=1, num_segments=(6, 12))
 names = tuple(modality.name for modality in modalities)

@@ -32,7 +32,6 @@ from limssr.metrics import (
 )
 from limssr.results import METRICS, Evaluation, SubsetResult
 from limssr.scorer import ExplainsGaps, ModelScorer, Scorer, attend_padding
-from limssr.subset_table import render
 from limssr.types import Criterion, Sample
 
 __all__ = [
@@ -43,7 +42,6 @@ __all__ = [
     "SubsetResult",
     "attend_padding",
     "evaluate",
-    "render",
 ]
 
 

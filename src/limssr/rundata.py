@@ -84,7 +84,7 @@ def _check_declared_widths(config: RunConfig, modalities: Sequence[Modality]) ->
         width = declared.get(modality.name, modality.dim)
         if width != modality.dim:
             raise InputError(
-                f"data.stream_dims says that stream {modality.name} is {width} wide, but the store's is {modality.dim}: "
+                f"data.stream_dims says that stream {modality.name} is {width} wide, the store's is {modality.dim}: "
                 "import the features that the recipe is for, or change data.stream_dims."
             )
 

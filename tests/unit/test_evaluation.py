@@ -4,13 +4,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from torch import nn
 
 from limssr.config import EvalConfig
 from limssr.data.missing import subsets
 from limssr.errors import InputError
-from limssr.evaluation import ModelScorer, attend_padding, evaluate, render
+from limssr.evaluation import ModelScorer, attend_padding, evaluate
 from limssr.metrics import mean_spearman
 from limssr.types import Criterion, Modality, Sample, ScoreOutput
 
@@ -189,25 +188,6 @@ def test_progress_is_told():
     told = []
     evaluate(MeanScorer(), make_samples(), NAMES, CRITERIA, config=QUICK, progress=lambda *x: told.append(x))
     assert told == [(done, 7) for done in range(1, 8)]
-
-
-def printed(table, width=200):
-    console = Console(width=width, record=True, force_terminal=False)
-    console.begin_capture()
-    console.print(table)
-    return console.end_capture()
-
-
-def test_render_rows_are_systems_and_turn_when_there_are_many_subsets():
-    found = evaluate(MeanScorer(), make_samples(), NAMES, CRITERIA, config=QUICK)
-    text = printed(render({"mine": found, "ridge": found}))
-    assert "mine" in text
-    assert f"{found.full['spearman'].value:.3f}" in text
-    names = (*NAMES, "pose")
-    samples = [Sample(s.id, {**s.streams, "pose": s.streams["video"]}, s.scores) for s in make_samples()]
-    turned = printed(render(evaluate(MeanScorer(), samples, names, CRITERIA, config=QUICK)))
-    assert "video + audio + flow" in turned
-    assert len(turned.splitlines()) > 16
 
 
 class SumModel(nn.Module):

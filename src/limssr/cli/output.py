@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from limssr.errors import LimssrError
 
 Format = Literal["text", "json"]
-MIN_WIDTH = 100
+MIN_WIDTH = 140
 
 
 @dataclass(frozen=True)

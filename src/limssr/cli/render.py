@@ -9,6 +9,8 @@ from rich.table import Table
 
 Document = Mapping[str, Any]
 MAX_ROWS = 40
+MAX_SUBSET_COLUMNS = 7
+"""With more subsets (four streams and up) they become the rows: a terminal is not wide enough."""
 
 
 def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
@@ -70,25 +72,37 @@ def _subsets(subsets: Iterable[Document]) -> Table:
 
 
 def _systems(systems: Mapping[str, Document]) -> Table:
-    """Spearman of every system: a row a subset, then the averages."""
-    table = _table("Spearman with", *systems)
+    """Spearman of every system under every subset, then the averages: a row a system while the columns fit."""
     first = next(iter(systems.values()))
-    for number, subset in enumerate(first["subsets"]):
-        values = (_text(document["subsets"][number]["spearman"]) for document in systems.values())
-        table.add_row(" + ".join(subset["streams"]), *values)
-    table.add_section()
-    for label, part in (("mean of the incomplete", "average_incomplete"), ("all streams", "full")):
-        for metric in ("spearman", "mse"):
-            values = (_text((document.get(part) or {}).get(metric)) for document in systems.values())
-            table.add_row(f"{label}: {'MSE' if metric == 'mse' else 'Spearman'}", *values)
+    heads = ["\n+ ".join(subset["streams"]) for subset in first["subsets"][:-1]]
+    heads += ["mean of\nincomplete", "all\nstreams", "MSE of\nincomplete", "MSE, all\nstreams"]
+    rows = {name: [*_spearmans(document)[:-1], *_averages(document)] for name, document in systems.items()}
+    if len(first["subsets"]) <= MAX_SUBSET_COLUMNS:
+        table = _table("Spearman", *heads)
+        for name, values in rows.items():
+            table.add_row(name, *values)
+        return table
+    table = _table("Spearman with", *(name.replace("-", "-\n") for name in systems))
+    for number, head in enumerate(heads):
+        table.add_row(head.replace("\n", " "), *(values[number] for values in rows.values()))
     return table
+
+
+def _spearmans(document: Document) -> list[str]:
+    return [_text(subset["spearman"]) for subset in document["subsets"]]
+
+
+def _averages(document: Document) -> list[str]:
+    parts = [document.get("average_incomplete") or {}, document.get("full") or {}]
+    return [_text(part.get(metric)) for metric in ("spearman", "mse") for part in parts]
 
 
 def _table(*columns: str, others: Literal["left", "right"] = "right", caption: str | None = None) -> Table:
     """An empty table; `others` is how columns after the first are aligned."""
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else others, no_wrap=number == 0)
+        # Numbers are never folded; text in later columns may be.
+        table.add_column(column, justify="left" if number == 0 else others, no_wrap=number == 0 or others == "right")
     return table
 
 
@@ -126,6 +140,8 @@ def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
+        if 0 < abs(value) < 0.1:
+            return f"{value:.2g}" if abs(value) < 0.001 else f"{value:.4f}"
         return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.1f}"
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value) or "none"
