@@ -93,7 +93,7 @@ def test_score_is_the_fixed_mix_of_both_paths() -> None:
     model, batch = statistics_model(mix=0.25)
     output = model.eval()(batch)
     torch.testing.assert_close(output.unit_scores_BC, 0.25 * output.main_BC + 0.75 * output.aux_BC)
-    assert model.learned()["mix"] == 0.25
+    assert (model.learned()["mix"], model.learned()["mix_is_fixed"]) == (0.25, True)
 
 
 def test_each_member_learns_on_its_own() -> None:

@@ -225,7 +225,7 @@ class StatisticsHead(nn.Module):
     def learned(self, names: Sequence[str]) -> dict[str, Any]:
         """Role weights, and the mix, which is fixed in this head."""
         del names
-        return {"mix": self.mix, "role_weights": self.path1.role.softmax(0).tolist()}
+        return {"mix": self.mix, "mix_is_fixed": True, "role_weights": self.path1.role.softmax(0).tolist()}
 
     def forward(self, read: HeadInput) -> HeadOutput:
         """Steps: (1) path 1, (2) the ensemble on moments, (3) their mix."""

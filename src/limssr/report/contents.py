@@ -183,7 +183,14 @@ def _learned(learned: Any) -> dict[str, Any] | None:
             [(f"slot {index + 1}", value) for index, value in enumerate(roles)], top=max(roles, default=1.0)
         ),
         "reliabilities": _bars(list(reliabilities.items()), top=1.0),
-        "mix": None if mix is None else {"main": f"{mix:.3f}", "aux": f"{1 - mix:.3f}", "width": _percent(float(mix))},
+        "mix": None
+        if mix is None
+        else {
+            "main": f"{mix:.3f}",
+            "aux": f"{1 - mix:.3f}",
+            "width": _percent(float(mix)),
+            "fixed": bool(learned.get("mix_is_fixed")),
+        },
     }
 
 
