@@ -57,7 +57,7 @@ class MissingConfig(_Config):
     """Missing streams: availability belongs to the data, dropout to the training."""
 
     availability: AvailabilityConfig | None = None
-    """Made incomplete on reading, exactly as `limssr data mask` does on disk; null takes the store as it is."""
+    """Made incomplete on reading, as `limssr data mask` does to a store of the streams in use; null: left as it is."""
     dropout: Literal["none", "per_sample", "per_batch"] = "per_sample"
     """Modality dropout: hide streams that exist, anew in every epoch, uniformly over the non-empty subsets of what
     the sample owns. per_batch: one pattern for the whole batch, as published (needs complete samples)."""
