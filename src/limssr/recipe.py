@@ -1,33 +1,90 @@
-"""Recipes: YAML files with `base:` inheritance and `key=value` overrides, turned into a RunConfig or a clear error."""
+"""Recipes: YAML files with `base:`, named variants and `key=value` overrides, turned into a RunConfig or a clear error.
 
+A recipe may hold a table of differences, so that a data set needs one file and not one a task and protocol:
+
+    variants:
+      task:                                    # a group
+        TES: {train: {epochs: 160}}            # a variant: keys of the recipe that differ
+        PCS: {train: {epochs: 100}, variants: {protocol: {published: {train: {epochs: 120}}}}}
+      protocol:
+        honest: {}
+        published: {train: {selection: test}}
+    choose: {task: TES, protocol: honest}      # taken where the caller names none
+    name: skating-{task}-{protocol}            # filled in with what was chosen
+
+The chosen variants are laid over the recipe in the order of the groups. A variant may add to the groups after its own:
+that is how PCS under `published` differs from PCS elsewhere.
+"""
+
+import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from limssr.config import RunConfig
+from limssr.data.validate import unknown_name
 from limssr.errors import InputError
 
 MAX_BASES = 8
+NO_VARIANTS: Mapping[str, str] = MappingProxyType({})
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), variants: Mapping[str, str] = NO_VARIANTS
+) -> RunConfig:
     """Read a recipe.
 
     Args:
         path: A YAML file. Its `base:` (relative to the file) is read first and this file's keys are laid over it.
-        overrides: "train.epochs=3" and the like, laid over the file; values are read as YAML.
+        overrides: "train.epochs=3" and the like, laid over everything else; values are read as YAML.
+        variants: Group -> name, such as {"task": "PCS"}; the recipe's `choose:` stands for groups that are not named.
 
     Raises:
-        InputError: No such file, no YAML, an unknown key (with the nearest valid one), a value out of range.
+        InputError: No such file, no YAML, an unknown key, group or variant (with the nearest valid one), a value out
+            of range.
     """
-    tree = _read_tree(Path(path), depth=0)
+    tree = _with_variants(_read_tree(Path(path), depth=0), variants, where=str(path))
     for override in overrides:
         _set(tree, override)
     return parse_config(tree, where=str(path))
+
+
+def recipe_variants(path: str | Path) -> dict[str, tuple[str, ...]]:
+    """The variants that a recipe offers.
+
+    Returns:
+        Group -> names, both in the recipe's order, the one that is taken by default first.
+
+    Raises:
+        InputError: No such file, no YAML.
+    """
+    tree = _read_tree(Path(path), depth=0)
+    groups = _groups(tree, where=str(path))
+    default = _mapping(tree, "choose", where=str(path))
+    return {group: tuple(sorted(names, key=lambda name: name != default.get(group))) for group, names in groups.items()}
+
+
+def parse_variants(chosen: Sequence[str]) -> dict[str, str]:
+    """Read variants as they are typed, "task=PCS" and the like, into group -> name.
+
+    Raises:
+        InputError: Another form, or a group that is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in chosen:
+        group, equals, name = text.partition("=")
+        if not equals or not group or not name:
+            raise InputError(f"Expected a variant such as task=PCS, found {text!r}.")
+        if found.setdefault(group, name) != name:
+            raise InputError(
+                f"Expected one variant of {group!r}, found {found[group]!r} and {name!r}: give one of them."
+            )
+    return found
 
 
 def parse_config(tree: Mapping[str, Any], *, where: str) -> RunConfig:
@@ -61,6 +118,70 @@ def _read_tree(path: Path, depth: int) -> dict[str, Any]:
     if base is None:
         return tree
     return _merge(_read_tree(path.parent / str(base), depth + 1), tree)
+
+
+def _with_variants(tree: dict[str, Any], variants: Mapping[str, str], *, where: str) -> dict[str, Any]:
+    """The recipe with the chosen variants laid over it, without its `variants:` and `choose:`."""
+    default, offered = _mapping(tree, "choose", where=where), list(_groups(tree, where=where))
+    for group in [*default, *variants]:
+        if group not in offered:
+            hint = unknown_name("group of variants", group, offered) if offered else "This recipe has no variants."
+            raise InputError(f"{where}: expected a group of variants, found {group!r}. {hint}")
+    chosen: dict[str, str] = {}
+    for group in offered:
+        names = _groups(tree, where=where)[group]
+        name = variants.get(group, default.get(group))
+        if name is None:
+            raise InputError(f"{where}: expected a choice of {group}; choose {group}={' or '.join(names)}.")
+        if name not in names:
+            raise InputError(f"{where}: {unknown_name(f'variant of {group}', str(name), list(names))}")
+        chosen[group] = name
+        difference = _mapping(names, name, where=where)
+        _check_nested(difference, _groups(tree, where=where), after=list(chosen), where=f"{where}: {group} {name}")
+        tree = _merge(tree, difference)
+    rest = {key: value for key, value in tree.items() if key not in ("variants", "choose")}
+    return copy.deepcopy(rest) | _filled_name(rest, chosen, where=where)
+
+
+def _check_nested(
+    difference: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]], *, after: Sequence[str], where: str
+) -> None:
+    """A variant may change variants that exist, of groups that are still to be laid over the recipe."""
+    if "choose" in difference or "base" in difference:
+        raise InputError(f"{where}: `choose:` and `base:` stand at the top of a recipe, never in a variant.")
+    later = [group for group in groups if group not in after]
+    for group, names in _groups(difference, where=where).items():
+        if group not in later:
+            raise InputError(f"{where}: {unknown_name('later group of variants', group, later)}")
+        for name in names:
+            if name not in groups[group]:
+                raise InputError(f"{where}: {unknown_name(f'variant of {group}', name, list(groups[group]))}")
+
+
+def _filled_name(tree: Mapping[str, Any], chosen: Mapping[str, str], *, where: str) -> dict[str, str]:
+    if not isinstance(tree.get("name"), str):
+        return {}
+    try:
+        return {"name": tree["name"].format_map(chosen)}
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(
+            f"{where}: expected a name with groups of variants in braces ({', '.join(chosen) or 'there are none'}), "
+            f"found {tree['name']!r} ({type(error).__name__}: {error})."
+        ) from None
+
+
+def _groups(tree: Mapping[str, Any], *, where: str) -> dict[str, dict[str, Any]]:
+    """Group -> name -> differences. A group without names is no group yet; it only holds a place in the order."""
+    groups = _mapping(tree, "variants", where=where)
+    found = {group: _mapping(groups, group, where=f"{where}: variants") for group in groups}
+    return {group: names for group, names in found.items() if names}
+
+
+def _mapping(tree: Mapping[str, Any], key: str, *, where: str) -> dict[str, Any]:
+    value = {} if tree.get(key) is None else tree[key]
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise InputError(f"{where}: expected names and values under {key!r}, found {value!r:.80}.")
+    return value
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

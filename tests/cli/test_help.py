@@ -16,11 +16,11 @@ FLAGS = {
     "data inspect": {"--figure"},
     "data verify": set(),
     "data mask": {"--rate", "--seed", "--pattern", "--splits"},
-    "train": {"--out", "--resume", "--set", "--backbone", "--store", "--seed", "--device"},
+    "train": {"--out", "--resume", "--variant", "--set", "--backbone", "--store", "--seed", "--device"},
     "evaluate": {"--split", "--store", "--seed", "--device"},
     "predict": {"--out", "--device"},
     "report": set(),
-    "describe": {"--set"},
+    "describe": {"--variant", "--set"},
 }
 POSITIONALS = {
     "data import percepiano": ["ROOT", "STORE"],

@@ -16,6 +16,10 @@ Position = conf.Positional
 Device = Annotated[
     str, conf.arg(metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps. auto takes the fastest one there is.")
 ]
+VariantNames = Annotated[
+    conf.UseAppendAction[tuple[str, ...]],
+    conf.arg(metavar="GROUP=NAME", help="Take a variant of the recipe, such as task=PCS; may be repeated."),
+]
 SplitName = Literal["train", "val", "test"]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro import conf
 
-from limssr.cli.options import Common, Device, Position, SplitName, run_document
+from limssr.cli.options import Common, Device, Position, SplitName, VariantNames, run_document
 from limssr.cli.output import Answer
 
 
@@ -70,6 +70,7 @@ class Train:
     """Run folder; without it runs/NAME, NAME being the recipe's."""
     resume: bool = False
     """Go on after the last whole epoch of the run folder, if it holds one; the result is the same as in one go."""
+    variant: VariantNames = ()
     set: Annotated[
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(metavar="KEY=VALUE", help="Change one key of the recipe, such as train.epochs=3; may be repeated."),
@@ -93,11 +94,11 @@ class Train:
         from limssr.bundled import recipe_path
         from limssr.cli.render import evaluation_lines
         from limssr.progress import make_reporter
-        from limssr.recipe import load_recipe
+        from limssr.recipe import load_recipe, parse_variants
         from limssr.run import train_run
 
         shortcuts = shortcut_overrides(backbone=self.backbone, store=self.store, seed=self.seed)
-        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
+        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts], parse_variants(self.variant))
         out = self.out or Path("runs") / config.name
         run = train_run(
             config, out, device=self.device, resume="auto" if self.resume else "never", reporter=make_reporter()
@@ -188,6 +189,7 @@ class Describe:
 
     recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
     """A YAML file, or the name of a recipe that comes with limssr (demo, percepiano, paper/fs1000)."""
+    variant: VariantNames = ()
     set: Annotated[
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(
@@ -203,9 +205,9 @@ class Describe:
         from limssr.cli.render import description_lines
         from limssr.data.store import FeatureStore
         from limssr.describe import describe
-        from limssr.recipe import load_recipe
+        from limssr.recipe import load_recipe, parse_variants
 
-        config = load_recipe(recipe_path(self.recipe), self.set)
+        config = load_recipe(recipe_path(self.recipe), self.set, parse_variants(self.variant))
         modalities = criteria = None
         if config.data.stream_dims is None:
             # A recipe without declared widths has them in its store.
