@@ -61,7 +61,7 @@ def train_run(
         ResourceError: The disk is, or would be, full.
     """
     reporter = reporter or SilentReporter()
-    if _check_folder(out, config, resume) == "done":
+    if folder_status(out, config, resume) == "done":
         reporter.note(f"{out} is done; nothing to do")
         if not (out / "report.html").exists():
             write_report(out)
@@ -74,7 +74,7 @@ def train_run(
     data = load_run_data(config)
     check_references(config, data)
     chooser = chooser_on_test(data, config, choice.device)
-    _check_same_store(out, data)
+    check_same_store(out, data)
     for text in run_warnings(config):
         reporter.warn(text)
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
@@ -237,7 +237,13 @@ def _progress(reporter: Reporter) -> Callable[[int, int], None]:
     return progress
 
 
-def _check_folder(out: Path, config: RunConfig, resume: str) -> Literal["new", "running", "done"]:
+def folder_status(out: Path, config: RunConfig, resume: Literal["never", "auto"]) -> Literal["new", "running", "done"]:
+    """How far the run in a folder is.
+
+    Raises:
+        InputError: A file, or a folder that holds something and is not to be resumed, or a run of other settings.
+        ArtifactError: The run folder is damaged, or of a newer format.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return "new"
     if not out.is_dir():
@@ -266,7 +272,12 @@ def _differences(before: Any, now: Any, prefix: str = "") -> list[str]:
     return [name for key in keys for name in _differences(before.get(key), now.get(key), f"{prefix}.{key}".lstrip("."))]
 
 
-def _check_same_store(out: Path, data: RunData) -> None:
+def check_same_store(out: Path, data: RunData) -> None:
+    """Refuse to go on with a run whose store has changed meanwhile.
+
+    Raises:
+        InputError: Another content than the run began with.
+    """
     if not (out / "run.json").exists():
         return
     recorded = read_run(out).document["store"]["fingerprint"]
