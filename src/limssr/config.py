@@ -130,16 +130,24 @@ class ModelConfig(_Config):
     """none: blocks without <start> and <end> (Table 8, w/o special tokens)."""
     block_order: Literal["paper", "interleaved"] = "paper"
     """paper: present blocks, then absent ones. interleaved: segment by segment."""
+    absent: Literal["placeholders", "zeros", "omitted"] = "placeholders"
+    """What stands where a stream is absent: learned placeholders as in the paper, as many zero vectors, or nothing at
+    all. The last two are ablations (docs/ablations.md)."""
     num_missing_tokens: int | None = Field(default=None, ge=1)
     """Placeholders of an absent stream; null: one a segment, as in the paper."""
-    num_fusion_tokens: int = Field(default=4, ge=1)
-    """K."""
+    num_fusion_tokens: int = Field(default=4, ge=0)
+    """K. 0 is an ablation: the mean of the last hidden states over the streams stands in for the slots."""
     input_scaling: Literal["none", "standard"] = "none"
     """standard: features minus their training mean, over their training deviation, clipped at +-5."""
     head: Literal["paper", "statistics"] = "paper"
     """paper: sections 3.5 and 3.6. statistics: our option, see docs/heads.md."""
     statistics: StatisticsConfig = StatisticsConfig()
     """Of the head and the system `statistics`."""
+    paths: Literal["both", "path1", "path2"] = "both"
+    """Which paths the head `paper` has (Table 6)."""
+    calibration: Literal["mask_aware", "none"] = "mask_aware"
+    """none: path 1 without its gated refinement, path 2 without reliabilities, and the mean of both for their mix
+    ("w/o MDA" of Tables 3 and 6)."""
     gate_layers: Literal[1, 2] = 1
     """Layers of path 1's gate. The text says two, the published parameter count says one."""
     output: Literal["sigmoid", "linear", "standardized"] = "sigmoid"
@@ -154,6 +162,10 @@ class ModelConfig(_Config):
             raise ValueError(
                 "num_missing_tokens needs block_order: paper (interleaved puts one placeholder at each segment)"
             )
+        if self.block_order == "interleaved" and self.absent == "omitted":
+            raise ValueError("absent: omitted needs block_order: paper (interleaved gives every segment its place)")
+        if self.head == "statistics" and (self.paths != "both" or self.calibration != "mask_aware"):
+            raise ValueError("paths and calibration are switches of head: paper; head: statistics has neither")
         return self
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from limssr.baselines import SYSTEMS
-from limssr.config import BackboneConfig, ModelConfig
+from limssr.config import BackboneConfig, ModelConfig, PromptConfig
 from limssr.data.missing import subsets
 from limssr.data.windows import collate
 from limssr.errors import InputError
@@ -19,6 +19,16 @@ TINY = BackboneConfig(name="tiny")
 CONFIGS = {
     "limssr": ModelConfig(backbone=TINY),
     "limssr-interleaved": ModelConfig(backbone=TINY, block_order="interleaved", input_scaling="standard"),
+    "limssr-encoder": ModelConfig(
+        backbone=TINY,
+        prompt=PromptConfig(variant="none"),
+        boundary_tokens="none",
+        absent="omitted",
+        num_fusion_tokens=0,
+        paths="path1",
+        calibration="none",
+    ),
+    "limssr-zeros": ModelConfig(backbone=TINY, absent="zeros", calibration="none"),
     "limssr-statistics": ModelConfig(backbone=TINY, head="statistics", output="standardized"),
     **{name: ModelConfig(system=name) for name in SYSTEMS},
     **{

@@ -131,6 +131,14 @@ def test_same_seed_same_model_and_the_callers_random_state_is_left_alone() -> No
         {"output": "linear"},
         {"new_token_init": "normal"},
         {"num_fusion_tokens": 1},
+        {"num_fusion_tokens": 0},
+        {"absent": "zeros"},
+        {"absent": "zeros", "block_order": "interleaved", "train_embeddings": "all"},
+        {"absent": "omitted", "boundary_tokens": "none"},
+        {"paths": "path1"},
+        {"paths": "path2"},
+        {"calibration": "none"},
+        {"paths": "path1", "calibration": "none", "num_fusion_tokens": 0},
     ],
     ids=str,
 )
@@ -140,6 +148,44 @@ def test_every_variant_trains(changes: dict) -> None:
     total_loss(model(batch), batch.unit_scores_BC, LossConfig()).total.backward()
     assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
     assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+
+
+def test_one_path_alone_has_no_parameters_of_the_other() -> None:
+    for paths, kept, gone in (("path1", "path1.", "path2."), ("path2", "path2.", "path1.")):
+        model = build_model(tiny(paths=paths), MODALITIES, CRITERIA, seed=0).eval()
+        names = [name for name, _ in model.head.named_parameters()]
+        assert any(name.startswith(kept) for name in names)
+        assert not any(name.startswith(gone) for name in names)
+        output = model(make_batch())
+        alone_BC = output.main_BC if paths == "path1" else output.aux_BC
+        assert torch.equal(output.unit_scores_BC, alone_BC)
+
+
+def test_without_calibration_the_mix_is_the_plain_mean() -> None:
+    output = build_model(tiny(calibration="none"), MODALITIES, CRITERIA, seed=0).eval()(make_batch())
+    torch.testing.assert_close(output.unit_scores_BC, (output.main_BC + output.aux_BC) / 2)
+
+
+def test_what_stands_in_for_an_absent_stream_decides_the_length_and_the_learned_rows() -> None:
+    lengths, special = {}, {}
+    for absent in ("placeholders", "zeros", "omitted"):
+        model = build_model(tiny(absent=absent), MODALITIES, CRITERIA, seed=0).eval()
+        batch, read = make_batch(), []
+        handle = model.backbone.register_forward_pre_hook(
+            lambda _, args, kwargs, read=read: read.append(kwargs["inputs_embeds"]), with_kwargs=True
+        )
+        model(batch)
+        handle.remove()
+        lengths[absent], special[absent] = read[0].shape[1], len(model.tokens.special)
+    assert special["placeholders"] == special["zeros"] + len(MODALITIES) == special["omitted"] + len(MODALITIES)
+    assert lengths["placeholders"] == lengths["zeros"] >= lengths["omitted"]
+
+
+def test_switches_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="absent: omitted needs block_order: paper"):
+        tiny(absent="omitted", block_order="interleaved")
+    with pytest.raises(ValueError, match="switches of head: paper"):
+        tiny(head="statistics", paths="path1")
 
 
 def test_the_order_of_blocks_follows_causality() -> None:

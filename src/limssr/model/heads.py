@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from limssr.types import Modality
 NUM_ATTENTION_HEADS = 4
 INITIAL_MIX = 0.7
 INITIAL_RELIABILITY = 0.6
+Calibration = Literal["mask_aware", "none"]
+"""See `ModelConfig.calibration`."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class HeadOutput:
     """Unit scores of both paths and of their mix; what path 2's head reads, and its members, where it has them."""
 
     unit_scores_BC: Tensor
-    main_BC: Tensor
-    aux_BC: Tensor
+    main_BC: Tensor | None
+    aux_BC: Tensor | None
     fused_BH: Tensor | None = None
     members_EBC: Tensor | None = None
 
@@ -73,12 +75,28 @@ class CalibratedReasoning(nn.Module):
         num_slots: K.
         dropout: Rate in the residual.
         gate_layers: 1 as the published parameter count says, 2 as the text says.
+        calibration: "none" leaves the refinement out.
     """
 
-    def __init__(self, hidden: int, num_modalities: int, num_slots: int, *, dropout: float, gate_layers: int) -> None:
+    def __init__(
+        self,
+        hidden: int,
+        num_modalities: int,
+        num_slots: int,
+        *,
+        dropout: float,
+        gate_layers: int,
+        calibration: Calibration = "mask_aware",
+    ) -> None:
         super().__init__()
-        self.role = nn.Parameter(torch.ones(num_slots))
+        if num_slots > 1:
+            self.role = nn.Parameter(torch.ones(num_slots))
+        else:  # one slot has all the weight, whatever is learned
+            self.register_buffer("role", torch.ones(1))
         self.norm = nn.LayerNorm(hidden)
+        self.calibration = calibration
+        if calibration == "none":
+            return
         conditioned = hidden + num_modalities
         gate: list[nn.Module] = [nn.Linear(conditioned, hidden)]
         if gate_layers == 2:
@@ -92,6 +110,8 @@ class CalibratedReasoning(nn.Module):
         """[B, K, H] -> [B, H]."""
         # NOTE(paper): the LayerNorm is the published code's; the text has none.
         main_BH = self.norm(torch.einsum("k,bkh->bh", self.role.softmax(0), slots_BKH))
+        if self.calibration == "none":
+            return main_BH
         conditioned = torch.cat([main_BH, present_BM.to(main_BH.dtype)], dim=1)
         return main_BH + self.gate(conditioned) * self.residual(conditioned)
 
@@ -103,22 +123,29 @@ class PatternRecovery(nn.Module):
         hidden: H, a multiple of 4.
         num_modalities: M.
         dropout: Rate on the attention's weights.
+        calibration: "none" trusts absent modalities as it does present ones.
     """
 
-    def __init__(self, hidden: int, num_modalities: int, *, dropout: float) -> None:
+    def __init__(
+        self, hidden: int, num_modalities: int, *, dropout: float, calibration: Calibration = "mask_aware"
+    ) -> None:
         super().__init__()
         self.norms = nn.ModuleList([nn.LayerNorm(hidden) for _ in range(num_modalities)])
         self.attention = nn.MultiheadAttention(hidden, NUM_ATTENTION_HEADS, dropout=dropout, batch_first=True)
         self.gate = nn.Sequential(
             nn.Linear(num_modalities * hidden, hidden), nn.GELU(), nn.Linear(hidden, num_modalities)
         )
-        self.reliability = nn.Parameter(torch.full((num_modalities,), INITIAL_RELIABILITY))
+        self.calibration = calibration
+        if calibration == "mask_aware":
+            self.reliability = nn.Parameter(torch.full((num_modalities,), INITIAL_RELIABILITY))
 
     def forward(self, pooled_BMH: Tensor, present_BM: Tensor) -> Tensor:
         """Mean hidden state of each block [B, M, H] -> [B, H]."""
         vectors_BMH = torch.stack([norm(pooled_BMH[:, m]) for m, norm in enumerate(self.norms)], dim=1)
         attended_BMH = self.attention(vectors_BMH, vectors_BMH, vectors_BMH, need_weights=False)[0]
         weights_BM = self.gate(vectors_BMH.flatten(1)).softmax(dim=1)
+        if self.calibration == "none":
+            return torch.einsum("bm,bmh->bh", weights_BM, attended_BMH)
         present = present_BM.to(weights_BM.dtype)
         trust_BM = present + (1.0 - present) * self.reliability.sigmoid()
         return torch.einsum("bm,bmh->bh", trust_BM * weights_BM, attended_BMH)
@@ -135,6 +162,8 @@ class PaperHead(nn.Module):
         dropout: Rate everywhere in the head.
         gate_layers: See `CalibratedReasoning`.
         output: How a head's value becomes a unit score.
+        paths: "path1" or "path2": that one alone (Table 6).
+        calibration: "none": neither refinement nor reliabilities, and the plain mean of both paths.
     """
 
     def __init__(
@@ -147,31 +176,47 @@ class PaperHead(nn.Module):
         dropout: float,
         gate_layers: int,
         output: OutputScale,
+        paths: Literal["both", "path1", "path2"] = "both",
+        calibration: Calibration = "mask_aware",
     ) -> None:
         super().__init__()
-        self.path1 = CalibratedReasoning(hidden, num_modalities, num_slots, dropout=dropout, gate_layers=gate_layers)
-        self.path2 = PatternRecovery(hidden, num_modalities, dropout=dropout)
-        self.main = score_head(hidden, num_criteria, dropout)
-        self.aux = score_head(hidden, num_criteria, dropout)
-        self.mix = nn.Parameter(torch.tensor([INITIAL_MIX]))
+        self.path1 = self.path2 = None
+        if paths != "path2":
+            self.path1 = CalibratedReasoning(
+                hidden, num_modalities, num_slots, dropout=dropout, gate_layers=gate_layers, calibration=calibration
+            )
+        if paths != "path1":
+            self.path2 = PatternRecovery(hidden, num_modalities, dropout=dropout, calibration=calibration)
+        self.main = score_head(hidden, num_criteria, dropout) if self.path1 else None
+        self.aux = score_head(hidden, num_criteria, dropout) if self.path2 else None
+        self.mix = nn.Parameter(torch.tensor([INITIAL_MIX])) if (paths, calibration) == ("both", "mask_aware") else 0.5
         self.output = output
 
     @torch.no_grad()
     def learned(self, names: Sequence[str]) -> dict[str, Any]:
-        """Mix, role weights and reliability of each modality when it is absent."""
-        reliabilities = self.path2.reliability.sigmoid().tolist()
-        return {
-            "mix": self.mix.item(),
-            "role_weights": self.path1.role.softmax(0).tolist(),
-            "reliabilities": dict(zip(names, reliabilities, strict=True)),
-        }
+        """Mix, role weights and reliability of each modality when it is absent, as far as this head has them."""
+        found: dict[str, Any] = {}
+        if isinstance(self.mix, Tensor):
+            found["mix"] = self.mix.item()
+        if self.path1 is not None:
+            found["role_weights"] = self.path1.role.softmax(0).tolist()
+        if self.path2 is not None and self.path2.calibration == "mask_aware":
+            found["reliabilities"] = dict(zip(names, self.path2.reliability.sigmoid().tolist(), strict=True))
+        return found
 
     def forward(self, read: HeadInput) -> HeadOutput:
         """Steps: (1) path 1, (2) path 2, (3) their mix."""
-        main_BC = self.output(self.main(self.path1(read.slots_BKH, read.present_BM)))
-        pooled_BMH = torch.bmm(read.pool_BML.to(read.hidden_BLH.dtype), read.hidden_BLH)
-        fused_BH = self.path2(pooled_BMH, read.present_BM)
-        aux_BC = self.output(self.aux(fused_BH))
+        main_BC = aux_BC = fused_BH = None
+        if self.path1 is not None and self.main is not None:
+            main_BC = self.output(self.main(self.path1(read.slots_BKH, read.present_BM)))
+        if self.path2 is not None and self.aux is not None:
+            pooled_BMH = torch.bmm(read.pool_BML.to(read.hidden_BLH.dtype), read.hidden_BLH)
+            fused_BH = self.path2(pooled_BMH, read.present_BM)
+            aux_BC = self.output(self.aux(fused_BH))
+        if main_BC is None or aux_BC is None:
+            alone_BC = main_BC if main_BC is not None else aux_BC
+            assert alone_BC is not None
+            return HeadOutput(alone_BC, main_BC, aux_BC, fused_BH)
         # NOTE(paper): the mix is a free scalar, not bounded to [0, 1], as in the published code.
         return HeadOutput(self.mix * main_BC + (1.0 - self.mix) * aux_BC, main_BC, aux_BC, fused_BH)
 

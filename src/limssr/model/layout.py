@@ -29,7 +29,8 @@ class LearnedRows:
         prompts: Pattern -> rows of the prompt for it, in order.
         starts: Row of <start_m> for each modality, empty without boundary tokens.
         ends: Row of <end_m>, likewise.
-        missing: Row of <missing_m> for each modality.
+        missing: Row of <missing_m> for each modality (with `absent: zeros` that of the zero vector); empty where what
+            is absent takes no place.
         fusion: Rows of the K fusion tokens.
         count: Number of learned rows; projected segments follow them.
     """
@@ -86,7 +87,8 @@ def plan_layout(
 
     Args:
         present_BM: bool, which modalities each sample owns; at least one a row.
-        valid_BMT: bool, which segments are real. An invalid segment of a present modality gets its placeholder.
+        valid_BMT: bool, which segments are real. An invalid segment of a present modality gets its placeholder, or
+            takes no place where there are none.
         lengths_B: int64, T of each sample.
         rows: Where the learned vectors stand.
         order: "paper": present blocks, then absent ones; "interleaved": segment by segment.
@@ -95,10 +97,11 @@ def plan_layout(
     present = present_BM.cpu().numpy()
     lengths = lengths_B.cpu().numpy()
     feature_rows = _feature_rows(valid_BMT.cpu().numpy(), first=rows.count)
+    missing_rows = rows.missing or [None] * present.shape[1]
     sequences, pools = [], []
     for b, length in enumerate(lengths):
         blocks = [
-            _block(feature_rows[b, m, :length], bool(present[b, m]), rows.missing[m], num_missing_tokens)
+            _block(feature_rows[b, m, :length], bool(present[b, m]), missing_rows[m], num_missing_tokens)
             for m in range(present.shape[1])
         ]
         place = _paper_order if order == "paper" else _interleaved_order
@@ -116,7 +119,12 @@ def _feature_rows(valid_BMT: np.ndarray, *, first: int) -> np.ndarray:
     return rows.transpose(1, 0, 2)
 
 
-def _block(feature_rows_T: np.ndarray, present: bool, missing_row: int, num_missing_tokens: int | None) -> _Block:
+def _block(
+    feature_rows_T: np.ndarray, present: bool, missing_row: int | None, num_missing_tokens: int | None
+) -> _Block:
+    if missing_row is None:
+        seen = feature_rows_T[feature_rows_T >= 0]
+        return _Block(seen, np.ones(len(seen), dtype=bool))
     if not present:
         count = len(feature_rows_T) if num_missing_tokens is None else num_missing_tokens
         return _Block(np.full(count, missing_row, dtype=np.int64), np.ones(count, dtype=bool))
@@ -128,7 +136,8 @@ def _paper_order(blocks: list[_Block], present: np.ndarray, rows: LearnedRows) -
     pieces: list[np.ndarray] = []
     pool: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(blocks)
     position = 0
-    for m in [*np.flatnonzero(present).tolist(), *np.flatnonzero(~present).tolist()]:
+    shown = [m for m, block in enumerate(blocks) if len(block.rows)]
+    for m in sorted(shown, key=lambda m: not present[m]):
         start = rows.starts[m : m + 1]
         pool[m] = position + len(start) + np.flatnonzero(blocks[m].pooled)
         pieces += [np.asarray(start, dtype=np.int64), blocks[m].rows, np.asarray(rows.ends[m : m + 1], dtype=np.int64)]

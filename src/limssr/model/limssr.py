@@ -50,6 +50,7 @@ class LimssrModel(nn.Module):
             num_modalities=len(self.modalities),
             num_fusion=config.num_fusion_tokens,
             train=config.train_embeddings,
+            absent=config.absent,
             scale=backbone.embedding_scale,
         )
         self.backbone: Any = backbone.model
@@ -80,7 +81,10 @@ class LimssrModel(nn.Module):
         ).to(bank_RH.device)
         inputs_BLH = bank_RH.index_select(0, layout.source_BL.flatten()).view(*layout.source_BL.shape, -1)
         hidden_BLH = self._read(inputs_BLH)
-        slots_BKH = hidden_BLH.gather(1, layout.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))
+        if self.config.num_fusion_tokens:
+            slots_BKH = hidden_BLH.gather(1, layout.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))
+        else:
+            slots_BKH = _mean_of_blocks(hidden_BLH, layout.pool_BML)
         answer = self.head(
             HeadInput(
                 slots_BKH,
@@ -139,9 +143,16 @@ class LimssrModel(nn.Module):
 
 
 def num_special_tokens(config: ModelConfig, num_modalities: int) -> int:
-    """2M boundaries, M placeholders, K fusion tokens."""
+    """2M boundaries, M placeholders, K fusion tokens, less what the configuration leaves out."""
     boundaries = 2 * num_modalities if config.boundary_tokens == "learned" else 0
-    return boundaries + num_modalities + config.num_fusion_tokens
+    placeholders = num_modalities if config.absent == "placeholders" else 0
+    return boundaries + placeholders + config.num_fusion_tokens
+
+
+def _mean_of_blocks(hidden_BLH: Tensor, pool_BML: Tensor) -> Tensor:
+    """One vector in place of the slots [B, 1, H]: the mean over every position that path 2 reads."""
+    read_B1L = (pool_BML > 0).any(dim=1, keepdim=True).to(hidden_BLH.dtype)
+    return torch.bmm(read_B1L / read_B1L.sum(dim=2, keepdim=True).clamp(min=1.0), hidden_BLH)
 
 
 def _special_rows(config: ModelConfig, table_VH: Tensor, num_modalities: int) -> Tensor:
@@ -160,7 +171,7 @@ def _build_head(
     if hidden % 4:
         raise InputError(f"The head's attention has 4 heads and needs a backbone width divisible by 4, found {hidden}.")
     shared: dict[str, Any] = {
-        "num_slots": config.num_fusion_tokens,
+        "num_slots": max(config.num_fusion_tokens, 1),
         "num_criteria": num_criteria,
         "dropout": config.dropout,
         "gate_layers": config.gate_layers,
@@ -168,4 +179,4 @@ def _build_head(
     }
     if config.head == "statistics":
         return StatisticsHead(hidden, modalities, config=config.statistics, **shared)
-    return PaperHead(hidden, len(modalities), **shared)
+    return PaperHead(hidden, len(modalities), paths=config.paths, calibration=config.calibration, **shared)

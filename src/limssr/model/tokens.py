@@ -62,10 +62,11 @@ class TokenRows(nn.Module):
     Args:
         prompt_ids: Pattern -> token ids of its prompt.
         table_VH: The backbone's embedding rows, cut to the tokenizer's vocabulary.
-        special_SH: Where the special tokens start: 2M boundaries (or none), M placeholders, K fusion tokens.
+        special_SH: Where the special tokens start: 2M boundaries (or none), M placeholders (or none), K fusion tokens.
         num_modalities: M.
         num_fusion: K.
         train: "used", "all", "new" or "none", see `ModelConfig.train_embeddings`.
+        absent: Only "placeholders" are learned; with "zeros" one zero vector follows the learned rows.
         scale: Factor that the backbone's own embedding layer applies on reading (Gemma), else 1.
     """
 
@@ -78,10 +79,12 @@ class TokenRows(nn.Module):
         num_modalities: int,
         num_fusion: int,
         train: Literal["used", "all", "new", "none"],
+        absent: Literal["placeholders", "zeros", "omitted"] = "placeholders",
         scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.absent = absent
         if train == "all":
             self.table = nn.Parameter(torch.cat([table_VH, special_SH]))
             prompts, first_special = dict(prompt_ids), len(table_VH)
@@ -95,22 +98,26 @@ class TokenRows(nn.Module):
                 self.words = nn.Parameter(words_UH)
             else:
                 self.register_buffer("words", words_UH)
-            if train == "none":
+            if train == "none" or not len(special_SH):
                 self.register_buffer("special", special_SH)
             else:
                 self.special = nn.Parameter(special_SH)
-        boundaries = len(special_SH) - num_modalities - num_fusion
+        num_missing = num_modalities if absent == "placeholders" else 0
+        boundaries = len(special_SH) - num_missing - num_fusion
         special = list(range(first_special, first_special + len(special_SH)))
+        behind = first_special + len(special_SH)
         self.rows = LearnedRows(
             prompts=prompts,
             starts=special[0:boundaries:2],
             ends=special[1:boundaries:2],
-            missing=special[boundaries : boundaries + num_modalities],
-            fusion=special[boundaries + num_modalities :],
-            count=first_special + len(special_SH),
+            missing=[behind] * num_modalities if absent == "zeros" else special[boundaries : boundaries + num_missing],
+            fusion=special[boundaries + num_missing :],
+            count=behind + (absent == "zeros"),
         )
 
     def forward(self) -> Tensor:
         """All learned rows [R, H], in the order that `rows` describes."""
         rows_RH = self.table if hasattr(self, "table") else torch.cat([self.words, self.special])
-        return rows_RH * self.scale if self.scale != 1.0 else rows_RH
+        if self.scale != 1.0:
+            rows_RH = rows_RH * self.scale
+        return torch.cat([rows_RH, rows_RH.new_zeros(1, rows_RH.shape[1])]) if self.absent == "zeros" else rows_RH
