@@ -1,7 +1,10 @@
 """Fixtures that several folders of tests share."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from beartype import beartype
@@ -25,6 +28,20 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found: no folder {folder} (set LIMSSR_SHARED to it)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def layouts() -> ModuleType:
+    """The module that writes made-up data in the published layouts: `layouts.write_rg(root)` and others."""
+    path = Path(__file__).with_name("published_layouts.py")
+    spec = importlib.util.spec_from_file_location("published_layouts", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    # Data classes look their module up by name.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
