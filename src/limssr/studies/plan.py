@@ -1,0 +1,189 @@
+"""The runs of a study: what they are called, what is wrong with them, and what came of those that are finished."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limssr.baselines import SYSTEMS
+from limssr.checkpoint import read_json
+from limssr.config import BackboneConfig, RunConfig
+from limssr.data.validate import unknown_name
+from limssr.errors import ArtifactError, InputError, LimssrError
+from limssr.model.backbone import load_backbone
+from limssr.references import check_references, chooser_on_test
+from limssr.run import check_same_store, folder_status
+from limssr.rundata import RunData, load_run_data
+from limssr.runfiles import FORMAT_VERSION, read_run
+from limssr.runtime import check_model_precision, check_precision, choose_device
+
+KEY = re.compile(r"[A-Za-z0-9_+=][A-Za-z0-9._+=-]*")
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study.
+
+    Attributes:
+        key: Its folder below the study's folder: letters, digits and . _ + = -, not starting with a dot or a dash.
+        config: What is run.
+    """
+
+    key: str
+    config: RunConfig
+
+    def __post_init__(self) -> None:
+        """Refuse a key that is no plain folder name."""
+        if not KEY.fullmatch(self.key):
+            raise InputError(
+                f"Expected the key of a run to consist of letters, digits and . _ + = -, found {self.key!r}."
+            )
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run, read back.
+
+    Attributes:
+        key: As planned; runs of equal configurations share a folder and keep their keys.
+        config: As planned.
+        document: evaluation.json.
+        run: run.json.
+    """
+
+    key: str
+    config: RunConfig
+    document: Mapping[str, Any]
+    run: Mapping[str, Any]
+
+
+class RunsFailed(LimssrError):
+    """Some runs of a study failed; the others went on.
+
+    Attributes:
+        failures: Key -> what went wrong.
+    """
+
+    def __init__(self, failures: Mapping[str, LimssrError], num_runs: int) -> None:
+        """Exit code 2 where all failures are of the kind that the user can put right, 1 otherwise."""
+        lines = [f"  {key}: {error}" for key, error in failures.items()]
+        super().__init__(
+            f"{len(failures)} of {num_runs} runs failed; the same command tries them again:\n" + "\n".join(lines)
+        )
+        self.failures = dict(failures)
+        self.exit_code = 2 if all(error.exit_code == 2 for error in failures.values()) else 1
+
+
+def distinct_runs(runs: Sequence[PlannedRun]) -> dict[str, PlannedRun]:
+    """Key -> the run in whose folder its result is: the first of all runs with the same configuration.
+
+    The name of a configuration is a label, and no difference.
+
+    Raises:
+        InputError: Two configurations under one key, or two keys that differ in case alone.
+    """
+    first: dict[str, PlannedRun] = {}
+    owners: dict[str, PlannedRun] = {}
+    spelled: dict[str, str] = {}
+    for run in runs:
+        identity = run.config.model_copy(update={"name": ""}).model_dump_json()
+        owner = first.setdefault(identity, run)
+        if owners.setdefault(run.key, owner) is not owner:
+            raise InputError(f"Expected one configuration under the key {run.key!r}, found two: name them apart.")
+        if spelled.setdefault(run.key.lower(), run.key) != run.key:
+            raise InputError(
+                f"The keys {spelled[run.key.lower()]!r} and {run.key!r} differ in case alone, which not every disk "
+                "tells apart: rename one."
+            )
+    return owners
+
+
+def unfinished_runs(runs: Sequence[PlannedRun], out: Path) -> list[PlannedRun]:
+    """The distinct runs that are not done, in order.
+
+    Raises:
+        InputError: A folder holds something else than the planned run, or a run of other settings.
+    """
+    owners = {run.key: run for run in distinct_runs(runs).values()}
+    return [run for run in owners.values() if folder_status(out / run.key, run.config, "auto") != "done"]
+
+
+def check_runs(runs: Sequence[PlannedRun], out: Path, *, device: str = "auto") -> list[PlannedRun]:
+    """Find before the first run whatever would stop one of them.
+
+    Args:
+        runs: The plan.
+        out: The study's folder; nothing is written.
+        device: See `limssr.runtime.choose_device`.
+
+    Returns:
+        The distinct runs that are not done.
+
+    Raises:
+        InputError: What is wrong, with the key of the run.
+        ArtifactError: A store or a run folder is damaged.
+    """
+    waiting = unfinished_runs(runs, out)
+    if not waiting:
+        return waiting
+    chosen = choose_device(device).device
+    loaded: dict[str, RunData] = {}
+    backbones: set[BackboneConfig] = set()
+    for run in waiting:
+        try:
+            check_precision(run.config.train.precision, chosen)
+            check_model_precision(run.config.model, chosen)
+            data = _data_of(run.config, loaded)
+            check_references(run.config, data)
+            chooser_on_test(data, run.config, chosen)
+            check_same_store(out / run.key, data)
+            _check_system(run.config, backbones)
+        except InputError as error:
+            raise type(error)(f"{run.key}: {error}") from error
+    return waiting
+
+
+def read_results(runs: Sequence[PlannedRun], out: Path) -> dict[str, RunResult]:
+    """The runs that are done, by key; what is missing is not finished.
+
+    Raises:
+        ArtifactError: A folder is damaged, or holds a run of another configuration.
+    """
+    results = {}
+    for key, owner in distinct_runs(runs).items():
+        folder = out / owner.key
+        if not (folder / "run.json").is_file():
+            continue
+        record = read_run(folder)
+        if record.config.model_copy(update={"name": ""}) != owner.config.model_copy(update={"name": ""}):
+            raise ArtifactError(
+                f"Expected the planned run in {folder}, found one of another configuration: remove it, or give "
+                "another folder for the study."
+            )
+        if record.document.get("status") == "done":
+            document = read_json(folder / "evaluation.json", newest_version=FORMAT_VERSION)
+            results[key] = RunResult(key, owner.config, document, record.document)
+    return results
+
+
+def _data_of(config: RunConfig, loaded: dict[str, RunData]) -> RunData:
+    """The run's data; read and verified once for all runs that share it."""
+    identity = "\n".join(
+        (config.data.model_dump_json(), config.missing.model_dump_json(), str(config.train.selection),
+         str(config.train.patience))
+    )  # fmt: skip
+    if identity not in loaded:
+        loaded[identity] = load_run_data(config)
+    return loaded[identity]
+
+
+def _check_system(config: RunConfig, backbones: set[BackboneConfig]) -> None:
+    system = config.model.system
+    if system != "limssr":
+        if system not in SYSTEMS:
+            raise unknown_name("system", system, ["limssr", *SYSTEMS])
+        return
+    if config.model.backbone not in backbones:
+        load_backbone(config.model.backbone, seed=config.seed)
+        backbones.add(config.model.backbone)

@@ -1,0 +1,135 @@
+"""Several `limssr` commands beside each other, each a process with its share of the machine."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from limssr.errors import InputError, LimssrError
+
+POLL_S = 0.2
+GRACE_S = 10.0
+TAIL_CHARACTERS = 500
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command.
+
+    Attributes:
+        key: Its name.
+        words: What stands after `limssr`; with --json among them.
+        log: Gets what it says while it runs; removed when all went well.
+    """
+
+    key: str
+    words: tuple[str, ...]
+    log: Path
+
+
+@dataclass(frozen=True)
+class _Running:
+    job: Job
+    process: subprocess.Popen[bytes]
+    slot: int
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    processes: int,
+    device: str,
+    begin: Callable[[str], None],
+    end: Callable[[str, LimssrError | None], None],
+) -> None:
+    """Run commands, `processes` at a time; whatever ends this ends them too.
+
+    Args:
+        jobs: In the order in which they start.
+        processes: How many at a time.
+        device: For all of them; "auto" with several CUDA devices gives each process one in turn.
+        begin: Called with a key.
+        end: Called with a key and the error, None where all went well.
+    """
+    waiting, running = list(jobs), list[_Running]()
+    devices = shared_devices(device)
+    try:
+        while waiting or running:
+            while waiting and len(running) < processes:
+                slot = min(set(range(processes)) - {one.slot for one in running})
+                job = waiting.pop(0)
+                begin(job.key)
+                running.append(_Running(job, _start(job, processes, devices[slot % len(devices)]), slot))
+            for one in [one for one in running if one.process.poll() is not None]:
+                running.remove(one)
+                end(one.job.key, _error_of(one))
+            if running:
+                time.sleep(POLL_S)
+    finally:
+        _stop([one.process for one in running])
+        for one in running:  # interrupted, and nobody's failure
+            one.job.log.unlink(missing_ok=True)
+            _answer_path(one.job).unlink(missing_ok=True)
+
+
+def shared_devices(device: str) -> list[str]:
+    """The devices that processes take in turn."""
+    if device == "auto" and torch.cuda.is_available() and torch.cuda.device_count() > 1:
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [device]
+
+
+def threads_each(processes: int) -> int:
+    """Threads of one of several processes: its share of OMP_NUM_THREADS, or of the cores that this process may use."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, (int(allowed) if allowed.isdecimal() else cores) // processes)
+
+
+def _start(job: Job, processes: int, device: str) -> subprocess.Popen[bytes]:
+    threads = str(threads_each(processes))
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-P", "-m", "limssr", *job.words, "--device", device]
+    with job.log.open("wb") as log, _answer_path(job).open("wb") as answer:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=answer, stderr=log, env=environment)
+
+
+def _answer_path(job: Job) -> Path:
+    return job.log.with_name(f"{job.log.name}.json")
+
+
+def _error_of(one: _Running) -> LimssrError | None:
+    """What a command that is over has to say; its log stays only where it failed."""
+    answer, code = _answer_path(one.job), one.process.returncode
+    if code == 0:
+        one.job.log.unlink(missing_ok=True)
+        answer.unlink(missing_ok=True)
+        return None
+    try:
+        message = str(json.loads(answer.read_text(encoding="utf-8"))["error"]["message"])
+    except (OSError, ValueError, KeyError, TypeError):  # killed, or too broken to explain itself
+        told = one.job.log.read_text(encoding="utf-8", errors="replace").strip()[-TAIL_CHARACTERS:]
+        ended = f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
+        message = f"{ended}. {told}".strip()
+    answer.unlink(missing_ok=True)
+    text = f"{message} (its log: {one.job.log})"
+    return InputError(text) if code == 2 else LimssrError(text)
+
+
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask politely, which leaves whole checkpoints in any case, then end what has not ended."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for process in processes:
+        try:
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
