@@ -49,9 +49,7 @@ def load_recipe(
             of range.
     """
     tree = _with_variants(_read_tree(Path(path), depth=0), variants, where=str(path))
-    for override in overrides:
-        _set(tree, override)
-    return parse_config(tree, where=str(path))
+    return parse_config(tree, where=str(path), overrides=overrides)
 
 
 def recipe_variants(path: str | Path) -> dict[str, tuple[str, ...]]:
@@ -87,10 +85,13 @@ def parse_variants(chosen: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def parse_config(tree: Mapping[str, Any], *, where: str) -> RunConfig:
-    """A nested mapping -> RunConfig; `where` names its origin in errors."""
+def parse_config(tree: Mapping[str, Any], *, where: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """A nested mapping with overrides laid over it -> RunConfig; `where` names its origin in errors."""
+    changed = copy.deepcopy(dict(tree))
+    for override in overrides:
+        _set(changed, override)
     try:
-        return RunConfig.model_validate(tree)
+        return RunConfig.model_validate(changed)
     except ValidationError as error:
         lines = "\n".join(f"  {_explain(item)}" for item in error.errors())
         raise InputError(f"{where} is not a valid recipe:\n{lines}") from None
