@@ -67,7 +67,8 @@ class BackboneConfig(_Config):
     """The language model that reads the sequence."""
 
     name: str = "qwen3-0.6b"
-    """A name that `limssr doctor` lists (qwen3-0.6b, smollm2-135m, tiny), a hub id (owner/name) or a local folder."""
+    """A name that `limssr doctor` lists (qwen3-0.6b, smollm2-135m, tiny), a hub id (owner/name), a local folder, or a
+    .gguf file, which is dequantised once into the cache."""
     revision: str | None = None
     """Hub revision; recorded and verified on load."""
     local_files_only: bool = True

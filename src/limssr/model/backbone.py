@@ -218,6 +218,9 @@ def _locate(config: BackboneConfig) -> tuple[str | None, dict[str, Any], str]:
         folder, fingerprint = _converted(file)
         return str(folder), {"local_files_only": True}, fingerprint
     folder = Path(config.name)
+    if known is None and folder.suffix == ".gguf" and folder.is_file():
+        converted, fingerprint = _converted(folder.absolute())
+        return str(converted), {"local_files_only": True}, fingerprint
     if known is None and folder.is_dir():
         return str(folder), {"local_files_only": True}, _hash_files(sorted(folder.glob("*.safetensors")))
     return _locate_on_hub(config, known)
@@ -231,7 +234,7 @@ def _locate_on_hub(config: BackboneConfig, known: KnownBackbone | None) -> tuple
     if known is None and "/" not in hub_id:
         raise InputError(
             f"No backbone is called {config.name!r}. Known names: {', '.join(sorted(KNOWN))}; "
-            "or give a hub id (owner/name) or a local folder."
+            "or give a hub id (owner/name), a local folder or a .gguf file."
         )
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
