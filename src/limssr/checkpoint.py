@@ -3,14 +3,14 @@
 One folder an epoch, `epoch-0007`, which appears by renaming and is therefore always complete: `weights.safetensors`
 (trained tensors and buffers), `optimizer.safetensors`, `average.safetensors` if weights are averaged, `state.json`.
 No state of a random generator is needed, since every epoch's randomness is a function of (seed, epoch). The newest
-epoch and the chosen one are kept.
+epoch and those that may still be chosen are kept.
 """
 
 import json
 import re
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,13 @@ class TrainingState:
     progress: Mapping[str, Any]
 
 
-def save_checkpoint(folder: Path, state: TrainingState, *, keep_epoch: int) -> None:
+def save_checkpoint(folder: Path, state: TrainingState, *, keep_epochs: Collection[int]) -> None:
     """Write the state of an epoch, then remove what is no longer needed.
 
     Args:
         folder: Holds all checkpoints of a run.
         state: After the epoch.
-        keep_epoch: The epoch whose weights are the best so far.
+        keep_epochs: The epochs whose weights may still be chosen.
 
     Raises:
         ResourceError: The disk is full. The previous checkpoint is untouched.
@@ -75,7 +75,7 @@ def save_checkpoint(folder: Path, state: TrainingState, *, keep_epoch: int) -> N
             "progress": dict(state.progress),
         }
         write_json(partial / "state.json", document)
-    _prune(folder, newest=state.epoch, keep=keep_epoch)
+    _prune(folder, newest=state.epoch, keep=keep_epochs)
 
 
 def load_checkpoint(folder: Path) -> TrainingState | None:
@@ -199,12 +199,12 @@ def _epochs(folder: Path) -> list[int]:
     return sorted(int(match[1]) for match in matches if match)
 
 
-def _prune(folder: Path, *, newest: int, keep: int) -> None:
+def _prune(folder: Path, *, newest: int, keep: Collection[int]) -> None:
     for epoch in _epochs(folder):
-        if epoch not in (newest, keep):
+        if epoch != newest and epoch not in keep:
             shutil.rmtree(_epoch_folder(folder, epoch), ignore_errors=True)
         elif epoch != newest:
-            # Only the newest state is ever continued; of the chosen epoch the weights are enough.
+            # Only the newest state is ever continued; of an epoch that may be chosen the weights are enough.
             (_epoch_folder(folder, epoch) / "optimizer.safetensors").unlink(missing_ok=True)
     for leftover in folder.glob(".*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -17,13 +17,13 @@ from limssr.config import RunConfig
 from limssr.data.validate import unknown_name
 from limssr.errors import InputError
 from limssr.evaluation import evaluate
-from limssr.metrics import fisher_mean, spearman
+from limssr.metrics import arithmetic_mean, fisher_mean, mse, spearman
 from limssr.model import build_model, save_pretrained
 from limssr.progress import Reporter
 from limssr.rundata import RunData, availability_record
 from limssr.runfiles import FORMAT_VERSION, SystemScores, write_scores
 from limssr.scorer import ModelScorer, Scorer
-from limssr.selection import EpochValue
+from limssr.selection import EpochValue, TestNumbers
 from limssr.training import fit
 
 ATTENTION_HIDDEN = 64
@@ -173,8 +173,8 @@ def scorer_of(model: nn.Module, config: RunConfig, device: torch.device) -> Mode
 def chooser_on_test(data: RunData, config: RunConfig, device: torch.device) -> EpochValue | None:
     """What `train.selection: test` chooses by, for every network of a run alike; None under another selection.
 
-    NOTE(paper): the published code evaluates on complete test samples in every epoch and keeps the best epoch. Minus
-    the Spearman (Fisher-z mean over criteria) is what that comes to where there is one number.
+    NOTE(paper): the published code evaluates on complete test samples in every epoch. `limssr.selection` says which
+    epoch is chosen by that.
 
     Raises:
         InputError: Fewer than 3 test samples own all streams.
@@ -186,15 +186,12 @@ def chooser_on_test(data: RunData, config: RunConfig, device: torch.device) -> E
         raise InputError(f"train.selection: test needs at least 3 test samples with all streams, found {len(samples)}.")
     truth_NC = np.stack([sample.scores for sample in samples])
 
-    def value(model: nn.Module) -> float:
+    def value(model: nn.Module) -> TestNumbers:
         predicted_NC = scorer_of(model, config, device).score(samples)
-        per_criterion = {
-            criterion.name: spearman(truth_NC[:, column], predicted_NC[:, column])
-            for column, criterion in enumerate(data.criteria)
-        }
-        rho = float(fisher_mean(per_criterion))
-        # A constant prediction has no rank correlation; it is never the best epoch.
-        return -rho if math.isfinite(rho) else 1.0
+        pairs = {one.name: (truth_NC[:, n], predicted_NC[:, n]) for n, one in enumerate(data.criteria)}
+        rho = float(fisher_mean({name: spearman(*pair) for name, pair in pairs.items()}))
+        error = float(arithmetic_mean({name: mse(*pair) for name, pair in pairs.items()}))
+        return TestNumbers(rho if math.isfinite(rho) else None, error)
 
     return value
 

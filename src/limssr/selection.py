@@ -1,6 +1,8 @@
-"""The number by which an epoch is chosen."""
+"""The numbers by which an epoch is chosen, and the choice (docs/decisions/selection.md)."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -11,11 +13,26 @@ from limssr.feed import own_subset_batches
 from limssr.types import Sample, ScoreOutput
 
 
-class EpochValue(Protocol):
-    """A number for a model in evaluation mode; lower is better."""
+@dataclass(frozen=True)
+class TestNumbers:
+    """What `train.selection: test` chooses by.
 
-    def __call__(self, model: nn.Module) -> float:
-        """The number."""
+    Attributes:
+        spearman: Fisher-z mean over the criteria; None where nothing correlates, as with a constant prediction.
+        mse: Arithmetic mean over the criteria, in the squared unit of the scores.
+    """
+
+    __test__ = False  # not a class of tests, whatever pytest takes it for
+
+    spearman: float | None
+    mse: float
+
+
+class EpochValue(Protocol):
+    """Judges a model in evaluation mode on the test split."""
+
+    def __call__(self, model: nn.Module) -> TestNumbers:
+        """The numbers."""
         ...
 
 
@@ -58,11 +75,43 @@ def _row_errors(output: ScoreOutput, targets_BC: Tensor) -> tuple[Tensor, Tensor
 
 
 def chosen_epoch(history: Sequence[dict[str, Any]], train: TrainConfig) -> int:
-    """The epoch whose weights are kept; of equal ones the first."""
+    """The epoch whose weights are kept in the end."""
+    *_, epoch = _in_order_of_choice(history, train)
+    return epoch
+
+
+def candidate_epochs(history: Sequence[dict[str, Any]], train: TrainConfig) -> frozenset[int]:
+    """The epochs of which one is chosen, now or after further epochs; one that has left the set never comes back."""
+    return frozenset(_in_order_of_choice(history, train))
+
+
+def _in_order_of_choice(history: Sequence[dict[str, Any]], train: TrainConfig) -> list[int]:
+    """Candidates, the chosen one last; of equal epochs the first counts."""
     if train.selection == "last":
-        return history[-1]["epoch"]
-    key = "val_loss" if train.selection == "val" else "test_value"
-    return min(history, key=lambda record: record[key])["epoch"]
+        return [history[-1]["epoch"]]
+    if train.selection == "val":
+        return [min(history, key=lambda record: record["val_loss"])["epoch"]]
+    # NOTE(paper): the published protocol keeps the epoch of the best Spearman and that of the best MSE on the test
+    # split and reports the better balanced one. Balance is read here as: which of the two gives away the smaller share
+    # of what the other reaches.
+    by_rank = max(history, key=lambda record: -math.inf if record["test_spearman"] is None else record["test_spearman"])
+    by_error = min(history, key=lambda record: record["test_mse"])
+    mse_given_away = _share(by_rank["test_mse"] - by_error["test_mse"], of=by_error["test_mse"])
+    rank_given_away = _rank_given_away(by_rank["test_spearman"], by_error["test_spearman"])
+    winner, other = (by_rank, by_error) if mse_given_away <= rank_given_away else (by_error, by_rank)
+    return [other["epoch"], winner["epoch"]]
+
+
+def _rank_given_away(best: float | None, found: float | None) -> float:
+    if best is None:
+        return 0.0  # no epoch has a rank correlation, so none is given away
+    return math.inf if found is None else _share(best - found, of=best)
+
+
+def _share(loss: float, *, of: float) -> float:
+    if loss == 0:
+        return 0.0
+    return loss / abs(of) if of else math.inf
 
 
 def out_of_patience(history: Sequence[dict[str, Any]], train: TrainConfig) -> bool:

@@ -71,7 +71,7 @@ def fit(
         device: None is the CPU.
         reporter: Hears of every epoch.
         resume: "auto" goes on from the newest checkpoint in `folder`, if there is one.
-        test_value: What `train.selection: test` chooses by; lower is better.
+        test_value: What `train.selection: test` chooses by.
 
     Raises:
         InputError: The samples or the device do not fit the configuration.
@@ -100,16 +100,14 @@ def fit(
             record = _train_epoch(parts, train_samples, epoch)
         record |= _judge(parts, val_samples, test_value)
         history.append({**record, "seconds": round(time.monotonic() - started, 3)})
-        best_epoch = chosen_epoch(history, train)
-        if best_epoch == epoch:
-            kept = parts.scoring_weights()
+        kept = parts.keep(kept, history)
         if folder:
             parts.save(folder, history)
-        reporter.epoch(history[-1], total=train.epochs, best_epoch=best_epoch)
+        reporter.epoch(history[-1], total=train.epochs, best_epoch=chosen_epoch(history, train))
         reporter.advance("training")
     reporter.finish()
     # 4. the weights of the chosen epoch
-    load_saved_state(accelerator.unwrap_model(model, keep_fp32_wrapper=False), kept)
+    load_saved_state(accelerator.unwrap_model(model, keep_fp32_wrapper=False), kept[chosen_epoch(history, train)])
     model.eval()
     stopped = "epochs" if len(history) == train.epochs else "patience"
     return FitResult(chosen_epoch(history, train), len(history), stopped, tuple(history))
@@ -169,7 +167,8 @@ def _judge(parts: TrainingParts, val_samples: Sequence[Sample], test_value: Epoc
         if val_samples:
             numbers["val_loss"] = own_subset_loss(model, val_samples, config=config, device=device)
         if test_value is not None and config.train.selection == "test":
-            numbers["test_value"] = test_value(model)
+            judged = test_value(model)
+            numbers |= {"test_spearman": judged.spearman, "test_mse": judged.mse}
     return numbers
 
 

@@ -1,6 +1,6 @@
 """The parts of a training that change together, and how they go to a checkpoint and come back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from limssr.checkpoint import (
 from limssr.config import RunConfig
 from limssr.model import load_saved_state, state_to_save
 from limssr.progress import Reporter
-from limssr.selection import chosen_epoch
+from limssr.selection import candidate_epochs
 from limssr.types import Criterion, Modality
 
 
@@ -56,6 +56,16 @@ class TrainingParts:
         source = self.average.values if self.average else state_to_save(self.model)
         return {name: value.detach().clone() for name, value in source.items()}
 
+    def keep(
+        self, kept: Mapping[int, dict[str, Tensor]], history: Sequence[dict[str, Any]]
+    ) -> dict[int, dict[str, Tensor]]:
+        """Epoch -> scoring weights, for the epochs that may still be chosen; the last of `history` is taken anew."""
+        last = history[-1]["epoch"]
+        return {
+            epoch: self.scoring_weights() if epoch == last else kept[epoch]
+            for epoch in candidate_epochs(history, self.config.train)
+        }
+
     def save(self, folder: Path, history: Sequence[dict[str, Any]]) -> None:
         """Write a checkpoint after the last epoch of `history`, then metrics.jsonl."""
         scaler = self.accelerator.scaler
@@ -71,14 +81,15 @@ class TrainingParts:
             pack_optimizer(self.optimizer.state_dict()["state"]),
             progress,
         )
-        save_checkpoint(folder / "checkpoints", state, keep_epoch=chosen_epoch(history, self.config.train))
+        save_checkpoint(folder / "checkpoints", state, keep_epochs=candidate_epochs(history, self.config.train))
         write_metrics(folder / "metrics.jsonl", history)
 
-    def restore(self, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    def restore(self, folder: Path) -> tuple[list[dict[str, Any]], dict[int, dict[str, Tensor]]]:
         """Take up the newest checkpoint, if there is one.
 
         Returns:
-            The history, and the weights of the chosen epoch; both empty where training has not begun.
+            The history, and the scoring weights of the epochs that may be chosen; both empty where training has not
+            begun.
         """
         state = load_checkpoint(folder / "checkpoints")
         if state is None:
@@ -94,4 +105,5 @@ class TrainingParts:
         history = list(state.progress["history"])
         write_metrics(folder / "metrics.jsonl", history)
         self.reporter.note(f"going on after epoch {len(history)} of {self.config.train.epochs}")
-        return history, load_scoring_weights(folder / "checkpoints", chosen_epoch(history, self.config.train))
+        candidates = candidate_epochs(history, self.config.train)
+        return history, {epoch: load_scoring_weights(folder / "checkpoints", epoch) for epoch in candidates}

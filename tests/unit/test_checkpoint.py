@@ -32,7 +32,7 @@ def test_nothing_there_is_no_checkpoint(tmp_path):
 @pytest.mark.parametrize("average", [True, False])
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path, average):
     saved = state(3, average=average)
-    save_checkpoint(tmp_path, saved, keep_epoch=3)
+    save_checkpoint(tmp_path, saved, keep_epochs={3})
     loaded = load_checkpoint(tmp_path)
     assert loaded is not None
     assert loaded.epoch == 3
@@ -44,17 +44,17 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path, average):
     assert same(scored, saved.average if average else saved.weights)
 
 
-def test_the_newest_and_the_chosen_epoch_are_kept_and_leftovers_are_cleared(tmp_path):
+def test_the_newest_and_the_epochs_to_keep_are_kept_and_leftovers_are_cleared(tmp_path):
     (tmp_path / ".epoch-0001.abcd.partial").mkdir(parents=True)
     for epoch in range(5):
-        save_checkpoint(tmp_path, state(epoch), keep_epoch=min(epoch, 2))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0002", "epoch-0004"]
+        save_checkpoint(tmp_path, state(epoch), keep_epochs={min(epoch, 1), min(epoch, 2)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0001", "epoch-0002", "epoch-0004"]
     assert not (tmp_path / "epoch-0002" / "optimizer.safetensors").exists()
     assert same(load_scoring_weights(tmp_path, 2), state(2).average)
 
 
 def test_a_half_written_checkpoint_is_not_seen(tmp_path):
-    save_checkpoint(tmp_path, state(0), keep_epoch=0)
+    save_checkpoint(tmp_path, state(0), keep_epochs={0})
     half = tmp_path / ".epoch-0001.abcd.partial"
     half.mkdir()
     (half / "weights.safetensors").write_bytes(b"half")
@@ -64,7 +64,7 @@ def test_a_half_written_checkpoint_is_not_seen(tmp_path):
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint_as_it_was(tmp_path, monkeypatch):
-    save_checkpoint(tmp_path, state(0), keep_epoch=0)
+    save_checkpoint(tmp_path, state(0), keep_epochs={0})
 
     def full(path, content):
         if path.name == "optimizer.safetensors":
@@ -73,7 +73,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_as_it_was(tmp_path, monkeypa
 
     monkeypatch.setattr(checkpoint, "write_bytes", full)
     with pytest.raises(ResourceError):
-        save_checkpoint(tmp_path, state(1), keep_epoch=1)
+        save_checkpoint(tmp_path, state(1), keep_epochs={1})
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-0000"]
     loaded = load_checkpoint(tmp_path)
     assert loaded is not None
@@ -81,7 +81,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_as_it_was(tmp_path, monkeypa
 
 
 def test_an_altered_file_is_named(tmp_path):
-    save_checkpoint(tmp_path, state(0), keep_epoch=0)
+    save_checkpoint(tmp_path, state(0), keep_epochs={0})
     path = tmp_path / "epoch-0000" / "weights.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -94,7 +94,7 @@ def test_an_altered_file_is_named(tmp_path):
 
 
 def test_a_newer_format_is_refused(tmp_path):
-    save_checkpoint(tmp_path, state(0), keep_epoch=0)
+    save_checkpoint(tmp_path, state(0), keep_epochs={0})
     path = tmp_path / "epoch-0000" / "state.json"
     document = json.loads(path.read_text())
     document["format_version"] += 1

@@ -17,7 +17,7 @@ from limssr.errors import InputError, LimssrError
 from limssr.feed import EpochBatches
 from limssr.model import build_model, load_saved_state, state_to_save
 from limssr.progress import SilentReporter
-from limssr.selection import own_subset_loss
+from limssr.selection import TestNumbers, own_subset_loss
 from limssr.training import fit, learning_rate_factor
 from limssr.types import Criterion, Modality, Sample, ScoreOutput
 
@@ -133,9 +133,14 @@ class TestFit:
         assert result.history[0]["val_loss"] is None
 
     def test_selection_test_uses_the_given_number(self, parts):
-        values = iter([0.5, 0.1, 0.3])
+        values = iter([TestNumbers(0.5, 2.0), TestNumbers(0.9, 1.0), TestNumbers(0.7, 3.0)])
         _, result = train(parts, make_config(selection="test"), test_value=lambda model: next(values))
         assert result.best_epoch == 1
+        assert [(record["test_spearman"], record["test_mse"]) for record in result.history] == [
+            (0.5, 2.0),
+            (0.9, 1.0),
+            (0.7, 3.0),
+        ]
         with pytest.raises(InputError, match=r"selection: test"):
             train(parts, make_config(selection="test"))
 
@@ -143,7 +148,8 @@ class TestFit:
         def never(model):
             raise AssertionError("asked")
 
-        train(parts, make_config(epochs=1), test_value=never)
+        _, result = train(parts, make_config(epochs=1), test_value=never)
+        assert not [key for key in result.history[0] if key.startswith("test")]
 
     def test_stops_when_patience_ends(self, parts):
         _, result = train(parts, make_config(epochs=50, learning_rate=5e-2, patience=2))
@@ -231,6 +237,26 @@ class TestResume:
         assert result.best_epoch == expected.best_epoch
         for one, other in zip(result.history, expected.history, strict=True):
             assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+    @pytest.mark.parametrize("stopped_after", [1, 2, 3])
+    def test_both_candidates_of_a_choice_on_test_survive(self, parts, tmp_path, stopped_after):
+        numbers = [(0.6, 2.0), (0.9, 5.0), (0.8, 1.0), (0.7, 4.0)]
+        config = make_config(epochs=4, selection="test")
+
+        def judge(epochs):
+            values = iter([TestNumbers(*numbers[epoch]) for epoch in epochs])
+            return lambda model: next(values)
+
+        unbroken, expected = train(parts, config, folder=tmp_path / "unbroken", test_value=judge(range(4)))
+        assert expected.best_epoch == 2
+        broken, first, second = tmp_path / "broken", judge(range(stopped_after)), judge(range(stopped_after, 4))
+        with pytest.raises(KeyboardInterrupt):
+            train(parts, config, folder=broken, test_value=first, reporter=Interrupt(stopped_after))
+        model, result = train(parts, config, folder=broken, test_value=second, resume="auto")
+        assert result.best_epoch == 2
+        assert same_state(model, unbroken)
+        kept = sorted(path.name for path in (broken / "checkpoints").iterdir())
+        assert kept == ["epoch-0001", "epoch-0002", "epoch-0003"]
 
     def test_a_finished_training_is_only_loaded(self, parts, tmp_path):
         config = make_config()
