@@ -1,0 +1,1 @@
+"""The paper's published files: features, checkpoints and numbers, read without running anything that they name."""
