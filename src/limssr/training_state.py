@@ -20,6 +20,7 @@ from limssr.checkpoint import (
 )
 from limssr.config import RunConfig
 from limssr.model import load_saved_state, state_to_save
+from limssr.model.saving import check_backbone
 from limssr.progress import Reporter
 from limssr.selection import candidate_epochs
 from limssr.types import Criterion, Modality
@@ -73,6 +74,7 @@ class TrainingParts:
             "history": list(history),
             "num_updates": self.average.num_updates if self.average else None,
             "scaler": scaler.state_dict() if scaler else None,
+            "backbone_sha256": getattr(self.model, "fingerprint", ""),
         }
         state = TrainingState(
             history[-1]["epoch"],
@@ -94,6 +96,8 @@ class TrainingParts:
         state = load_checkpoint(folder / "checkpoints")
         if state is None:
             return [], {}
+        if state.progress.get("backbone_sha256"):
+            check_backbone(self.model, state.progress["backbone_sha256"], where=str(folder / "checkpoints"))
         load_saved_state(self.model, dict(state.weights))
         # Learning rates are computed in every epoch, so the groups of a new optimizer are right.
         groups = self.optimizer.state_dict()["param_groups"]

@@ -86,7 +86,8 @@ class Backbone:
         table_VH: Embedding rows of its tokenizer's vocabulary, without the factor `embedding_scale`.
         encode: Text -> token ids, no special tokens added. None where the tokenizer is out of reach (meta device only).
         embedding_scale: Factor its embedding layer applies to a row (Gemma), else 1.
-        fingerprint: SHA-256 of the weight file(s); "" for random weights, which a checkpoint has to carry itself.
+        fingerprint: SHA-256 of the weight file(s), or of random weights themselves, which are made anew from the seed;
+            "" for weights that nothing can bring back, which a checkpoint then has to carry.
         origin: For people: where the weights came from.
     """
 
@@ -124,7 +125,7 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = AutoModel.from_config(settings, dtype=dtype)
-        fingerprint, origin = "", f"{config.name}, random weights"
+        fingerprint, origin = hash_weights(model), f"{config.name}, random weights"
     else:
         origin = str(where)
         with _quiet():  # it would list every weight of the layers that are left out
@@ -154,6 +155,16 @@ def meta_backbone(config: BackboneConfig) -> Backbone:
     return _headless(model, config, encode, fingerprint="", origin="shape only", vocabulary=known.vocabulary)
 
 
+def check_in_reach(config: BackboneConfig) -> None:
+    """Refuse a backbone whose weights cannot be had, without loading them.
+
+    Raises:
+        InputError: What is missing and where it comes from.
+    """
+    if config.init == "pretrained":
+        _locate(config)
+
+
 def add_lora(model: nn.Module, config: LoraConfig) -> None:
     """Freeze the backbone and add trainable adapters in place."""
     import peft
@@ -166,6 +177,15 @@ def add_lora(model: nn.Module, config: LoraConfig) -> None:
         peft.inject_adapter_in_model(settings, model)
     except ValueError as error:
         raise InputError(f"LoRA targets {list(config.targets)} do not fit this backbone: {error}") from None
+
+
+def hash_weights(model: nn.Module) -> str:
+    """SHA-256 over names, dtypes, shapes and values of a model's tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def wheel_file(name: str) -> Path | None:

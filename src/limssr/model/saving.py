@@ -90,19 +90,53 @@ def load_pretrained(folder: Path) -> nn.Module:
     config = ModelConfig.model_validate(settings["model"])
     modalities = tuple(Modality(**item) for item in settings["modalities"])
     criteria = tuple(Criterion(**item) for item in settings["criteria"])
-    model = build_model(config, modalities, criteria, seed=settings["random_seed"])
-    found = getattr(model, "fingerprint", "")
-    if found != settings["backbone_sha256"]:
-        raise ArtifactError(
-            f"{folder} was trained on backbone weights with SHA-256 {settings['backbone_sha256'][:16]}…, but "
-            f"{config.backbone.name} here has {found[:16]}…. Install the same version of the backbone."
-        )
+    model: Any = build_model(config, modalities, criteria, seed=settings["random_seed"])
+    if settings["backbone_sha256"]:
+        check_backbone(model, settings["backbone_sha256"], where=str(folder))
+    elif hasattr(model, "fingerprint"):
+        model.fingerprint = ""  # this folder carries its frozen weights, and a copy of it has to
+    load_saved_weights(model, folder)
+    return model.eval()
+
+
+def load_saved_weights(model: nn.Module, folder: Path) -> None:
+    """Put what a model folder holds into a model that was built as its settings say.
+
+    Raises:
+        ArtifactError: The file is missing or was altered, or belongs to another configuration.
+    """
     try:
         state = load_file(folder / WEIGHTS)
     except (OSError, safetensors.SafetensorError) as error:
         raise ArtifactError(f"{folder / WEIGHTS} cannot be read ({error}); it is missing or was altered.") from None
     load_saved_state(model, state)
-    return model.eval()
+
+
+def check_backbone(model: nn.Module, expected: str, *, where: str) -> None:
+    """Refuse a model whose frozen weights are not those that something was trained on.
+
+    Args:
+        model: As built here.
+        expected: SHA-256 of the weights that it was trained on.
+        where: Folder that says so.
+
+    Raises:
+        ArtifactError: They differ, with what to do about it.
+    """
+    found = getattr(model, "fingerprint", "")
+    if found == expected:
+        return
+    origin = getattr(model, "origin", "")
+    remedy = (
+        "They were drawn from the seed and came out differently: use the versions of torch and transformers, and the "
+        "kind of processor, that made it."
+        if "random weights" in origin
+        else "Install the same version of the backbone."
+    )
+    raise ArtifactError(
+        f"{where} was trained on backbone weights with SHA-256 {expected[:16]}…, but here ({Path(origin).name}) they "
+        f"have {found[:16]}…. {remedy}"
+    )
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:
@@ -122,7 +156,7 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 
 
 def _carries_backbone(model: nn.Module) -> bool:
-    """Random backbone weights exist nowhere else, so a checkpoint carries them."""
+    """Whether nothing could bring the frozen weights back: neither a file nor a seed."""
     return getattr(model, "fingerprint", None) == ""
 
 

@@ -1,0 +1,49 @@
+"""What a saved model holds: trained tensors, and for frozen random weights only where they came from."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from limssr.config import BackboneConfig, ModelConfig
+from limssr.errors import ArtifactError
+from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
+from limssr.types import Criterion, Modality
+
+MODALITIES = (Modality("video", 5), Modality("audio", 3))
+CRITERIA = (Criterion("execution"),)
+CONFIG = ModelConfig(backbone=BackboneConfig(name="tiny"))
+
+
+def test_random_weights_are_made_anew_from_the_seed(tmp_path: Path) -> None:
+    model = build_model(CONFIG, MODALITIES, CRITERIA, seed=5)
+    save_pretrained(model, tmp_path)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert len(frozen) > 10
+    assert not frozen & set(load_file(tmp_path / "model.safetensors"))
+    again = load_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+
+
+def test_random_weights_that_come_out_differently_are_refused(tmp_path: Path) -> None:
+    save_pretrained(build_model(CONFIG, MODALITIES, CRITERIA, seed=5), tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**settings, "random_seed": 6}))
+    with pytest.raises(ArtifactError, match=r"drawn from the seed.*versions of torch"):
+        load_pretrained(tmp_path)
+
+
+def test_a_folder_that_carries_its_frozen_weights_is_read_and_written_so(tmp_path: Path) -> None:
+    model = build_model(CONFIG, MODALITIES, CRITERIA, seed=5)
+    save_pretrained(model, tmp_path / "old")
+    settings = json.loads((tmp_path / "old" / "config.json").read_text())
+    (tmp_path / "old" / "config.json").write_text(json.dumps({**settings, "backbone_sha256": ""}))
+    moved = {name: tensor * 2 for name, tensor in model.state_dict().items()}
+    save_file(moved, tmp_path / "old" / "model.safetensors")
+    old = load_pretrained(tmp_path / "old")
+    assert set(state_to_save(old)) == set(moved)
+    save_pretrained(old, tmp_path / "new")
+    again = load_pretrained(tmp_path / "new").state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in moved.items())
