@@ -16,6 +16,15 @@ class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class ValidationConfig(_Config):
+    """A validation split out of the training samples, for a store that has none."""
+
+    share: float = Field(default=0.15, gt=0.0, lt=1.0)
+    """Of the training samples. Samples of one group move together; at least one group moves and at least one stays."""
+    seed: int = 0
+    """Decides, with a group's name, which groups; it is not the seed of the run, so all seeds share one validation."""
+
+
 class DataConfig(_Config):
     """Which data, and how much of each performance is looked at."""
 
@@ -30,6 +39,8 @@ class DataConfig(_Config):
     num_segments: int | None = Field(default=None, ge=1)
     """T of the paper: longer performances are cropped to it, at random in training, around the centre when scoring.
     null keeps every performance whole."""
+    validation: ValidationConfig | None = None
+    """Hold out part of the training samples to choose the epoch by; null: the store's own validation split."""
     padding: Literal["masked", "attended"] = "masked"
     """masked: padding does not exist for the model. attended: every performance is zero-padded to `num_segments` and
     the padding is read like data, as the published code does."""

@@ -12,6 +12,7 @@ from torch import nn
 
 from limssr.checkpoint import read_json, write_json
 from limssr.config import BackboneConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.data.holdout import held_out_groups
 from limssr.data.validate import check_collection
 from limssr.errors import InputError
 from limssr.estimator_input import (
@@ -20,7 +21,6 @@ from limssr.estimator_input import (
     check_num_criteria,
     find_criteria,
     find_modalities,
-    held_out_groups,
     integer_seed,
     make_samples,
     score_matrix,
@@ -61,7 +61,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         random_state: An integer; None takes a new one at each fit.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         config: A whole `RunConfig`. It replaces every argument from `backbone` to `modality_dropout`, and its seed
-            replaces `random_state`; its `data.store` is not read.
+            replaces `random_state`; its `data.store` and `data.validation` are not read.
         verbose: 0 is silent; 1 reports every epoch on stderr.
 
     Attributes:
@@ -143,8 +143,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         model = build_model(config.model, modalities, criteria, seed=config.seed)
         result = fit(
             model,
-            make_incomplete(train, modalities, config),
-            make_incomplete(val, modalities, config),
+            make_incomplete(train, config),
+            make_incomplete(val, config),
             config=config,
             device=choice.device,
             reporter=make_reporter() if self.verbose else SilentReporter(),

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from limssr.data.draws import uniform
 from limssr.data.validate import check_criteria, check_modalities, check_sample
 from limssr.errors import InputError
 from limssr.types import Criterion, Modality, Sample
@@ -124,24 +123,6 @@ def check_num_criteria(scores_NC: np.ndarray, num_criteria: int) -> None:
     """Raise `InputError` unless there are as many columns as in `fit`."""
     if scores_NC.shape[1] != num_criteria:
         raise InputError(f"Expected {num_criteria} scores a sample, as in fit, found {scores_NC.shape[1]}.")
-
-
-def held_out_groups(labels: Sequence[str], fraction: float, *, seed: int) -> set[str]:
-    """Whole groups, in an order drawn from the seed, until they hold the share of the samples; one group always stays.
-
-    Args:
-        labels: [N].
-        fraction: Of the samples.
-        seed: Another seed, other groups.
-    """
-    order = sorted(set(labels), key=lambda label: uniform("validation", seed, label))
-    wanted, held, count = round(fraction * len(labels)), set(), 0
-    for label in order[:-1]:
-        if count >= wanted:
-            break
-        held.add(label)
-        count += labels.count(label)
-    return held
 
 
 def integer_seed(random_state: int | None) -> int:

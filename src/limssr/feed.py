@@ -10,7 +10,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from limssr.config import RunConfig
-from limssr.data.missing import availability_mask, batch_subset, dropout_subset, subsets
+from limssr.data.mask import Availability, masked
+from limssr.data.missing import batch_subset, dropout_subset, subsets
 from limssr.data.windows import batches, collate, crop
 from limssr.errors import InputError
 from limssr.scorer import attend_padding
@@ -106,20 +107,15 @@ def _collate(
     return attend_padding(collate(samples, modalities, criteria, pad_to=config.data.num_segments))
 
 
-def make_incomplete(samples: Sequence[Sample], modalities: Sequence[Modality], config: RunConfig) -> list[Sample]:
-    """Apply `missing.availability` to the samples of the splits it names; the same for ever for (seed, sample id)."""
+def make_incomplete(samples: Sequence[Sample], config: RunConfig) -> list[Sample]:
+    """Apply `missing.availability` to the samples of the splits it names; the same for ever for (seed, sample id).
+
+    Args:
+        samples: With the streams in use and no others, so that every sample keeps one of them.
+        config: Of the run.
+    """
     available = config.missing.availability
-    if available is None:
-        return list(samples)
-    kept = []
-    for sample in samples:
-        if sample.split not in available.splits:
-            kept.append(sample)
-            continue
-        owned = tuple(modality.name for modality in modalities if modality.name in sample.streams)
-        names = availability_mask(sample.id, owned, rate=available.rate, seed=available.seed, pattern=available.pattern)
-        kept.append(sample.restricted_to(names))
-    return kept
+    return list(samples) if available is None else masked(samples, Availability(**available.model_dump()))
 
 
 def check_training_input(

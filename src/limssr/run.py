@@ -20,8 +20,16 @@ from limssr.model import build_model, load_pretrained, save_pretrained, state_to
 from limssr.progress import Reporter, SilentReporter
 from limssr.references import REFERENCES, check_references, chooser_on_test, run_reference, scorer_of
 from limssr.report import write_report
-from limssr.rundata import RunData, availability_record, load_run_data, load_split
+from limssr.rundata import (
+    RunData,
+    availability_record,
+    left_out_words,
+    load_run_data,
+    load_split,
+    validation_record,
+)
 from limssr.runfiles import (
+    RunRecord,
     SystemScores,
     check_disk,
     read_run,
@@ -75,8 +83,7 @@ def train_run(
     check_references(config, data)
     chooser = chooser_on_test(data, config, choice.device)
     check_same_store(out, data)
-    for text in run_warnings(config):
-        reporter.warn(text)
+    _say_what_to_know(config, data, reporter)
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
     check_disk(out, _checkpoint_bytes(model, config))
     # 2. from here on there is a run folder
@@ -168,9 +175,9 @@ def evaluate_run(
         )
     choice = choose_device(device)
     check_model_precision(config.model, choice.device)
-    own_store = Path(record.document["store"]["path"])
+    chosen_store = store or own_store(run, record)
     model = load_pretrained(run / "model").to(choice.device)
-    opened, samples = load_split(model, config, split, store=store or own_store, incomplete=store is None)
+    opened, samples = load_split(model, config, split, store=chosen_store, incomplete=store is None)
     availability = availability_record(config, opened) if store is None else opened.info.availability
     return evaluate(
         scorer_of(model, config, choice.device),
@@ -184,6 +191,21 @@ def evaluate_run(
         selection=config.train.selection,
         availability=availability,
     )
+
+
+def own_store(run: Path, record: RunRecord) -> Path:
+    """The store that a run was trained on.
+
+    Raises:
+        InputError: It has none, as a checkpoint that was imported does.
+    """
+    store = record.document.get("store")
+    if not store:
+        raise InputError(
+            f"Expected the store that {run} was trained on, found none: it is an {record.document.get('origin')}. "
+            "Give one with --store."
+        )
+    return Path(store["path"])
 
 
 @contextlib.contextmanager
@@ -224,6 +246,13 @@ def _score_references(
         folder = out / "references" / name
         found.append(run_reference(name, data, config, folder, device=device, reporter=reporter))
     return found
+
+
+def _say_what_to_know(config: RunConfig, data: RunData, reporter: Reporter) -> None:
+    if text := left_out_words(data):
+        reporter.note(text)
+    for text in run_warnings(config):
+        reporter.warn(text)
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:
@@ -289,11 +318,12 @@ def check_same_store(out: Path, data: RunData) -> None:
 
 
 def _checkpoint_bytes(model: nn.Module, config: RunConfig) -> int:
-    """Two checkpoints at once while one replaces the other, the chosen weights, and the saved model."""
+    """Two checkpoints at once while one replaces the other, the weights that may be chosen, and the saved model."""
     state = sum(tensor.numel() * tensor.element_size() for tensor in state_to_save(model).values())
     trained = sum(parameter.numel() * 4 for parameter in model.parameters() if parameter.requires_grad)
     copies = 2 if config.train.average else 1
-    return 2 * (copies * state + 2 * trained) + (copies + 1) * state
+    candidates = 2 if config.train.selection == "test" else 1
+    return 2 * (copies * state + 2 * trained) + (candidates * copies + 1) * state
 
 
 def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: nn.Module) -> dict[str, Any]:
@@ -314,7 +344,9 @@ def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: nn.M
         "system": config.model.system,
         "modalities": list(data.names),
         "criteria": [vars(criterion) for criterion in data.criteria],
+        "validation": validation_record(config, data),
         "num_samples": {split: len(samples) for split, samples in data.splits.items()},
+        "left_out": dict(data.left_out),
         "owned_streams": {split: _ownership(samples) for split, samples in data.splits.items()},
         "parameters": {
             "total": sum(count for count, _ in sizes),

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
-from limssr.config import RunConfig
+from limssr.config import RunConfig, ValidationConfig
+from limssr.data.holdout import hold_out
 from limssr.data.missing import check_pattern
 from limssr.data.store import FeatureStore
 from limssr.data.validate import check_collection
@@ -28,6 +30,7 @@ class RunData:
         splits: Split -> samples, with `missing.availability` applied.
         complete_train: The training samples before it was applied; None where the store itself is incomplete for good
             and the hidden streams cannot be known.
+        left_out: Split -> number of samples without a score of any criterion in use; they are in no split.
     """
 
     store: FeatureStore
@@ -35,6 +38,7 @@ class RunData:
     criteria: tuple[Criterion, ...]
     splits: Mapping[Split, list[Sample]]
     complete_train: list[Sample] | None
+    left_out: Mapping[Split, int]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,8 +53,8 @@ def load_run_data(config: RunConfig) -> RunData:
     `limssr data mask` writes for a store of just these streams.
 
     Raises:
-        InputError: Unknown names, an empty split, a group in two splits, constant scores, an unknown pattern,
-            incomplete samples under dropout per_batch.
+        InputError: Unknown names, an empty split, a group in two splits, constant scores, an unknown pattern, a
+            validation split where one is to be held out, incomplete samples under dropout per_batch.
         ArtifactError: The store is damaged.
     """
     if not config.data.store:
@@ -59,23 +63,82 @@ def load_run_data(config: RunConfig) -> RunData:
         )
     store = FeatureStore.open(Path(config.data.store))
     modalities, criteria = store.select(config.data.modalities, config.data.criteria)
-    names = [modality.name for modality in modalities]
     _check_declared_widths(config, modalities)
     store.verify()
     if config.missing.availability is not None:
-        check_pattern(config.missing.availability.pattern, names)
-    complete: dict[Split, list[Sample]] = {
-        split: store.samples(split, names, [criterion.name for criterion in criteria]) for split in SPLITS
-    }
+        check_pattern(config.missing.availability.pattern, [modality.name for modality in modalities])
+    complete, left_out = _judged_splits(store, modalities, criteria, config.data.validation)
     required: list[Split] = [split for split in SPLITS if split != "val" or config.train.selection == "val"]
+    for split in required:
+        _check_judged(store, split, len(complete[split]), left_out[split], criteria)
+    if "val" in required and not complete["val"]:
+        raise InputError(
+            f"Expected at least one sample in split 'val' of {store.path}, on which train.selection: val chooses the "
+            "epoch, found none: hold out part of the training samples with data.validation={share: 0.15}, or use "
+            "train.selection=last."
+        )
     light = [dataclasses.replace(sample, streams={}) for samples in complete.values() for sample in samples]
     check_collection(light, criteria, splits_required=required)
-    splits: dict[Split, list[Sample]] = {
-        split: make_incomplete(samples, modalities, config) for split, samples in complete.items()
-    }
+    splits: dict[Split, list[Sample]] = {split: make_incomplete(samples, config) for split, samples in complete.items()}
     check_training_input(splits["train"], splits["val"], config, modalities, can_use_test=bool(splits["test"]))
     known = config.missing.availability is not None and store.info.availability is None
-    return RunData(store, modalities, criteria, splits, complete["train"] if known else None)
+    return RunData(store, modalities, criteria, splits, complete["train"] if known else None, left_out)
+
+
+def left_out_words(data: RunData) -> str:
+    """The samples that a run leaves out, as a sentence; empty where there are none."""
+    counts = ", ".join(f"{split} {count}" for split, count in data.left_out.items() if count)
+    named = ", ".join(criterion.name for criterion in data.criteria)
+    return f"left out for want of a score of {named}: {counts}" if counts else ""
+
+
+def validation_record(config: RunConfig, data: RunData) -> dict[str, Any] | None:
+    """How the validation split was held out, for run.json; None where it is the store's own or there is none."""
+    validation = config.data.validation
+    if validation is None:
+        return None
+    held = data.splits["val"]
+    groups = {sample.group for sample in held if sample.group}
+    alone = sum(not sample.group for sample in held)
+    return {**validation.model_dump(), "num_groups": len(groups) + alone, "num_samples": len(held)}
+
+
+def _judged_splits(
+    store: FeatureStore,
+    modalities: Sequence[Modality],
+    criteria: Sequence[Criterion],
+    validation: ValidationConfig | None,
+) -> tuple[dict[Split, list[Sample]], dict[Split, int]]:
+    """The samples with a score of one of the criteria by split, validation held out, and how many others there are."""
+    names = [modality.name for modality in modalities], [criterion.name for criterion in criteria]
+    every: dict[Split, list[Sample]] = {split: store.samples(split, *names) for split in SPLITS}
+    judged: dict[Split, list[Sample]] = {split: _judged(samples) for split, samples in every.items()}
+    left_out: dict[Split, int] = {split: len(samples) - len(judged[split]) for split, samples in every.items()}
+    if validation is not None:
+        if every["val"]:
+            raise InputError(
+                f"data.validation holds out part of the training samples where a store has no validation split, found "
+                f"{len(every['val'])} validation samples in {store.path}: use data.validation=null to choose on them."
+            )
+        divided = hold_out(judged["train"], share=validation.share, seed=validation.seed)
+        for part in ("train", "val"):
+            judged[part] = [one for one in divided if one.split == part]
+    return judged, left_out
+
+
+def _judged(samples: Sequence[Sample]) -> list[Sample]:
+    return [sample for sample in samples if not np.isnan(sample.scores).all()]
+
+
+def _check_judged(
+    store: FeatureStore, split: Split, num_judged: int, num_left_out: int, criteria: Sequence[Criterion]
+) -> None:
+    if num_left_out and not num_judged:
+        named = ", ".join(criterion.name for criterion in criteria)
+        raise InputError(
+            f"Expected samples of split '{split}' of {store.path} with a score of {named}, found {num_left_out} "
+            "without: choose other criteria or judge some of them."
+        )
 
 
 def _check_declared_widths(config: RunConfig, modalities: Sequence[Modality]) -> None:
@@ -99,7 +162,8 @@ def load_split(
         config: Of the run.
         split: "train", "val" or "test".
         store: The run's own, or another.
-        incomplete: Whether the run's availability is applied; another store is taken as it is.
+        incomplete: Whether the run's held-out validation and availability are applied; another store is taken as it
+            is. Samples without a score of any of the model's criteria are left out in either case.
 
     Raises:
         InputError: A stream or a criterion is missing or has another width or scale, or the split is empty.
@@ -114,10 +178,17 @@ def load_split(
         if expected != actual:
             raise InputError(f"{opened.path} does not fit the model: expected {expected}, found {actual}.")
     opened.verify()
-    samples = opened.samples(split, *names)
+    if incomplete:
+        divided, left_out = _judged_splits(opened, modalities, criteria, config.data.validation)
+        samples, num_left_out = divided[split], left_out[split]
+    else:
+        every = opened.samples(split, *names)
+        samples = _judged(every)
+        num_left_out = len(every) - len(samples)
+    _check_judged(opened, split, len(samples), num_left_out, criteria)
     if not samples:
         raise InputError(f"Expected samples in split '{split}' of {opened.path}, found none: choose another split.")
-    return opened, make_incomplete(samples, modalities, config) if incomplete else samples
+    return opened, make_incomplete(samples, config) if incomplete else samples
 
 
 def availability_record(config: RunConfig, store: FeatureStore) -> dict[str, Any] | None:

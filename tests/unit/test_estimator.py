@@ -10,9 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from limssr import estimator as estimator_module
 from limssr.config import ModelConfig, RunConfig, TrainConfig
+from limssr.data.holdout import held_out_groups
 from limssr.errors import ArtifactError, InputError
 from limssr.estimator import LimssrRegressor
-from limssr.estimator_input import held_out_groups
 from limssr.predict import predict
 
 FAST = RunConfig(

@@ -59,6 +59,17 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
                 " Streams were only hidden from step to step, and over the epochs each was seen for each performance."
             )
         found.append(Stamp("note", "Trained on complete data", text))
+    validation = run.get("validation")
+    if validation:
+        text = (
+            f"The store has no validation split. This run took {validation['num_samples']} performances "
+            f"({validation['num_groups']} groups) of the training split for one and did not train on them."
+        )
+        found.append(Stamp("note", "Validation was held out of the training split", text))
+    left_out = {split: count for split, count in (run.get("left_out") or {}).items() if count}
+    if left_out:
+        counts = ", ".join(f"{count} in {_SPLIT_WORDS.get(split, split)}" for split, count in left_out.items())
+        found.append(Stamp("note", "Performances without any of these scores were left out", f"{counts}."))
     if not _is_complete(run, "test"):
         text = (
             "A performance counts for a subset when it owns all its streams, so the rows of the table are measured on "
