@@ -4,7 +4,7 @@ Counted on the meta device, so no weights, no data and no network are needed for
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -122,8 +122,11 @@ def _declared_modalities(config: RunConfig) -> tuple[Modality, ...]:
 def _build_on_meta(
     config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion]
 ) -> tuple[LimssrModel, Backbone]:
-    known = config.backbone.name in KNOWN
-    backbone = meta_backbone(config.backbone) if known else load_backbone(config.backbone, seed=0)
+    if config.backbone.name in KNOWN:
+        backbone = meta_backbone(config.backbone)
+    else:
+        loaded = load_backbone(config.backbone, seed=0)
+        backbone = replace(loaded, model=loaded.model.to("meta"), table_VH=loaded.table_VH.to("meta"))
     with torch.device("meta"):
         return LimssrModel(config, modalities, criteria, backbone), backbone
 

@@ -17,6 +17,16 @@ FLAGS = {
     "data verify": set(),
     "data mask": {"--rate", "--seed", "--pattern", "--splits"},
     "train": {"--out", "--resume", "--variant", "--set", "--backbone", "--store", "--seed", "--device"},
+    "import-checkpoint": {
+        "--backbone",
+        "--task",
+        "--criterion",
+        "--scale",
+        "--num-segments",
+        "--streams",
+        "--embeddings",
+        "--allow-download",
+    },
     "evaluate": {"--split", "--store", "--seed", "--device"},
     "predict": {"--out", "--device"},
     "report": set(),
@@ -27,6 +37,7 @@ POSITIONALS = {
     "data import table": ["MANIFEST", "STORE"],
     "data mask": ["STORE", "OUT"],
     "train": ["RECIPE"],
+    "import-checkpoint": ["FILE", "OUT"],
     "evaluate": ["RUN"],
     "predict": ["RUN", "SOURCE"],
     "report": ["RUN"],
@@ -71,9 +82,9 @@ def test_positionals_are_named(limssr, verb):
 
 
 def test_the_verbs_are_the_known_ones(limssr):
-    verbs = re.search(r"\{([a-z,]+)\}", limssr("--help").out)
+    verbs = re.search(r"\{([a-z,-]+)\}", limssr("--help").out)
     assert verbs
-    assert verbs[1].split(",") == ["doctor", "demo", "data", "train", "evaluate", "predict", "report", "describe"]
+    assert verbs[1].split(",") == list(dict.fromkeys(verb.split()[0] for verb in FLAGS))
 
 
 def test_help_is_quick_and_loads_no_torch():

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
+from limssr.cli.checkpoint import ImportCheckpoint
 from limssr.cli.data_verbs import Data
 from limssr.cli.verbs import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
 
@@ -12,6 +13,7 @@ VERBS = (
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[ImportCheckpoint, subcommand("import-checkpoint")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Report, subcommand("report")]
