@@ -40,12 +40,21 @@ def read_run(run: Path) -> RunRecord:
             f"Expected a run folder at {run}, found no run.json there: give the folder that train wrote."
         )
     document = read_json(run / "run.json", newest_version=FORMAT_VERSION)
+    return RunRecord(read_config(run), document)
+
+
+def read_config(run: Path) -> RunConfig:
+    """Read config.yaml.
+
+    Raises:
+        ArtifactError: It is not there or not readable.
+    """
     path = run / "config.yaml"
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ArtifactError(f"Expected the run's configuration at {path}, found something else ({error}).") from error
-    return RunRecord(parse_config(tree, where=str(path)), document)
+    return parse_config(tree, where=str(path))
 
 
 def write_config(run: Path, config: RunConfig) -> None:

@@ -3,7 +3,9 @@
 `write_report` reads the files of the run folder and nothing else: no model, no store, no network.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -27,6 +29,13 @@ def write_report(run_dir: Path) -> Path:
     """
     run_dir = Path(run_dir)
     contents = build_contents(read_run_folder(run_dir))
+    path = run_dir / "report.html"
+    write_atomically(path, render_page("template.html.j2", contents))
+    return path
+
+
+def render_page(template: str, contents: Mapping[str, Any]) -> bytes:
+    """A page from one of the templates beside this file, with the style of all our pages inside it."""
     environment = Environment(
         loader=PackageLoader("limssr.report", "."),
         autoescape=True,
@@ -35,7 +44,4 @@ def write_report(run_dir: Path) -> Path:
         lstrip_blocks=True,
     )
     style = environment.loader.get_source(environment, "style.css")[0]  # pyright: ignore[reportOptionalMemberAccess]
-    page = environment.get_template("template.html.j2").render(**contents, style=Markup(style))
-    path = run_dir / "report.html"
-    write_atomically(path, page.encode("utf-8"))
-    return path
+    return environment.get_template(template).render(**contents, style=Markup(style)).encode("utf-8")

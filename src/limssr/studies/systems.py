@@ -1,0 +1,101 @@
+"""Systems that stand beside LIMSSR in a study: networks are runs of their own, regressions are quick."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from limssr.baselines import SYSTEMS
+from limssr.config import RunConfig
+from limssr.data.validate import unknown_name
+from limssr.errors import InputError
+from limssr.progress import Reporter
+from limssr.references import REFERENCES, check_references, reference_config, run_reference
+from limssr.rundata import RunData, load_run_data
+from limssr.runfiles import read_config, write_config
+from limssr.runtime import choose_device
+from limssr.studies.plan import PlannedRun
+
+LIMSSR = "limssr"
+
+
+def system_names() -> tuple[str, ...]:
+    """Every name that a study knows."""
+    return tuple(dict.fromkeys((LIMSSR, *SYSTEMS, *REFERENCES)))
+
+
+def check_systems(names: Sequence[str]) -> None:
+    """Refuse names that are unknown, given twice, or none.
+
+    Raises:
+        InputError: What is wrong, with the nearest valid name.
+    """
+    known = system_names()
+    for name in names:
+        if name not in known:
+            raise unknown_name("system", name, list(known))
+        if list(names).count(name) > 1:
+            raise InputError(f"Expected each system once, found {name!r} twice.")
+    if not names:
+        raise InputError(f"Expected at least one system, found none: give some of {', '.join(known)}.")
+
+
+def is_network(name: str) -> bool:
+    """Whether a system is trained by the loop; the others are regressions on pooled statistics."""
+    return name not in REFERENCES or REFERENCES[name].pooled is None
+
+
+def system_config(name: str, config: RunConfig) -> RunConfig:
+    """LIMSSR's configuration, changed into that of a system beside it (see `limssr.references`)."""
+    if name == LIMSSR or not is_network(name):
+        return config
+    if name in REFERENCES:
+        return reference_config(name, config)
+    return config.model_copy(update={"model": config.model.model_copy(update={"system": name})})
+
+
+def check_regressions(runs: Sequence[tuple[str, PlannedRun]]) -> None:
+    """Find before the first run what would stop a regression.
+
+    Args:
+        runs: Name of the system and its run.
+
+    Raises:
+        InputError: What is wrong, with the key of the run.
+    """
+    loaded: dict[str, RunData] = {}
+    for name, run in runs:
+        identity = run.config.data.model_dump_json() + run.config.missing.model_dump_json()
+        if identity not in loaded:
+            loaded[identity] = load_run_data(run.config)
+        try:
+            check_references(_beside_limssr(name, run.config), loaded[identity])
+        except InputError as error:
+            raise type(error)(f"{run.key}: {error}") from error
+
+
+def run_regression(name: str, run: PlannedRun, out: Path, *, reporter: Reporter) -> None:
+    """Fit and score one regression into its folder, unless that is done.
+
+    Raises:
+        InputError: The folder holds one with another configuration.
+    """
+    folder = out / run.key
+    if (folder / "config.yaml").exists():
+        if read_config(folder).model_copy(update={"name": ""}) != run.config.model_copy(update={"name": ""}):
+            raise InputError(
+                f"Expected {name} with the planned configuration in {folder}, found another one: remove it, or give "
+                "another folder for the study."
+            )
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(folder, run.config)
+    data = load_run_data(run.config)
+    run_reference(name, data, run.config, folder, device=choose_device("cpu").device, reporter=reporter)
+
+
+def regression_is_done(run: PlannedRun, out: Path) -> bool:
+    """Whether its scores are there."""
+    return (out / run.key / "reference.json").is_file()
+
+
+def _beside_limssr(name: str, config: RunConfig) -> RunConfig:
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"references": (name,)})})
