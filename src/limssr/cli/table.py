@@ -4,8 +4,10 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
+from limssr.cli.ablate import Ablate
 from limssr.cli.checkpoint import ImportCheckpoint
 from limssr.cli.data_verbs import Data
+from limssr.cli.reproduce import Reproduce
 from limssr.cli.verbs import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
 
 VERBS = (
@@ -18,4 +20,6 @@ VERBS = (
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Describe, subcommand("describe")]
+    | Annotated[Reproduce, subcommand("reproduce")]
+    | Annotated[Ablate, subcommand("ablate")]
 )

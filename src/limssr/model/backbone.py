@@ -42,7 +42,6 @@ class KnownBackbone:
     vocabulary: int
     hub_id: str | None = None
     wheel: tuple[str, str, str] | None = None
-    published_prompt_tokens: Mapping[int, int] | None = None
 
 
 KNOWN: dict[str, KnownBackbone] = {
@@ -54,7 +53,6 @@ KNOWN: dict[str, KnownBackbone] = {
         },
         vocabulary=151_669,
         hub_id="Qwen/Qwen3-0.6B",
-        published_prompt_tokens={1: 75, 2: 73, 3: 75},
     ),
     "smollm2-135m": KnownBackbone(
         settings={
@@ -136,7 +134,8 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
 def meta_backbone(config: BackboneConfig) -> Backbone:
     """The shape of a known backbone on the meta device: for counting, needs no weights and no network.
 
-    `encode` is None where the tokenizer is not on this machine.
+    Where the tokenizer is not on this machine, `encode` knows the recorded words alone and `origin` is
+    `SHAPE_AND_WORDS`; without recorded words it is None.
     """
     from transformers import AutoModel
 
@@ -147,12 +146,13 @@ def meta_backbone(config: BackboneConfig) -> Backbone:
     settings.num_hidden_layers = _checked_layers(config, settings.num_hidden_layers)
     with torch.device("meta"):
         model = AutoModel.from_config(settings, dtype=DTYPES[config.dtype])
+    origin = "shape only"
     try:
         where, arguments, _ = _locate(config)
         encode = _encode_bytes if where is None else _tokenizer(where, arguments)[0]
     except InputError:
-        encode = None
-    return _headless(model, config, encode, fingerprint="", origin="shape only", vocabulary=known.vocabulary)
+        encode, origin = recorded_encoder(config.name), SHAPE_AND_WORDS
+    return _headless(model, config, encode, fingerprint="", origin=origin, vocabulary=known.vocabulary)
 
 
 def check_in_reach(config: BackboneConfig) -> None:
