@@ -48,7 +48,7 @@ class Features:
     uneven: int = 0
     protocol: int = 4
     old_names: bool = False
-    strength: float = 0.5
+    strength: float = 1.0
     seed: int = 0
 
 
@@ -200,7 +200,7 @@ def _streams(
         raw[clip] = {}
         for extra, (name, width) in enumerate(widths.items()):
             segments = length + (extra if clip in uneven else 0)
-            seen = centred + 0.1 * rng.normal(size=centred.shape)
+            seen = centred + np.where(np.isnan(unit), 0, 0.1 * rng.normal(size=unit.shape))
             shape = (segments, parts, width) if parts and name == "video" else (segments, width)
             array = rng.normal(size=shape) + features.strength * (seen @ direction[name])
             raw[clip][name] = array.astype(features.dtype)

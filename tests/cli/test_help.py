@@ -12,6 +12,9 @@ FLAGS = {
     "doctor": set(),
     "demo": {"--backbone", "--out", "--epochs", "--seed", "--device"},
     "data import percepiano": set(),
+    "data import fs1000": {"--align", "--allow-missing"},
+    "data import fisv": {"--align", "--allow-missing"},
+    "data import rg": {"--align", "--allow-missing"},
     "data import table": {"--scale", "--name", "--segment-s"},
     "data inspect": {"--figure"},
     "data verify": set(),
@@ -34,6 +37,9 @@ FLAGS = {
 }
 POSITIONALS = {
     "data import percepiano": ["ROOT", "STORE"],
+    "data import fs1000": ["ROOT", "STORE"],
+    "data import fisv": ["ROOT", "STORE"],
+    "data import rg": ["ROOT", "STORE"],
     "data import table": ["MANIFEST", "STORE"],
     "data mask": ["STORE", "OUT"],
     "train": ["RECIPE"],

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro import conf
 
@@ -52,8 +52,56 @@ class ImportTable:
         return _import("table", self.manifest, self.store, options)
 
 
+@dataclass(frozen=True)
+class ImportPublished:
+    """What the importers of published features share."""
+
+    root: Annotated[Position[Path], conf.arg(metavar="ROOT")]
+    """Folder with the files and folders under their published names (docs/data-format.md)."""
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder to make."""
+    align: Literal["refuse", "shortest"] = "refuse"
+    """Streams of one sample that differ in length: an error, or cut to the shortest and reported."""
+    allow_missing: bool = False
+    """Import labelled samples that lack some streams; without this they are an error."""
+    common: Common = field(default_factory=Common)
+
+    def read(self, source: str) -> Answer:
+        """Import from a source."""
+        missing = "allow" if self.allow_missing else "refuse"
+        return _import(source, self.root, self.store, {"align": self.align, "missing": missing})
+
+
+class ImportFs1000(ImportPublished):
+    """Read the published FS1000 features: video, audio, flow; TES, PCS and five components; 1000/247 clips."""
+
+    def run(self) -> Answer:
+        """Import."""
+        return self.read("fs1000")
+
+
+class ImportFisv(ImportPublished):
+    """Read the published Fis-V features: video, audio, flow; TES and PCS; 400/100 videos."""
+
+    def run(self) -> Answer:
+        """Import."""
+        return self.read("fisv")
+
+
+class ImportRg(ImportPublished):
+    """Read the published Rhythmic Gymnastics features: video, audio, flow; a score an apparatus; 800/200 routines."""
+
+    def run(self) -> Answer:
+        """Import."""
+        return self.read("rg")
+
+
 ImportSource = (
-    Annotated[ImportPercepiano, conf.subcommand("percepiano")] | Annotated[ImportTable, conf.subcommand("table")]
+    Annotated[ImportPercepiano, conf.subcommand("percepiano")]
+    | Annotated[ImportFs1000, conf.subcommand("fs1000")]
+    | Annotated[ImportFisv, conf.subcommand("fisv")]
+    | Annotated[ImportRg, conf.subcommand("rg")]
+    | Annotated[ImportTable, conf.subcommand("table")]
 )
 
 
@@ -186,8 +234,12 @@ def _import(source: str, root: Path, store: Path, options: dict[str, object]) ->
     from limssr.data.importers import IMPORTERS
 
     with counting("reading") as progress:
-        document = IMPORTERS[source](root, store, progress=progress, **options).to_dict()
-    return Answer(document, tuple(outline(document)))
+        report = IMPORTERS[source](root, store, progress=progress, **options)
+    document = report.to_dict()
+    # People read the notes, which say in sentences what the details count; where there are none, they read the details.
+    hidden = ("notes", "details") if report.notes else ("notes",)
+    shown = {key: value for key, value in document.items() if key not in hidden}
+    return Answer(document, (*outline(shown), *(f"note: {note}" for note in report.notes)))
 
 
 def _summary_answer(summary: "StoreSummary") -> Answer:

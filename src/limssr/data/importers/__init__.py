@@ -22,5 +22,29 @@ def _percepiano(root: Path, store: Path, **options: Any) -> ImportReport:
     return ImportReport.of(store, details=import_percepiano(root, store, **options))
 
 
-IMPORTERS: dict[str, Callable[..., ImportReport]] = {"percepiano": _percepiano, "table": _table}
+def _fs1000(root: Path, store: Path, **options: Any) -> ImportReport:
+    from limssr.data.importers.fs1000 import import_fs1000
+
+    return import_fs1000(root, store, **options)
+
+
+def _fisv(root: Path, store: Path, **options: Any) -> ImportReport:
+    from limssr.data.importers.fisv import import_fisv
+
+    return import_fisv(root, store, **options)
+
+
+def _rg(root: Path, store: Path, **options: Any) -> ImportReport:
+    from limssr.data.importers.rg import import_rg
+
+    return import_rg(root, store, **options)
+
+
+IMPORTERS: dict[str, Callable[..., ImportReport]] = {
+    "fisv": _fisv,
+    "fs1000": _fs1000,
+    "percepiano": _percepiano,
+    "rg": _rg,
+    "table": _table,
+}
 """Name of a source -> function(root, store, **options). `root` is a folder, or the manifest of a table."""
