@@ -257,6 +257,13 @@ class TestParts:
         self.replace(made, array)
         assert "part of segment 2" in made.refused(align="shortest")
 
+    def test_both_infinities_are_refused_as_such(self, tree):
+        made = tree("fs1000")
+        array = np.zeros((40, 3, 6), np.float32)
+        array[2, 0, 1], array[2, 1, 1] = np.inf, -np.inf
+        self.replace(made, array)
+        assert "expected finite values" in made.refused(align="shortest")
+
     def test_nan_in_all_parts_is_a_segment_that_is_not_valid(self, tree):
         made = tree("fs1000")
         clip = list(made.written.splits)[4]

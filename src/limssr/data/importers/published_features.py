@@ -64,6 +64,9 @@ class ClipFolder:
         array = read_array(self._path(clip))
         if self._parts == "none":
             return array
+        # Said here: the mean of both infinities is NaN, which would be taken for something else.
+        if np.isinf(array).any():
+            raise InputError(f"{self._path(clip)}: expected finite values, found infinite ones: fetch the file again.")
         nan_T = np.isnan(array).all(axis=(1, 2))
         partial_T = np.isnan(array).any(axis=(1, 2)) & ~nan_T
         if partial_T.any():
