@@ -10,9 +10,13 @@ _FOLDERS = (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes")
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Names of the recipes that come with limssr: "demo", "paper/fs1000", ..."""
+    """Names of the recipes that come with limssr: "demo", "paper/fs1000", ...
+
+    A file whose name begins with an underscore is the base of others and no recipe by itself.
+    """
     folder = _folder()
-    return tuple(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")))
+    files = [path for path in folder.rglob("*.yaml") if not path.name.startswith("_")]
+    return tuple(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in files))
 
 
 def recipe_path(name: str) -> Path:

@@ -14,7 +14,7 @@ from limssr.baselines import SYSTEMS
 from limssr.config import ModelConfig, RunConfig
 from limssr.data.missing import subsets
 from limssr.errors import InputError
-from limssr.model.backbone import KNOWN, Backbone, load_backbone, meta_backbone
+from limssr.model.backbone import KNOWN, SHAPE_AND_WORDS, Backbone, load_backbone, meta_backbone
 from limssr.model.limssr import LimssrModel, num_special_tokens
 from limssr.types import Criterion, Modality
 
@@ -38,7 +38,7 @@ class Description:
         macs_attention: Those of the backbone's attention products, counted over the full L x L.
         num_segments: T that was counted.
         prompt_tokens: Subset ("video+audio") -> tokens of its prompt.
-        prompt_tokens_source: "tokenizer", or "recorded" where the tokenizer is out of reach.
+        prompt_tokens_source: "tokenizer", or "recorded" where that is out of reach (`limssr.model.recorded_words`).
         sequence_length: Subset -> L.
         parts: Part of the model -> parameters.
     """
@@ -83,7 +83,7 @@ def describe(
         return _describe_system(config.model, modalities, criteria, segments)
     model, backbone = _build_on_meta(config.model, modalities, criteria)
     names = tuple(modality.name for modality in modalities)
-    prompts, source = _prompt_tokens(config.model, model, names, known_tokenizer=backbone.encode is not None)
+    prompts, source = _prompt_tokens(config.model, model, backbone, names)
     lengths = _sequence_lengths(config.model, prompts, names, segments)
     inside = [model.backbone, model.tokens]
     lora = sum(p.numel() for name, p in model.backbone.named_parameters() if "lora_" in name)
@@ -132,20 +132,16 @@ def _build_on_meta(
 
 
 def _prompt_tokens(
-    config: ModelConfig, model: LimssrModel, names: tuple[str, ...], *, known_tokenizer: bool
+    config: ModelConfig, model: LimssrModel, backbone: Backbone, names: tuple[str, ...]
 ) -> tuple[dict[str, int], str]:
-    keys = {subset: tuple(name in subset for name in names) for subset in subsets(names)}
-    if known_tokenizer or config.prompt.variant == "none":
-        rows = model.tokens.rows.prompts
-        return {"+".join(subset): len(rows.get(key, ())) for subset, key in keys.items()}, "tokenizer"
-    recorded = KNOWN[config.backbone.name].published_prompt_tokens
-    published = config.prompt.variant == "published" and len(config.prompt.parts) == 3
-    if recorded is None or not published or names != ("video", "audio", "flow") or config.train_embeddings == "used":
+    if backbone.encode is None and config.prompt.variant != "none":
         raise InputError(
             f"The tokenizer of {config.backbone.name} is not on this machine, and this prompt's length depends on it. "
-            "Put it into the local cache, or describe prompt: published with train_embeddings: all or new."
+            "Put it into the local cache, or describe model.prompt.variant=none."
         )
-    return {"+".join(subset): recorded[len(subset)] for subset in keys}, "recorded"
+    keys = {subset: tuple(name in subset for name in names) for subset in subsets(names)}
+    counts = {"+".join(subset): len(model.tokens.rows.prompts.get(key, ())) for subset, key in keys.items()}
+    return counts, "recorded" if backbone.origin == SHAPE_AND_WORDS else "tokenizer"
 
 
 def _sequence_lengths(

@@ -202,7 +202,8 @@ def test_demo_with_the_miniature_backbone(limssr, tmp_path, monkeypatch):
 
 
 def test_describe_the_paper_set_up(limssr):
-    document = limssr("describe", "paper/fs1000", "--json").document
+    published = ("describe", "paper/fs1000", "--variant", "protocol=published")
+    document = limssr(*published, "--json").document
     golden = {
         "backbone_total": 600_377_344,
         "backbone_trainable": 159_909_888,
@@ -212,4 +213,9 @@ def test_describe_the_paper_set_up(limssr):
     }
     assert {name: document[name] for name in golden} == golden
     assert document["sequence_length"]["video+audio+flow"] == 370
-    assert "600,377,344" in limssr("describe", "paper/fs1000").out
+    assert "600,377,344" in limssr(*published).out
+    default = limssr("describe", "paper/fs1000", "--json").document
+    assert default["backbone_trainable"] < 6_000_000, "the default trains the rows that are used, not the whole table"
+    refused = limssr("describe", "paper/fs1000", "--variant", "protocol=publish")
+    assert refused.code == 2
+    assert "did you mean 'published'" in refused.err

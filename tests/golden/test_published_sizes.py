@@ -8,12 +8,13 @@ from limssr.config import RunConfig
 from limssr.describe import describe
 from limssr.recipe import load_recipe
 
+PUBLISHED = {"protocol": "published"}
 RECIPE = Path(__file__).parents[2] / "recipes" / "paper" / "fs1000.yaml"
 
 
 @pytest.fixture(scope="module")
 def published() -> RunConfig:
-    return load_recipe(RECIPE)
+    return load_recipe(RECIPE, (), PUBLISHED)
 
 
 def test_counts_of_the_published_model(published: RunConfig) -> None:
@@ -37,9 +38,14 @@ def test_multiply_accumulates_of_the_published_model(published: RunConfig) -> No
     [("data.stream_dims.video=1024", 17_611_789), ("model.gate_layers=2", 18_399_245)],
 )
 def test_counts_of_its_variants(override: str, around: int) -> None:
-    assert describe(load_recipe(RECIPE, [override])).around_backbone == around
+    assert describe(load_recipe(RECIPE, [override], PUBLISHED)).around_backbone == around
 
 
-def test_used_rows_train_far_less(published: RunConfig) -> None:
-    config = load_recipe(RECIPE, ["model.train_embeddings=new"])
+def test_prompt_tokens_of_the_published_model(published: RunConfig) -> None:
+    tokens = describe(published).prompt_tokens
+    assert {subset.count("+") + 1: count for subset, count in tokens.items()} == {1: 75, 2: 73, 3: 75}
+
+
+def test_new_rows_train_far_less(published: RunConfig) -> None:
+    config = load_recipe(RECIPE, ["model.train_embeddings=new"], PUBLISHED)
     assert describe(config).backbone_trainable == 4_587_520 + 13 * 1024

@@ -65,7 +65,7 @@ class Train:
     """Train a model as a recipe says, evaluate it on the test split and write the report, all into one run folder."""
 
     recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
-    """A YAML file, or the name of a recipe that comes with limssr (demo, percepiano, paper/fs1000)."""
+    """A YAML file, or the name of a recipe that comes with limssr (demo, percepiano, paper/fs1000, ...)."""
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """Run folder; without it runs/NAME, NAME being the recipe's."""
     resume: bool = False
@@ -188,7 +188,7 @@ class Describe:
     """Count a recipe's parameters and multiply-accumulates and its sequence lengths, without weights or data."""
 
     recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
-    """A YAML file, or the name of a recipe that comes with limssr (demo, percepiano, paper/fs1000)."""
+    """A YAML file, or the name of a recipe that comes with limssr (demo, percepiano, paper/fs1000, ...)."""
     variant: VariantNames = ()
     set: Annotated[
         conf.UseAppendAction[tuple[str, ...]],

