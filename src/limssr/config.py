@@ -90,6 +90,9 @@ class BackboneConfig(_Config):
     """random answers whether the language prior matters."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_checkpointing: bool = False
+    reading: Literal["packed", "padded"] = "packed"
+    """packed: a batch is one row of real tokens, every distinct prompt once. padded: samples side by side, padded to
+    the longest. Both give the same numbers; packed is faster (docs/performance.md)."""
 
 
 class LoraConfig(_Config):

@@ -87,6 +87,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class HostMasks:
+    """Masks of a batch on a device, and the same on the CPU, where sequences are planned."""
+
+    of: tuple[Tensor, ...]
+    copies: tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Samples side by side, padded at the end to the longest of them.
 
@@ -98,6 +106,7 @@ class Batch:
         valid_BMT: True where the segment is real; False for padding, for absent streams and for all-NaN segments.
         lengths_B: T of each sample before padding (int64). An absent stream has its sample's length too.
         unit_scores_BC: Targets in [0, 1], NaN where not judged; None when scoring.
+        host_masks: Copies of the masks and lengths on the CPU, made by `to`; use `masks_on_host`.
     """
 
     ids: tuple[str, ...]
@@ -106,6 +115,7 @@ class Batch:
     valid_BMT: Bool[Tensor, "B M T"]
     lengths_B: Tensor
     unit_scores_BC: Float[Tensor, "B C"] | None = None
+    host_masks: "HostMasks | None" = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -113,14 +123,25 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         scores = self.unit_scores_BC
+        masks = (self.present_BM, self.valid_BMT, self.lengths_B)
+        present_BM, valid_BMT, lengths_B = (mask.to(device, non_blocking=True) for mask in masks)
         return Batch(
             self.ids,
             {name: x.to(device, non_blocking=True) for name, x in self.features.items()},
-            self.present_BM.to(device, non_blocking=True),
-            self.valid_BMT.to(device, non_blocking=True),
-            self.lengths_B.to(device, non_blocking=True),
+            present_BM,
+            valid_BMT,
+            lengths_B,
             None if scores is None else scores.to(device, non_blocking=True),
+            HostMasks((present_BM, valid_BMT, lengths_B), self.masks_on_host()),
         )
+
+    def masks_on_host(self) -> tuple[Tensor, Tensor, Tensor]:
+        """`present_BM`, `valid_BMT` and `lengths_B` on the CPU, without waiting for a device where `to` moved them."""
+        masks = (self.present_BM, self.valid_BMT, self.lengths_B)
+        known = self.host_masks
+        if known is not None and all(mask is same for mask, same in zip(masks, known.of, strict=True)):
+            return known.copies
+        return (self.present_BM.cpu(), self.valid_BMT.cpu(), self.lengths_B.cpu())
 
 
 @dataclass(frozen=True)

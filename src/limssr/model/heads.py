@@ -25,7 +25,7 @@ class HeadInput:
 
     Attributes:
         slots_BKH: Last hidden states at the fusion positions.
-        inputs_BLH: What the backbone was given.
+        inputs_BLH: What the backbone was given; None for a head that does not read it.
         hidden_BLH: All last hidden states.
         pool_BML: Weights of the mean over each modality's block (see `Layout`).
         present_BM: Which modalities exist.
@@ -35,7 +35,7 @@ class HeadInput:
     """
 
     slots_BKH: Tensor
-    inputs_BLH: Tensor
+    inputs_BLH: Tensor | None
     hidden_BLH: Tensor
     pool_BML: Tensor
     present_BM: Tensor
@@ -166,6 +166,8 @@ class PaperHead(nn.Module):
         calibration: "none": neither refinement nor reliabilities, and the plain mean of both paths.
     """
 
+    reads_inputs = False
+
     def __init__(
         self,
         hidden: int,
@@ -238,6 +240,8 @@ class StatisticsHead(nn.Module):
         config: Of the ensemble.
     """
 
+    reads_inputs = True
+
     def __init__(
         self,
         hidden: int,
@@ -261,6 +265,7 @@ class StatisticsHead(nn.Module):
         self.output = output
 
     def _block_moments(self, read: HeadInput) -> list[Tensor]:
+        assert read.inputs_BLH is not None  # asked for by `reads_inputs`
         return [
             block(read.inputs_BLH, read.hidden_BLH, read.pool_BML[:, m]) * read.present_BM[:, m, None]
             for m, block in enumerate(self.blocks)

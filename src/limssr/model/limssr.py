@@ -13,6 +13,7 @@ from limssr.model.backbone import Backbone, add_lora
 from limssr.model.heads import HeadInput, PaperHead, StatisticsHead
 from limssr.model.layout import Pattern, plan_layout
 from limssr.model.prompt import prompt_text
+from limssr.model.reading import Reader
 from limssr.model.scaling import InputScaler, OutputScale
 from limssr.model.tokens import Projection, TokenRows
 from limssr.types import Batch, Criterion, Modality, Sample, ScoreOutput
@@ -57,6 +58,7 @@ class LimssrModel(nn.Module):
         self.backbone.requires_grad_(False)
         if config.lora is not None:
             add_lora(self.backbone, config.lora)
+        self.reader = Reader(self.backbone, self.tokens, config.backbone.reading)
         self.head = _build_head(config, self.modalities, len(self.criteria), hidden)
 
     def forward(self, batch: Batch) -> ScoreOutput:
@@ -65,32 +67,32 @@ class LimssrModel(nn.Module):
         Steps:
             1. Scale the features and project the segments that exist (3.3).
             2. Lay out prompt, present blocks, absent blocks and fusion slots (3.4, 3.5).
-            3. Draw every sequence from the bank of learned rows and projected segments.
-            4. Let the backbone read them.
-            5. Read the scores from slots and blocks (3.6).
+            3. Draw every sequence from the bank of learned rows and projected segments, and let the backbone read them.
+            4. Read the scores from slots and blocks (3.6).
         """
-        scaled = self.scaler(batch)
-        bank_RH = torch.cat([self.tokens(), *self._project(scaled, batch.valid_BMT)])
+        present_BM, valid_BMT, lengths_B = batch.masks_on_host()
+        bank_RH = torch.cat([self.tokens(), *self._project(self.scaler(batch), valid_BMT)])
         layout = plan_layout(
-            batch.present_BM,
-            batch.valid_BMT,
-            batch.lengths_B,
+            present_BM,
+            valid_BMT,
+            lengths_B,
             self.tokens.rows,
             order=self.config.block_order,
             num_missing_tokens=self.config.num_missing_tokens,
-        ).to(bank_RH.device)
-        inputs_BLH = bank_RH.index_select(0, layout.source_BL.flatten()).view(*layout.source_BL.shape, -1)
-        hidden_BLH = self._read(inputs_BLH)
+        )
+        prompts = [self.tokens.rows.prompts[tuple(pattern)] for pattern in present_BM.tolist()]
+        states = self.reader.read(bank_RH, layout, [*map(len, prompts)], with_inputs=self.head.reads_inputs)
+        hidden_BLH = states.hidden_BLH
         if self.config.num_fusion_tokens:
-            slots_BKH = hidden_BLH.gather(1, layout.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))
+            slots_BKH = hidden_BLH.gather(1, states.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))
         else:
-            slots_BKH = _mean_of_blocks(hidden_BLH, layout.pool_BML)
+            slots_BKH = _mean_of_blocks(hidden_BLH, states.pool_BML)
         answer = self.head(
             HeadInput(
                 slots_BKH,
-                inputs_BLH,
+                states.inputs_BLH,
                 hidden_BLH,
-                layout.pool_BML,
+                states.pool_BML,
                 batch.present_BM,
                 batch.features,
                 batch.valid_BMT,
@@ -119,19 +121,25 @@ class LimssrModel(nn.Module):
         """What the model learned about its inputs: role weights, reliabilities of absent modalities, the mix."""
         return self.head.learned([modality.name for modality in self.modalities])
 
+    def train(self, mode: bool = True) -> "LimssrModel":
+        """As in torch. Training changes weights, so what was kept of them is forgotten."""
+        if mode:
+            self.reader.forget()
+        return super().train(mode)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "LimssrModel":
+        self.reader.forget()
+        return super()._apply(fn, recurse)
+
     def _project(self, scaled: dict[str, Tensor], valid_BMT: Tensor) -> list[Tensor]:
         """The valid segments of each modality [n_m, H], in the order that the layout counts them."""
-        return [
-            projection(scaled[modality.name][valid_BMT[:, m]])
-            for m, (modality, projection) in enumerate(zip(self.modalities, self.projections, strict=True))
-            if valid_BMT[:, m].any()
-        ]
-
-    def _read(self, inputs_BLH: Tensor) -> Tensor:
-        """Last hidden states. Padding stands at the end and the backbone is causal: nothing real can see it."""
-        dtype = next(self.backbone.parameters()).dtype
-        output = self.backbone(inputs_embeds=inputs_BLH.to(dtype), use_cache=False)
-        return output.last_hidden_state.to(inputs_BLH.dtype)
+        projected = []
+        for m, (modality, projection) in enumerate(zip(self.modalities, self.projections, strict=True)):
+            valid_n = valid_BMT[:, m].flatten().nonzero()[:, 0]  # found on the host, so that the device need not wait
+            if len(valid_n):
+                x_BTD = scaled[modality.name]
+                projected.append(projection(x_BTD.flatten(0, 1).index_select(0, valid_n.to(x_BTD.device))))
+        return projected
 
     def _prompts(self, backbone: Backbone) -> dict[Pattern, list[int]]:
         names = [modality.name for modality in self.modalities]
