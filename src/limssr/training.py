@@ -1,4 +1,4 @@
-"""The visible loop (paper section 4.1, appendix B; docs/protocol.md).
+"""The visible loop (paper section 4.1, appendix B; docs/protocols.md).
 
 An epoch is a function of (weights, optimizer, seed, epoch): its order, crops, hidden streams and dropout noise are
 drawn from (seed, epoch) and nothing else. A killed run goes on from its last checkpoint and ends with the same bits.
