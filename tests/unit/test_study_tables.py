@@ -107,7 +107,7 @@ def test_a_constant_prediction_is_not_passed_over_in_an_average():
     assert found["f"]["spearman"].reason == "constant prediction"
     assert not found[INCOMPLETE]["spearman"].is_defined
     assert found[INCOMPLETE]["mse"].value == 1.0
-    assert "f: constant prediction" in found[INCOMPLETE]["spearman"].reason
+    assert found[INCOMPLETE]["spearman"].reason == "not defined for f"
 
 
 @pytest.fixture
@@ -124,7 +124,8 @@ def test_text_shows_both_and_begins_with_the_stamps(table):
     assert text.index("! The epoch is chosen on the test split") < text.index("! Seeds. 2 of 6.") < text.index("TES:")
     lines = [line.split() for line in text.splitlines()]
     assert ["T²CR", "&", "co_1", "0.800", "-"] in lines
-    assert ["limssr,", "here,", "2", "seeds", "0.750", "±", "0.010", "-"] in lines
+    ours = lines.index(["limssr,", "here,", "2", "seeds", "0.750", "-"])
+    assert lines[ours + 1] == ["±", "0.010"]
     assert ["limssr", "here", "minus", "LIMSSR", "-0.050", "-"] in lines
     assert ["limssr", "here", "minus", "LIMSSR", "+0.50", "-"] in lines
 

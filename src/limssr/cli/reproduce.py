@@ -62,8 +62,7 @@ class Reproduce:
         found = write_reproduction(plan, out)
         if failed is not None:
             raise failed
-        lines = [(out / f"{table.key}.txt").read_text(encoding="utf-8") for table in found.tables]
-        return Answer(found.to_dict(), (*lines, f"Report: {out / 'report.html'}"))
+        return Answer(found.to_dict(), tuple(found.lines()))
 
     def _request(self) -> "Request":
         from limssr.cli.verbs import shortcut_overrides

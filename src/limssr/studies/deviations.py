@@ -9,17 +9,16 @@ from limssr.report.words import Stamp
 NOT_COMPARED = ("name", "seed", "data.store", "data.criteria", "evaluation", "train.workers")
 """Labels, places, and what changes no score; seeds and criteria are compared as wholes."""
 TOPICS: tuple[tuple[str, str], ...] = (
-    ("model.backbone", "Another language model than published"),
-    ("train.selection", "The epoch is chosen in another way than published"),
-    ("train.patience", "The epoch is chosen in another way than published"),
-    ("missing", "Streams are missing in another way than published"),
-    ("data", "The segments are read in another way than published"),
-    ("train", "Trained in another way than published"),
-    ("loss", "Another loss than published"),
-    ("model", "Another model than published"),
+    ("model.backbone", "Another language model"),
+    ("train.selection", "The epoch is chosen in another way"),
+    ("train.patience", "The epoch is chosen in another way"),
+    ("missing", "Streams are missing in another way"),
+    ("data", "The segments are read in another way"),
+    ("train", "Trained in another way"),
+    ("loss", "Another loss"),
+    ("model", "Another model"),
 )
 """Beginning of a key -> what it is about; the first that fits counts."""
-MAX_VALUES = 4
 
 
 def config_deviations(ours: Mapping[str, RunConfig], published: Mapping[str, RunConfig]) -> list[Stamp]:
@@ -31,10 +30,9 @@ def config_deviations(ours: Mapping[str, RunConfig], published: Mapping[str, Run
     """
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
     for target, config in ours.items():
-        own, theirs = (dict(_leaves(one.model_dump(mode="json"))) for one in (config, published[target]))
-        for key in dict.fromkeys((*theirs, *own)):
-            if _is_compared(key) and own.get(key) != theirs.get(key):
-                found.setdefault(key, {})[target] = (own.get(key), theirs.get(key))
+        for key, own, theirs in _differences(config.model_dump(mode="json"), published[target].model_dump(mode="json")):
+            if _is_compared(key):
+                found.setdefault(key, {})[target] = (own, theirs)
     topics: dict[str, list[str]] = {}
     for key, by_target in found.items():
         topics.setdefault(_topic(key), []).append(_sentence(key, by_target, len(ours)))
@@ -83,15 +81,16 @@ def size_deviations(
         sentence + (f" ({', '.join(targets)})" if len(targets) < len(counts) else "")
         for sentence, targets in lines.items()
     )
-    return [Stamp("note", "Other performances than published", f"{text}.")]
+    return [Stamp("note", "Other performances", f"{text}.")]
 
 
-def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves(item, f"{prefix}.{key}".lstrip("."))
-    else:
-        yield prefix, value
+def _differences(own: Any, theirs: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Key, our value, theirs; a part that one side has not is one value, not one a key."""
+    if isinstance(own, Mapping) and isinstance(theirs, Mapping):
+        for key in dict.fromkeys((*theirs, *own)):
+            yield from _differences(own.get(key), theirs.get(key), f"{prefix}.{key}".lstrip("."))
+    elif own != theirs:
+        yield prefix, own, theirs
 
 
 def _is_compared(key: str) -> bool:
@@ -103,14 +102,17 @@ def _topic(key: str) -> str:
 
 
 def _sentence(key: str, by_target: Mapping[str, tuple[Any, Any]], num_targets: int) -> str:
-    groups: dict[str, list[str]] = {}
+    if len(by_target) == num_targets and len({str(values) for values in by_target.values()}) == 1:
+        own, theirs = next(iter(by_target.values()))
+        return f"{key}: {_word(own)} instead of {_word(theirs)}"
+    groups: dict[str, dict[str, list[str]]] = {}
     for target, (own, theirs) in by_target.items():
-        groups.setdefault(f"{_word(own)} instead of {_word(theirs)}", []).append(target)
-    if len(groups) == 1 and len(by_target) == num_targets:
-        return f"{key}: {next(iter(groups))}"
-    parts = [f"{text} ({', '.join(targets)})" for text, targets in groups.items()]
-    more = [f"and others for {len(parts) - MAX_VALUES} more"] if len(parts) > MAX_VALUES else []
-    return f"{key}: {', '.join([*parts[:MAX_VALUES], *more])}"
+        groups.setdefault(_word(own), {}).setdefault(_word(theirs), []).append(target)
+    parts = [
+        f"{own} instead of " + ", ".join(f"{theirs} ({', '.join(targets)})" for theirs, targets in others.items())
+        for own, others in groups.items()
+    ]
+    return f"{key}: {' and '.join(parts)}"
 
 
 def _word(value: Any) -> str:
@@ -120,6 +122,8 @@ def _word(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} {_word(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_word(item) for item in value) + "]"
     return str(value)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from limssr.progress import Reporter
+from limssr.studies.render import stamp_lines
 from limssr.studies.reproduce import ReproductionPlan, estimate_reproduction, run_states
 from limssr.studies.run import duration
 from limssr.studies.timing import Estimate
@@ -70,7 +71,7 @@ class Preview:
         for run in document["runs"]:
             price = "" if run["seconds"] is None else f"  about {duration(run['seconds'])}"
             found.append(f"{run['key']:<{width}}  {run['state']}{price}")
-        found += ["", *(f"! {stamp.title}. {stamp.text}" for stamp in self.plan.stamps), ""]
+        found += ["", *(line for stamp in self.plan.stamps for line in stamp_lines(stamp)), ""]
         beside = f", {self.processes} beside each other" if self.processes > 1 else ""
         disk = document["saved_bytes"] / 2**20
         found.append(

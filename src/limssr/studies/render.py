@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from limssr.report.words import Stamp
-from limssr.studies.tables import METRIC_WORDS, Row, Table, reasons_of, row_label, seeds_label, shown
+from limssr.studies.tables import METRIC_WORDS, Group, Row, Table, reasons_of, row_label, seeds_label, shown
 
 TEXT_WIDTH = 110
 SOURCE_WORDS = "Rows that do not say here are the paper's (arXiv 2605.00434, CC BY 4.0)."
@@ -23,18 +23,18 @@ def to_text(table: Table, stamps: Sequence[Stamp]) -> str:
     """A table for a terminal or an e-mail."""
     lines = [table.title, ""]
     for stamp in stamps:
-        lines += textwrap.wrap(f"! {stamp.title}. {stamp.text}", TEXT_WIDTH, subsequent_indent="  ")
+        lines += stamp_lines(stamp)
     for group in table.groups:
-        width = max(len(row_label(row)) for row in group.rows)
         for metric in table.metrics:
-            texts = [[shown(row, column, metric) for column in table.columns] for row in group.rows]
-            widths = [max(len(head), *(len(line[place]) for line in texts)) for place, head in enumerate(table.columns)]
-            lines += ["", f"{group.label}: {METRIC_WORDS[metric]}"]
-            lines.append(_line("", table.columns, width, widths))
-            lines += [_line(row_label(row), texts[place], width, widths) for place, row in enumerate(group.rows)]
+            lines += ["", f"{group.label}: {METRIC_WORDS[metric]}", *_grid(table, group, metric)]
     lines += ["", *(line for note in notes_of(table) for line in textwrap.wrap(note, TEXT_WIDTH))]
     lines += [f"n/a: {reason}" for reason in reasons_of(table)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def stamp_lines(stamp: Stamp) -> list[str]:
+    """A stamp as lines of text."""
+    return textwrap.wrap(f"! {stamp.title}. {stamp.text}", TEXT_WIDTH, subsequent_indent="  ")
 
 
 def to_csv(table: Table, stamps: Sequence[Stamp]) -> str:
@@ -95,8 +95,20 @@ def seeds_words(row: Row) -> str:
     return seeds_label(row) if row.source != "difference" else ""
 
 
-def _line(label: str, cells: Sequence[str], width: int, widths: Sequence[int]) -> str:
-    return "  ".join([f"  {label:<{width}}", *(f"{cell:>{size}}" for cell, size in zip(cells, widths, strict=True))])
+def _grid(table: Table, group: Group, metric: str) -> list[str]:
+    """Head and rows; deviations stand on a line of their own, which keeps the table narrow."""
+    lines = [["", *table.columns]]
+    for row in group.rows:
+        pairs = [shown(row, column, metric).partition(" ± ") for column in table.columns]
+        lines.append([row_label(row), *(number for number, _, _ in pairs)])
+        if any(sd for _, _, sd in pairs):
+            lines.append(["", *(f"± {sd}" if sd else "" for _, _, sd in pairs)])
+    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns) + 1)]
+    return [
+        "  "
+        + "  ".join([line[0].ljust(widths[0]), *(cell.rjust(widths[place + 1]) for place, cell in enumerate(line[1:]))])
+        for line in lines
+    ]
 
 
 def _numbers(row: Row, column: str, metric: str) -> list[str]:

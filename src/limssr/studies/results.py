@@ -11,7 +11,7 @@ from limssr.published.numbers import LIMSSR
 from limssr.report.words import Stamp
 from limssr.studies.page import Page, write_page
 from limssr.studies.paper_tables import paper_tables
-from limssr.studies.render import to_csv, to_latex, to_text
+from limssr.studies.render import stamp_lines, to_csv, to_latex, to_text
 from limssr.studies.reproduce import ReproductionPlan, Request, read_scores, run_states
 from limssr.studies.tables import Cell, Row, Table, cell_text, seeds_label
 
@@ -47,6 +47,14 @@ class Reproduction:
             "runs": dict(self.states),
             "tables": {table.key: _document_of(table) for table in self.tables},
         }
+
+    def lines(self) -> list[str]:
+        """For a terminal: the stamps once, the short tables, and where everything is."""
+        found = [line for stamp in self.stamps for line in stamp_lines(stamp)]
+        found += [to_text(table, ()) for table in self.tables if len(table.groups) == 1]
+        longer = [table for table in self.tables if len(table.groups) > 1]
+        found += [f"{table.title}: {self.out / table.key}.txt" for table in longer]
+        return [*found, f"Every table as .txt, .csv and .tex: {self.out}", f"Report: {self.out / 'report.html'}"]
 
 
 def write_reproduction(plan: ReproductionPlan, out: Path) -> Reproduction:

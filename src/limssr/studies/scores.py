@@ -40,9 +40,9 @@ def mean_scores(parts: Mapping[str, ByMetric]) -> ByMetric:
     means: ByMetric = {}
     for metric in METRICS:
         values = {name: part[metric] for name, part in parts.items()}
-        undefined = [f"{name}: {value.reason}" for name, value in values.items() if not value.is_defined]
+        undefined = [name for name, value in values.items() if not value.is_defined]
         mean = fisher_mean if metric == "spearman" else arithmetic_mean
-        means[metric] = Metric(math.nan, "; ".join(undefined)) if undefined else mean(values)
+        means[metric] = Metric(math.nan, f"not defined for {', '.join(undefined)}") if undefined else mean(values)
     return means
 
 

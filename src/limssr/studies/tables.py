@@ -141,12 +141,12 @@ def shown(row: Row, column: str, metric: str) -> str:
 
 def reasons_of(table: Table) -> list[str]:
     """Why numbers are missing although their runs are done, and what was left out of others."""
-    found = []
+    found: dict[tuple[str, str, str], dict[str, None]] = {}
     for group in table.groups:
         for row in group.rows:
             for column in table.columns:
                 for metric in table.metrics:
                     reason = row.cell(column, metric).reason
                     if reason:
-                        found.append(f"{group.label}, {row.label}, {column}, {metric}: {reason}")
-    return found
+                        found.setdefault((group.label, row.label, reason), {})[column] = None
+    return [f"{group}, {row}, {', '.join(columns)}: {reason}" for (group, row, reason), columns in found.items()]
