@@ -8,16 +8,27 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from limssr.baselines import SYSTEMS
 from limssr.config import ModelConfig, RunConfig
+from limssr.counting import (
+    attention_macs,
+    head_macs,
+    linear_weights,
+    measure,
+    num_buffered,
+    num_parameters,
+    num_trained,
+)
 from limssr.data.missing import subsets
 from limssr.errors import InputError
 from limssr.model.backbone import KNOWN, SHAPE_AND_WORDS, Backbone, load_backbone, meta_backbone
 from limssr.model.limssr import LimssrModel, num_special_tokens
+from limssr.published.numbers import LIMSSR, PublishedCost, published_costs
 from limssr.types import Criterion, Modality
 
+PUBLISHED_TRAINED = (159.91, 177.26)
+"""Millions of trained parameters in the language model, and in all, that the text beside Table 10 gives for LIMSSR."""
 DEFAULT_SEGMENTS = 95
 """T that is counted where a recipe keeps performances whole (the paper's T for FS1000)."""
 
@@ -34,13 +45,21 @@ class Description:
         around_backbone: Parameters of everything else; all of them are trained.
         trainable: All that is trained.
         macs_around_backbone: Multiply-accumulates of linear maps outside the backbone for one sample with all streams.
-        macs_backbone: The same for the linear maps inside it, adapters included, without any vocabulary logits.
+        macs_backbone: The same for the linear maps inside it, adapters included, without any vocabulary logits, over
+            the whole sequence: packed reading computes a prompt once for a batch, which is not taken off.
         macs_attention: Those of the backbone's attention products, counted over the full L x L.
         num_segments: T that was counted.
         prompt_tokens: Subset ("video+audio") -> tokens of its prompt.
         prompt_tokens_source: "tokenizer", or "recorded" where that is out of reach (`limssr.model.recorded_words`).
         sequence_length: Subset -> L.
         parts: Part of the model -> parameters.
+        total: All parameters.
+        active: Those that some pattern of streams reads: of the token table, rows of prompts and special tokens alone.
+        macs_lm_head: Vocabulary logits at every position, which the published code computes besides; not in any sum.
+        macs_total: Language model, attention products and what is around it.
+        macs_by_subset: Subset -> the same for a sample with those streams.
+        prompt_share: Of the sequence with all streams, and so of `macs_backbone`, what the prompt takes.
+        published: The figures of the paper's Table 10 for this system; None where it has none.
     """
 
     system: str
@@ -57,6 +76,13 @@ class Description:
     prompt_tokens_source: str
     sequence_length: dict[str, int]
     parts: dict[str, int]
+    total: int
+    active: int
+    macs_lm_head: int
+    macs_total: int
+    macs_by_subset: dict[str, int]
+    prompt_share: float
+    published: dict[str, Any] | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for `--json`."""
@@ -87,22 +113,56 @@ def describe(
     lengths = _sequence_lengths(config.model, prompts, names, segments)
     inside = [model.backbone, model.tokens]
     lora = sum(p.numel() for name, p in model.backbone.named_parameters() if "lora_" in name)
+    backbone_total = sum(map(num_parameters, inside)) + num_buffered(model.tokens)
+    around = num_parameters(model) - sum(map(num_parameters, inside))
+    num_special, hidden = num_special_tokens(config.model, len(names)), backbone.table_VH.shape[1]
+    words = {row for prompt in model.tokens.rows.prompts.values() for row in prompt}
+    macs = {subset: _macs(model, subset, length, segments) for subset, length in lengths.items()}
+    full = "+".join(names)
     return Description(
         system="limssr",
-        backbone_total=sum(map(_count, inside)) + _buffers(model.tokens),
-        backbone_trainable=sum(map(_count_trainable, inside)),
+        backbone_total=backbone_total,
+        backbone_trainable=sum(map(num_trained, inside)),
         lora=lora,
-        around_backbone=_count(model) - sum(map(_count, inside)),
-        trainable=_count_trainable(model),
-        macs_around_backbone=_projection_macs(model.projections, segments) + _head_macs(model.head, len(names)),
-        macs_backbone=lengths["+".join(names)] * _linear_weights(model.backbone),
-        macs_attention=_attention_macs(model.backbone.config, lengths["+".join(names)]),
+        around_backbone=around,
+        trainable=num_trained(model),
+        macs_around_backbone=macs[full]["around"],
+        macs_backbone=macs[full]["linear"],
+        macs_attention=macs[full]["attention"],
         num_segments=segments,
         prompt_tokens=prompts,
         prompt_tokens_source=source,
         sequence_length=lengths,
         parts=_parts(model, lora),
+        total=backbone_total + around,
+        active=num_parameters(model.backbone) + (len(words) + num_special) * hidden + around,
+        macs_lm_head=(len(backbone.table_VH) + num_special) * hidden * lengths[full],
+        macs_total=sum(macs[full].values()),
+        macs_by_subset={subset: sum(parts.values()) for subset, parts in macs.items()},
+        prompt_share=prompts[full] / lengths[full],
+        published=published_figures("limssr"),
     )
+
+
+def published_figures(system: str) -> dict[str, Any] | None:
+    """What the paper's Table 10 says of a system of ours; None where it has no such row.
+
+    Returns:
+        table, system (the paper's name), params_millions and flops_giga (one number a part: the language model and what
+        is around it, for LIMSSR); for LIMSSR also trained_millions (the language model, all), from the text beside it.
+    """
+    cost = _published_cost(system)
+    if cost is None:
+        return None
+    figures: dict[str, Any] = {"table": 10, **asdict(cost)}
+    return {**figures, "trained_millions": PUBLISHED_TRAINED} if cost.system == LIMSSR else figures
+
+
+def _published_cost(system: str) -> PublishedCost | None:
+    def plain(name: str) -> str:
+        return "".join(sign for sign in name.lower() if sign.isalnum())
+
+    return next((cost for cost in published_costs() if plain(cost.system) == plain(system)), None)
 
 
 def _declared_modalities(config: RunConfig) -> tuple[Modality, ...]:
@@ -147,12 +207,13 @@ def _prompt_tokens(
 def _sequence_lengths(
     config: ModelConfig, prompts: dict[str, int], names: tuple[str, ...], segments: int
 ) -> dict[str, int]:
-    special = num_special_tokens(config, len(names)) - len(names)  # boundaries and fusion tokens stand once each
-    placeholders = config.num_missing_tokens or segments
+    boundaries = 2 if config.boundary_tokens == "learned" else 0
+    absent_block = 0 if config.absent == "omitted" else boundaries + (config.num_missing_tokens or segments)
     lengths = {}
     for key, prompt in prompts.items():
         present = key.count("+") + 1
-        lengths[key] = prompt + special + present * segments + (len(names) - present) * placeholders
+        blocks = present * (boundaries + segments) + (len(names) - present) * absent_block
+        lengths[key] = prompt + blocks + config.num_fusion_tokens
     return lengths
 
 
@@ -161,57 +222,63 @@ def _describe_system(
 ) -> Description:
     if config.system not in SYSTEMS:
         raise InputError(f"No system is called {config.system!r}; there are limssr, {', '.join(sorted(SYSTEMS))}.")
-    model = SYSTEMS[config.system](config, modalities, criteria)
-    parts = {name: _count(child) for name, child in model.named_children() if _count(child)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = SYSTEMS[config.system](config, modalities, criteria)
+    parts = {name: num_parameters(child) for name, child in model.named_children() if num_parameters(child)}
+    total, trainable = num_parameters(model), num_trained(model)
+    names = tuple(modality.name for modality in modalities)
+    found = {"+".join(subset): measure(model, modalities, segments, present=subset) for subset in subsets(names)}
+    active = {name: size for measured in found.values() for name, size in measured.active.items()}
+    macs = found["+".join(names)].macs
     return Description(
-        config.system, 0, 0, 0, _count(model), _count_trainable(model), segments * _linear_weights(model), 0, 0,
-        segments, {}, "none", {}, parts,
-    )  # fmt: skip
+        system=config.system,
+        backbone_total=0,
+        backbone_trainable=0,
+        lora=0,
+        around_backbone=total,
+        trainable=trainable,
+        macs_around_backbone=macs,
+        macs_backbone=0,
+        macs_attention=0,
+        num_segments=segments,
+        prompt_tokens={},
+        prompt_tokens_source="none",
+        sequence_length={},
+        parts=parts,
+        total=total,
+        active=sum(active.values()),
+        macs_lm_head=0,
+        macs_total=macs,
+        macs_by_subset={subset: measured.macs for subset, measured in found.items()},
+        prompt_share=0.0,
+        published=published_figures(config.system),
+    )
 
 
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _count_trainable(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
-def _buffers(module: nn.Module) -> int:
-    return sum(buffer.numel() for buffer in module.buffers())
-
-
-def _linear_weights(module: nn.Module) -> int:
-    return sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, nn.Linear))
-
-
-def _projection_macs(projections: nn.Module, segments: int) -> int:
-    return segments * _linear_weights(projections)
-
-
-def _head_macs(head: nn.Module, num_modalities: int) -> int:
-    """Linear maps of the head, the attention's maps once a modality vector, and its two M x M products."""
-    macs = _linear_weights(head)
-    for layer in head.modules():
-        if isinstance(layer, nn.MultiheadAttention):
-            maps = 4 * layer.embed_dim**2
-            macs += num_modalities * maps - layer.out_proj.weight.numel() + 2 * num_modalities**2 * layer.embed_dim
-    return macs
-
-
-def _attention_macs(settings: Any, length: int) -> int:
-    width = settings.num_attention_heads * settings.head_dim
-    return 2 * settings.num_hidden_layers * width * length**2
+def _macs(model: LimssrModel, subset: str, length: int, segments: int) -> dict[str, int]:
+    """Multiply-accumulates for one sample with a subset of the streams, by where they are."""
+    names = [modality.name for modality in model.modalities]
+    projections = sum(
+        linear_weights(projection)
+        for name, projection in zip(names, model.projections, strict=True)
+        if name in subset.split("+")
+    )
+    return {
+        "linear": length * linear_weights(model.backbone),
+        "attention": attention_macs(model.backbone.config, length),
+        "around": segments * projections + head_macs(model.head, len(names)),
+    }
 
 
 def _parts(model: LimssrModel, lora: int) -> dict[str, int]:
     parts = {
-        "backbone (frozen)": _count(model.backbone) - _count_trainable(model.backbone),
+        "backbone (frozen)": num_parameters(model.backbone) - num_trained(model.backbone),
         "LoRA": lora,
-        "prompt and special tokens": _count(model.tokens) + _buffers(model.tokens),
-        "projections": _count(model.projections),
+        "prompt and special tokens": num_parameters(model.tokens) + num_buffered(model.tokens),
+        "projections": num_parameters(model.projections),
     }
     for name, child in model.head.named_children():
-        parts[f"head: {name}"] = _count(child)
+        parts[f"head: {name}"] = num_parameters(child)
     parts["head: free scalars"] = sum(p.numel() for p in model.head.parameters(recurse=False))
     return {name: count for name, count in parts.items() if count}

@@ -35,8 +35,57 @@ def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
 
 
 def description_lines(document: Document) -> tuple[RenderableType, ...]:
-    """Parameters, multiply-accumulates and sequence lengths."""
-    return tuple(outline(document))
+    """Parameters and multiply-accumulates beside the published ones, every subset of the streams, the parts."""
+    lines: list[RenderableType] = [f"{document['system']}, {document['num_segments']} segments", _costs(document)]
+    if document["sequence_length"]:
+        table = _table("streams", "prompt", "sequence", "multiply-accumulates")
+        for subset, length in document["sequence_length"].items():
+            macs = _large(document["macs_by_subset"][subset])
+            table.add_row(subset.replace("+", " + "), _text(document["prompt_tokens"][subset]), _text(length), macs)
+        source = document["prompt_tokens_source"]
+        share = f"{document['prompt_share']:.0%} of the sequence with all streams (tokens counted: {source})"
+        lines += [table, f"The prompt is {share}."]
+    return (*lines, "Parameters by part:", *(f"  {name}: {_text(count)}" for name, count in document["parts"].items()))
+
+
+def _costs(document: Document) -> Table:
+    """What is counted here, and what the paper's Table 10 says."""
+    published = document["published"] or {}
+    parts = [published.get(name, ()) for name in ("params_millions", "flops_giga", "trained_millions")]
+    (params, flops, trained), whole = parts, document["system"] != "limssr"
+    rows: list[tuple[str, str, str]] = []
+
+    def row(name: str, key: str, theirs: Sequence[float] = (), place: int = 0, unit: str = "") -> None:
+        told = f"{theirs[place]:g} {unit}" if len(theirs) > place else "-"
+        rows.append((name, _text(document[key]) if "macs" not in key else _large(document[key]), told))
+
+    if not whole:
+        row("parameters of the language model", "backbone_total", params, 0, "M")
+        row("  trained", "backbone_trainable", trained, 0, "M")
+        row("parameters around it", "around_backbone", params, 1, "M")
+    row("parameters", "total", params if whole else (), 0, "M")
+    row("  trained", "trainable", trained, 1, "M")
+    row("  active: read by some pattern", "active")
+    if not whole:
+        row("multiply-accumulates: its linear maps", "macs_backbone", flops, 0, "G")
+        row("  its attention products", "macs_attention")
+        row("  around it", "macs_around_backbone", flops, 1, "G")
+    row("multiply-accumulates" if whole else "  together", "macs_total", flops if whole else (), 0, "G")
+    if not whole:
+        row("  vocabulary logits, computed by the published code", "macs_lm_head")
+    caption = "Table 10: FS1000, 95 segments, Qwen3-0.6B. docs/cost.md says what each figure counts."
+    table = _table("all streams", "here", "paper, Table 10", caption=caption)
+    for cells in rows:
+        table.add_row(*cells)
+    return table
+
+
+def _large(value: int) -> str:
+    """Multiply-accumulates in the unit that keeps three digits before the point."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= size:
+            return f"{value / size:.3f} {unit}"
+    return _text(value)
 
 
 def doctor_lines(document: Document) -> tuple[RenderableType, ...]:
