@@ -1,5 +1,6 @@
 """The gate's own checks: sizes of files and functions, and tests that were skipped without need."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ sys.path.insert(0, str(TOOLS))
 
 import check_sizes  # noqa: E402
 import compare_systems  # noqa: E402
+import flattery  # noqa: E402
+from limssr.config import RunConfig, TrainConfig  # noqa: E402
+from limssr.runfiles import write_config, write_run  # noqa: E402
 
 JUNIT = """<testsuites><testsuite>{cases}</testsuite></testsuites>"""
 RAN = '<testcase classname="a" name="ran"/>'
@@ -75,3 +79,31 @@ def test_systems_are_compared_on_the_same_resamples(tmp_path, capsys):
     low = float(lines["ridge", "incomplete"].split("[")[1].split(",")[0])
     assert low > 0.2
     assert abs(float(lines["twin", "incomplete"].split()[-3])) < 0.05
+
+
+def test_flattery_is_what_the_test_split_adds_to_the_choice(tmp_path, capsys):
+    numbers = [(3.0, 0.40, 9.0), (1.0, 0.50, 5.0), (2.0, 0.62, 4.0), (2.5, 0.55, 4.5)]
+    for seed in (1, 2):
+        run = tmp_path / f"seed{seed}"
+        run.mkdir()
+        config = RunConfig(train=TrainConfig(epochs=4, selection="test"))
+        write_config(run, config)
+        write_run(run, {"status": "done"})
+        lines = [
+            {"epoch": epoch, "val_loss": val, "test_spearman": rho + seed / 100, "test_mse": mse}
+            for epoch, (val, rho, mse) in enumerate(numbers)
+        ]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    flattery.main([tmp_path / "seed1", tmp_path / "seed2"])
+    text = capsys.readouterr().out
+    assert "| seed1 | 2 | 4 | 3 | 0.510 | 0.560 | 0.630 | +0.120 | 5.0000 | 4.0000 |" in text
+    assert "test - val: +0.1200 ± 0.0000 over 2 runs" in text
+    assert "test - last: +0.0700 ± 0.0000 over 2 runs" in text
+
+
+def test_flattery_cannot_be_asked_of_an_honest_run(tmp_path):
+    write_config(tmp_path, RunConfig())
+    write_run(tmp_path, {"status": "done"})
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"epoch": 0, "val_loss": 1.0}) + "\n")
+    with pytest.raises(SystemExit, match="selection: test"):
+        flattery.main([tmp_path])

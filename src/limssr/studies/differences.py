@@ -74,6 +74,10 @@ def read_predictions(run: Path, system: str | None = None) -> Predictions:
     return Predictions(ids, truth_NC, dict(zip(subsets, cube, strict=True)))
 
 
+Scored = Path | tuple[Path, str]
+"""A run folder, for its own system, or a run folder and a system in it."""
+
+
 class Spearmans:
     """Spearman of runs on one plan of resampled performances: incomplete subsets on average, and all streams.
 
@@ -84,14 +88,14 @@ class Spearmans:
 
     def __init__(self, num_resamples: int = 1000, *, seed: int = 0) -> None:
         self._num_resamples, self._seed = num_resamples, seed
-        self._found: dict[Path, dict[str, tuple[float, np.ndarray]]] = {}
+        self._found: dict[Scored, dict[str, tuple[float, np.ndarray]]] = {}
 
-    def difference(self, first: Sequence[Path], second: Sequence[Path], part: str) -> Difference:
+    def difference(self, first: Sequence[Scored], second: Sequence[Scored], part: str) -> Difference:
         """Compare runs seed by seed.
 
         Args:
-            first: Run folders, one a seed.
-            second: As many, of the same seeds in the same order.
+            first: What is compared, one a seed.
+            second: With what: as many, of the same seeds in the same order.
             part: "incomplete" (Fisher's mean over the subsets that lack a stream) or "full".
         """
         pairs = [(self._of(one)[part], self._of(other)[part]) for one, other in zip(first, second, strict=True)]
@@ -100,17 +104,17 @@ class Spearmans:
         low, high = percentile_interval(drawn_R[~np.isnan(drawn_R)], 0.95)
         return Difference(float(np.mean(observed)), low, high, observed)
 
-    def _of(self, run: Path) -> dict[str, tuple[float, np.ndarray]]:
-        if run not in self._found:
-            predictions = read_predictions(run)
+    def _of(self, scored: Scored) -> dict[str, tuple[float, np.ndarray]]:
+        if scored not in self._found:
+            predictions = read_predictions(*scored) if isinstance(scored, tuple) else read_predictions(scored)
             resamples = Resamples(len(predictions.ids), self._num_resamples, seed=self._seed)
             truth_NC = predictions.truth_NC
             each = [
                 (mean_spearman(truth_NC, predicted_NC).value, bootstrap_spearman(truth_NC, predicted_NC, resamples))
                 for predicted_NC in predictions.by_subset.values()
             ]
-            self._found[run] = {"incomplete": _fisher(each[:-1] or each), "full": each[-1]}
-        return self._found[run]
+            self._found[scored] = {"incomplete": _fisher(each[:-1] or each), "full": each[-1]}
+        return self._found[scored]
 
 
 def _fisher(each: Sequence[tuple[float, np.ndarray]]) -> tuple[float, np.ndarray]:
