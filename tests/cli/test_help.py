@@ -34,6 +34,19 @@ FLAGS = {
     "predict": {"--out", "--device"},
     "report": set(),
     "describe": {"--variant", "--set"},
+    "reproduce": {
+        "--data",
+        "--criteria",
+        "--protocol",
+        "--seeds",
+        "--systems",
+        "--backbone",
+        "--set",
+        "--out",
+        "--processes",
+        "--dry-run",
+        "--device",
+    },
 }
 POSITIONALS = {
     "data import percepiano": ["ROOT", "STORE"],
@@ -48,6 +61,7 @@ POSITIONALS = {
     "predict": ["RUN", "SOURCE"],
     "report": ["RUN"],
     "describe": ["RECIPE"],
+    "reproduce": ["DATASET"],
 }
 
 
