@@ -76,12 +76,19 @@ def read_sizes(state: Mapping[str, Tensor], streams: Mapping[str, str] = STREAMS
         keys.table,
         *([adapter] if wrapped else []),
     ]
-    absent = [key for key in needed if key not in state or state[key].ndim == 0]
+    absent = [key for key in needed if key not in state]
     if absent:
         raise InputError(
             f"Expected the state dict of a published LIMSSR model, found one of {len(state)} tensors without "
             f"{_listed(absent)}; it begins with {_listed(list(state)[:3])}."
         )
+    empty = [
+        f"{key} {list(state[key].shape)}"
+        for key in needed
+        if state[key].numel() == 0 or state[key].ndim < (2 if key.startswith("feature_to_llm.") else 1)
+    ]
+    if empty:
+        raise InputError(f"Expected tensors that tell the sizes of a LIMSSR model, found {_listed(empty)}.")
     layers = {key.removeprefix(prefix).partition(".")[0] for key in state if key.startswith(prefix)}
     return PublishedSizes(
         letters=letters,
