@@ -12,6 +12,7 @@ from limssr.config import RunConfig
 from limssr.errors import ArtifactError, InputError, LimssrError
 from limssr.progress import SilentReporter
 from limssr.recipe import parse_config
+from limssr.runfiles import write_config
 from limssr.studies import PlannedRun, RunsFailed, check_runs, estimate, read_results, run_all
 from limssr.studies.plan import distinct_runs, unfinished_runs
 from limssr.studies.processes import shared_devices, threads_each
@@ -143,6 +144,9 @@ def test_failures_that_the_user_can_put_right_have_exit_code_2():
 def test_runs_beside_each_other_equal_runs_one_after_the_other(finished, tmp_path):
     runs, alone = finished
     broken = PlannedRun("broken", make_config(runs[0].config.data.store, train={"learning_rate": 1e30, "epochs": 3}))
+    # What is left of a plan that never started is no run, and not what is run.
+    (tmp_path / "one").mkdir()
+    write_config(tmp_path / "one", make_config("elsewhere", seed=99))
     listener = Listener()
     with pytest.raises(RunsFailed, match=r"broken: .*finite.*broken\.log"):
         run_all([*runs, broken], tmp_path, processes=2, device="cpu", reporter=listener)
@@ -160,6 +164,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from limssr.recipe import load_recipe
+from limssr.runfiles import write_config
 from limssr.studies import PlannedRun, run_all
 if __name__ == "__main__":
     runs = [PlannedRun(f"run{seed}", load_recipe(sys.argv[1], [f"seed={seed}"])) for seed in (1, 2)]
@@ -175,7 +180,7 @@ def test_an_interruption_ends_every_process_and_the_study_goes_on(store_path, tm
     recipe.write_text(dump_config(make_config(store_path, train={"epochs": 100_000})))
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(recipe), str(out)], stderr=subprocess.DEVNULL)
     histories = [out / f"run{seed}" / "metrics.jsonl" for seed in (1, 2)]
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not all(path.exists() for path in histories) and time.monotonic() < deadline:
         time.sleep(0.1)
     child.send_signal(signal.SIGINT)

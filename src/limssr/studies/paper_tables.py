@@ -23,8 +23,8 @@ def paper_tables(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -
     return (
         _incomplete(benchmark, scores, systems),
         _complete(benchmark, scores, systems),
-        _by_class(benchmark, scores, systems),
         _error_bars(benchmark, scores, systems),
+        _by_class(benchmark, scores, systems),
     )
 
 

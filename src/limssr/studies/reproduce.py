@@ -210,7 +210,7 @@ def run_states(plan: ReproductionPlan, out: Path) -> dict[str, str]:
     states = {}
     for piece in plan.pieces:
         key = piece.run.key
-        begun = "begun" if (folder / key).is_dir() else "not begun"
+        begun = "begun" if (folder / key / "run.json").is_file() else "not begun"
         states[key] = begun if key in waiting else "done"
     return states
 

@@ -113,7 +113,8 @@ def _told(row: Row, column: str) -> str:
 
 def _page(plan: ReproductionPlan, found: Reproduction) -> Page:
     request = plan.request
-    samples = f"{len(plan.pieces)} runs: {len(plan.targets)} targets, {request.num_seeds} seeds"
+    counted = ((len(plan.pieces), "run"), (len(plan.targets), "target"), (request.num_seeds, "seed"))
+    samples = ", ".join(f"{count} {word}{'s' * (count > 1)}" for count, word in counted)
     lead = [
         f"The tables of the paper LIMSSR (arXiv 2605.00434) for {plan.benchmark.name}, with the published numbers and "
         f"ours under the protocol “{request.protocol}”. {samples}, systems: {', '.join(request.systems)}.",

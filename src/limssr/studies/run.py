@@ -112,12 +112,16 @@ def _one_by_one(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _T
 
 
 def _side_by_side(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _Tally) -> None:
+    planned = {run.key: run for run in waiting}
     jobs = []
-    for run in waiting:
-        folder = out / run.key
-        if not (folder / "config.yaml").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            write_config(folder, run.config)
-        words = ("train", str(folder / "config.yaml"), "--out", str(folder), "--resume", "--json")
-        jobs.append(Job(run.key, words, out / f"{run.key}.log"))
-    run_jobs(jobs, processes=tally.processes, device=device, begin=tally.begin, end=tally.end)
+    for key in planned:
+        words = ("train", str(out / key / "config.yaml"), "--out", str(out / key), "--resume", "--json")
+        jobs.append(Job(key, words, out / f"{key}.log"))
+
+    def begin(key: str) -> None:
+        if not (out / key / "run.json").exists():  # else it goes on with what is written there, which is the same
+            (out / key).mkdir(parents=True, exist_ok=True)
+            write_config(out / key, planned[key].config)
+        tally.begin(key)
+
+    run_jobs(jobs, processes=tally.processes, device=device, begin=begin, end=tally.end)
