@@ -11,6 +11,9 @@ from limssr.data.windows import collate, crop
 from limssr.errors import InputError
 from limssr.types import Batch, Criterion, Sample
 
+MAX_SEGMENTS_AT_ONCE = 16_384
+"""Over all streams of a batch, absent ones included. Beyond, further samples bring no speed and cost memory."""
+
 
 class Scorer(Protocol):
     """Anything that can score performances."""
@@ -34,7 +37,7 @@ class ModelScorer:
 
     Args:
         model: With attributes `modalities` and `criteria`, as `limssr.model.build_model` returns it.
-        batch_size: Samples at once.
+        batch_size: Samples at once, at most: long ones go in smaller batches, so that memory does not grow with them.
         device: Where the model is; None: where its first parameter is.
         num_segments: T to crop to (and, with attended padding, to pad to); None keeps samples whole.
         padding: "attended" lets the model read padding like data, as the published code does.
@@ -61,14 +64,19 @@ class ModelScorer:
     def score(self, samples: Sequence[Sample]) -> np.ndarray:
         """Scores [N, C] in the data set's unit, in the order of `samples`."""
         criteria: tuple[Criterion, ...] = tuple(self.model.criteria)  # pyright: ignore[reportArgumentType]
-        unit_NC = np.empty((len(samples), len(criteria)))
+        order: list[int] = []
+        found: list[Tensor] = []  # stay on the device till the end: fetching each would make it wait for the next plan
         was_training = self.model.training
         self.model.eval()
         try:
             for rows, batch in self._batches(samples):
-                unit_NC[rows] = self.model(batch.to(self.device)).unit_scores_BC.double().cpu().numpy()
+                order += rows
+                found.append(self.model(batch.to(self.device)).unit_scores_BC)
         finally:
             self.model.train(was_training)
+        unit_NC = np.empty((len(samples), len(criteria)))
+        if order:
+            unit_NC[order] = torch.cat(found).double().cpu().numpy()
         for column, criterion in enumerate(criteria):
             unit_NC[:, column] = criterion.to_score(unit_NC[:, column])
         return unit_NC
@@ -78,8 +86,8 @@ class ModelScorer:
         cropped = [Sample(sample.id, crop(sample, self.num_segments, place="center").streams) for sample in samples]
         order = sorted(range(len(cropped)), key=lambda n: cropped[n].num_segments)
         pad_to = self.num_segments if self.padding == "attended" else None
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
+        sizes = [sample.num_segments * len(self.model.modalities) for sample in cropped]  # pyright: ignore[reportArgumentType]
+        for rows in _at_once(order, sizes, self.batch_size):
             batch = collate(
                 [cropped[n] for n in rows],
                 self.model.modalities,  # pyright: ignore[reportArgumentType]
@@ -87,6 +95,19 @@ class ModelScorer:
                 pad_to=pad_to,
             )
             yield rows, attend_padding(batch) if self.padding == "attended" else batch
+
+
+def _at_once(order: Sequence[int], sizes: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    rows: list[int] = []
+    total = 0
+    for n in order:
+        if rows and (len(rows) == batch_size or total + sizes[n] > MAX_SEGMENTS_AT_ONCE):
+            yield rows
+            rows, total = [], 0
+        rows.append(n)
+        total += sizes[n]
+    if rows:
+        yield rows
 
 
 def attend_padding(batch: Batch) -> Batch:

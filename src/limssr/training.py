@@ -21,7 +21,7 @@ from limssr.config import RunConfig, TrainConfig
 from limssr.errors import LimssrError
 from limssr.feed import EpochBatches, check_training_input
 from limssr.losses import total_loss
-from limssr.model import calibrate, load_saved_state, parameter_groups
+from limssr.model import calibrate, load_saved_state, make_optimizer
 from limssr.progress import Reporter, SilentReporter
 from limssr.runtime import check_precision, make_accelerator, seeded
 from limssr.selection import EpochValue, chosen_epoch, out_of_patience, own_subset_loss
@@ -84,8 +84,8 @@ def fit(
     # 1. the model on its device, with scales measured on the training samples
     calibrate(model, train_samples)
     accelerator = make_accelerator(device, train.precision)
-    groups = parameter_groups(model, train)
-    model, optimizer = accelerator.prepare(model, torch.optim.AdamW(groups, lr=train.learning_rate))
+    model.to(device)
+    model, optimizer = accelerator.prepare(model, make_optimizer(model, train))
     average = WeightAverage(train.average) if train.average else None
     rates = [group["lr"] for group in optimizer.param_groups]
     reporter = reporter or SilentReporter()

@@ -222,6 +222,30 @@ def test_model_scorer_keeps_order_converts_units_and_hides_targets():
     np.testing.assert_allclose(ModelScorer(model, batch_size=24).score(samples), scores_NC, rtol=1e-5)
 
 
+def test_model_scorer_puts_fewer_long_samples_together(monkeypatch):
+    monkeypatch.setattr("limssr.scorer.MAX_SEGMENTS_AT_ONCE", 30)
+    sizes = []
+
+    class Recorder(nn.Module):
+        modalities = tuple(Modality(name, 2) for name in NAMES)
+        criteria = CRITERIA
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch):
+            sizes.append(batch.lengths_B.tolist())
+            return ScoreOutput(batch.lengths_B[:, None].float().repeat(1, 2) / 100)
+
+    lengths = [4, 9, 2, 3, 40, 4, 5]
+    samples = [Sample(str(n), {"audio": np.zeros((length, 2), np.float32)}) for n, length in enumerate(lengths)]
+    scores = ModelScorer(Recorder(), batch_size=3).score(samples)
+    assert sizes == [[2, 3, 4], [4, 5], [9], [40]]
+    np.testing.assert_allclose(scores[:, 0], 1.3 * np.array(lengths), rtol=1e-6)
+    assert ModelScorer(Recorder()).score([]).shape == (0, 2)
+
+
 def test_model_scorer_takes_the_centre():
     samples = make_samples()
     model = SumModel()

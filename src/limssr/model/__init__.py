@@ -1,6 +1,6 @@
 """The model: build it, train what it declares trainable, save it, load it."""
 
-from limssr.model.build import build_model, calibrate, parameter_groups
+from limssr.model.build import build_model, calibrate, make_optimizer, parameter_groups
 from limssr.model.limssr import LimssrModel
 from limssr.model.saving import load_pretrained, load_saved_state, save_pretrained, state_to_save
 
@@ -10,6 +10,7 @@ __all__ = [
     "calibrate",
     "load_pretrained",
     "load_saved_state",
+    "make_optimizer",
     "parameter_groups",
     "save_pretrained",
     "state_to_save",

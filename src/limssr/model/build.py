@@ -69,6 +69,13 @@ def parameter_groups(model: nn.Module, train: TrainConfig) -> list[dict[str, Any
     ]
 
 
+def make_optimizer(model: nn.Module, train: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups`; all tensors in one kernel where the model's device has such a one."""
+    groups = parameter_groups(model, train)
+    devices = {parameter.device.type for group in groups for parameter in group["params"]}
+    return torch.optim.AdamW(groups, lr=train.learning_rate, fused=devices <= {"cpu", "cuda"})
+
+
 def _side(name: str) -> str:
     if name.startswith(("backbone.", "tokens.")):
         return "backbone"

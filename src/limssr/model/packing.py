@@ -31,7 +31,7 @@ CALL_COST = {"cpu": 1_000}
 CALL_COST_ELSEWHERE = 1_000_000
 # Up to this many keys a CPU is fastest with the needed queries alone and a mask that tells causes from effects. Above,
 # and elsewhere, the kernels for square causal attention are: they skip half of the work and need no mask in memory.
-MASKED_KEYS = {"cpu": 512}
+MASKED_KEYS = {"cpu": 400}
 
 
 @dataclass(frozen=True)
