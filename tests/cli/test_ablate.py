@@ -23,6 +23,6 @@ def test_a_table_from_one_command(limssr, store_path, tmp_path):
 
 
 def test_an_unknown_table_is_refused(limssr):
-    outcome = limssr("ablate", "ablation", "--table", "12")
+    outcome = limssr("ablate", "--table", "12")
     assert outcome.code == 2
     assert "ablation table" in outcome.err

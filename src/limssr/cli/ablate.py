@@ -14,7 +14,7 @@ from limssr.cli.output import Answer
 class Ablate:
     """Run every row of the paper's ablation tables (3 to 8), or of ours, and compare it with the full model."""
 
-    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
+    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")] = "ablation"
     """A YAML file, or the name of a recipe that comes with limssr; every row is a change of it."""
     table: Annotated[
         conf.UseAppendAction[tuple[str, ...]],
