@@ -186,6 +186,16 @@ def test_one_sample_alone_needs_no_rearranging():
     assert len(packed.source_N) == prompt_lengths[0] + 4 * (int(layout.lengths_B[0]) - prompt_lengths[0])
 
 
+def test_keys_can_be_repeated_where_no_kernel_shares_them(monkeypatch):
+    bank = Bank()
+    reader = Reader(make_backbone("gemma3"), bank, "packed")
+    layout, prompt_lengths = make_layout(4)
+    shared = answer_and_gradients(reader, bank, layout, prompt_lengths)
+    monkeypatch.setattr("limssr.model.attention._can_group_heads", lambda query, mask: False)
+    for repeated, expected in zip(answer_and_gradients(reader, bank, layout, prompt_lengths), shared, strict=True):
+        assert_same(repeated, expected)
+
+
 def test_groups_follow_from_what_a_call_costs(monkeypatch):
     layout, prompt_lengths = make_layout(9, longest=40)
     prompts = packing.prompts_of(layout, prompt_lengths)

@@ -111,13 +111,21 @@ def _attend(
     for group, q, k, v in zip(plan.groups, queries, key.split(sizes), value.split(sizes), strict=True):
         q, k, v = (x.unflatten(0, (group.size, -1)).transpose(1, 2) for x in (q, k, v))
         mask = _mask(group, window, q.device)
+        grouped = q.shape[1] != k.shape[1]
+        if grouped and not _can_group_heads(q, mask):
+            repeats = q.shape[1] // k.shape[1]
+            k, v, grouped = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1), False
         answer = scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scaling,
-            enable_gqa=q.shape[1] != k.shape[1],
-        )  # fmt: skip
+            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scaling, enable_gqa=grouped
+        )
         attended.append(answer.transpose(1, 2).flatten(0, 1))
     rows = torch.cat(attended)
     return rows if plan.output_N is None else rows.index_select(0, plan.output_N)
+
+
+def _can_group_heads(query: Tensor, mask: Tensor | None) -> bool:
+    """Whether a fast kernel shares keys among heads by itself; on CUDA only that for half precision without a mask."""
+    return query.device.type == "cpu" or (query.dtype != torch.float32 and mask is None)
 
 
 def _mask(group: Group, window: int | None, device: torch.device) -> Tensor | None:
