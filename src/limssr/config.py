@@ -138,8 +138,9 @@ class ModelConfig(_Config):
     train_embeddings: Literal["used", "all", "new", "none"] = "used"
     """used: the rows of prompt and special tokens, as own parameters; all: the paper's whole table; new: special tokens
     only; none: nothing."""
-    new_token_init: Literal["mean", "normal"] = "mean"
-    """Where special tokens start: at the mean of the embedding table plus its spread, or N(0, 0.02)."""
+    new_token_init: Literal["mean", "normal", "existing"] = "mean"
+    """Where special tokens start: at the mean of the embedding table plus its spread, N(0, 0.02), or (existing, as in
+    the published code) the rows of the table beyond its tokenizer's words; where these do not suffice, mean."""
     prompt: PromptConfig = PromptConfig()
     boundary_tokens: Literal["learned", "none"] = "learned"
     """none: blocks without <start> and <end> (Table 8, w/o special tokens)."""

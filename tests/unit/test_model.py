@@ -150,6 +150,23 @@ def test_every_variant_trains(changes: dict) -> None:
     assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
 
 
+def test_special_tokens_may_start_at_rows_beyond_the_vocabulary(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    torch.manual_seed(0)
+    whole = AutoModel.from_config(LlamaConfig(**{**SHAPE, "vocab_size": len(tokenizer) + 5}))
+    whole.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    rows = whole.get_input_embeddings().weight.detach()[len(tokenizer) :]
+    backbone = BackboneConfig(name=str(tmp_path))
+    existing, mean = (
+        build_model(ModelConfig(backbone=backbone, new_token_init=start), MODALITIES, CRITERIA, seed=0).tokens.special
+        for start in ("existing", "mean")
+    )
+    assert torch.equal(existing[:5], rows)
+    assert torch.equal(existing[5:], mean[5:])
+
+
 def test_one_path_alone_has_no_parameters_of_the_other() -> None:
     for paths, kept, gone in (("path1", "path1.", "path2."), ("path2", "path2.", "path1.")):
         model = build_model(tiny(paths=paths), MODALITIES, CRITERIA, seed=0).eval()

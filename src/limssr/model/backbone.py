@@ -23,6 +23,7 @@ from limssr.errors import ArtifactError, InputError
 from limssr.model.recorded_words import recorded_encoder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MAX_SPARE_ROWS = 256
 Encode = Callable[[str], list[int]]
 SHAPE_AND_WORDS = "shape and recorded words"
 """Origin of a backbone that is only a shape and whose tokenizer is not on this machine."""
@@ -88,6 +89,7 @@ class Backbone:
         fingerprint: SHA-256 of the weight file(s), or of random weights themselves, which are made anew from the seed;
             "" for weights that nothing can bring back, which a checkpoint then has to carry.
         origin: For people: where the weights came from.
+        spare_SH: Rows of the table beyond the vocabulary, the first `MAX_SPARE_ROWS`; None where that is not known.
     """
 
     model: nn.Module
@@ -96,6 +98,7 @@ class Backbone:
     embedding_scale: float
     fingerprint: str
     origin: str
+    spare_SH: Tensor | None = None
 
 
 def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
@@ -216,11 +219,12 @@ def _headless(
 ) -> Backbone:
     embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
     scale = float(getattr(embedding, "scalar_embed_scale", 1.0))
-    table = embedding.weight.detach()[:vocabulary].clone()
+    weight = embedding.weight.detach()
+    table, spare = weight[:vocabulary].clone(), weight[vocabulary : vocabulary + MAX_SPARE_ROWS].clone()
     model.embed_tokens = None  # type: ignore[assignment]
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable()  # type: ignore[operator]
-    return Backbone(model, table, encode, scale, fingerprint, origin)
+    return Backbone(model, table, encode, scale, fingerprint, origin, spare)
 
 
 def _locate(config: BackboneConfig) -> tuple[str | None, dict[str, Any], str]:

@@ -47,7 +47,7 @@ class LimssrModel(nn.Module):
         self.tokens = TokenRows(
             self._prompts(backbone),
             backbone.table_VH,
-            _special_rows(config, backbone.table_VH, len(self.modalities)),
+            _special_rows(config, backbone, len(self.modalities)),
             num_modalities=len(self.modalities),
             num_fusion=config.num_fusion_tokens,
             train=config.train_embeddings,
@@ -163,14 +163,18 @@ def _mean_of_blocks(hidden_BLH: Tensor, pool_BML: Tensor) -> Tensor:
     return torch.bmm(read_B1L / read_B1L.sum(dim=2, keepdim=True).clamp(min=1.0), hidden_BLH)
 
 
-def _special_rows(config: ModelConfig, table_VH: Tensor, num_modalities: int) -> Tensor:
+def _special_rows(config: ModelConfig, backbone: Backbone, num_modalities: int) -> Tensor:
+    table_VH = backbone.table_VH
     count, width = num_special_tokens(config, num_modalities), table_VH.shape[1]
     if table_VH.is_meta:
         return torch.empty(count, width, device="meta")
     if config.new_token_init == "normal":
         return torch.randn(count, width) * 0.02
-    deviation = table_VH.std(dim=0)
-    return table_VH.mean(dim=0) + torch.randn(count, width) * deviation
+    around_mean = table_VH.mean(dim=0) + torch.randn(count, width) * table_VH.std(dim=0)
+    if config.new_token_init == "existing" and backbone.spare_SH is not None:
+        spare = backbone.spare_SH[:count]
+        around_mean[: len(spare)] = spare
+    return around_mean
 
 
 def _build_head(
