@@ -7,9 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from limssr.config import BackboneConfig, ModelConfig
+from limssr.config import BackboneConfig, ModelConfig, PromptConfig
 from limssr.errors import ArtifactError
 from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
+from limssr.model.backbone import meta_backbone
+from limssr.model.limssr import LimssrModel
 from limssr.types import Criterion, Modality
 
 MODALITIES = (Modality("video", 5), Modality("audio", 3))
@@ -47,3 +49,17 @@ def test_a_folder_that_carries_its_frozen_weights_is_read_and_written_so(tmp_pat
     save_pretrained(old, tmp_path / "new")
     again = load_pretrained(tmp_path / "new").state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in moved.items())
+
+
+def test_a_checkpoint_of_the_papers_set_up_is_small() -> None:
+    config = ModelConfig(prompt=PromptConfig(variant="published"))
+    backbone = meta_backbone(config.backbone)
+    streams = (Modality("video", 768), Modality("audio", 768), Modality("flow", 1024))
+    with torch.device("meta"):
+        model = LimssrModel(config, streams, CRITERIA, backbone)
+    model.fingerprint = "of a file"
+    saved = state_to_save(model)
+    num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in saved.values())
+    assert num_bytes == 88_055_916
+    num_rows = sum(len(saved[f"tokens.{part}"]) for part in ("words", "special"))
+    assert num_rows == 50 + 13  # different words of the seven prompts, special tokens

@@ -5,6 +5,7 @@ from typing import Annotated
 from tyro.conf import subcommand
 
 from limssr.cli.ablate import Ablate
+from limssr.cli.benchmark import Benchmark
 from limssr.cli.checkpoint import ImportCheckpoint
 from limssr.cli.data_verbs import Data
 from limssr.cli.reproduce import Reproduce
@@ -22,4 +23,5 @@ VERBS = (
     | Annotated[Describe, subcommand("describe")]
     | Annotated[Reproduce, subcommand("reproduce")]
     | Annotated[Ablate, subcommand("ablate")]
+    | Annotated[Benchmark, subcommand("benchmark")]
 )
