@@ -10,7 +10,7 @@ from limssr.benchmark.works import Workshop
 
 OPTIONS = BenchmarkOptions(backbone=SMALL, segments=48, batch_size=8, threads=1, device="cpu")
 """One thread: the ratio then hardly depends on how many cores there are and who else uses them."""
-FRACTION = 0.75
+FRACTION = 0.8
 """Of the recorded ratio that has to be left."""
 
 
