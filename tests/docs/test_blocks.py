@@ -72,3 +72,19 @@ def test_the_floor_plan_names_every_file():
         path.name for path in files if f"`{path.name}`" not in plan and f"{path.stem.partition('_')[0]}*.py" not in plan
     ]
     assert missing == []
+
+
+TESTS_NAMED = sorted(
+    {
+        (page, file, name)
+        for page in PAGES
+        for file, name in re.findall(r"`((?:\w+/)test_\w+\.py)(?:::(\w+))?`", page.read_text(encoding="utf-8"))
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "file", "name"), TESTS_NAMED, ids=lambda value: getattr(value, "name", value))
+def test_a_test_that_a_page_names_exists(page, file, name):
+    path = ROOT / "tests" / file
+    assert path.is_file(), f"{page} names {file}"
+    assert not name or f"def {name}(" in path.read_text(encoding="utf-8"), f"{page} names {file}::{name}"
