@@ -169,5 +169,5 @@ def test_what_cannot_be_planned_is_refused(config, tables, seeds, expected):
 
 def test_a_recipe_that_cannot_have_a_row_is_refused(config):
     statistics = parse_config(config.model_dump(mode="json"), where="test", overrides=["model.head=statistics"])
-    with pytest.raises(InputError, match="cannot have the row .Simple fusion"):
+    with pytest.raises(InputError, match=r"cannot have the row .Simple fusion"):
         plan_ablation(statistics, ["6"], seeds=1)
