@@ -271,3 +271,15 @@ def test_a_store_brings_its_own_streams(store_path: Path) -> None:
     ours = build_ours(setting)
     scores = LiteralSide(setting, build_literal(setting, ours)).evaluate(samples)
     assert [part.shape for part in scores] == [(len(samples), len(setting.criteria))] * len(scores)
+
+
+def test_streams_may_be_called_as_methods_are() -> None:
+    """PercePiano has a stream "keys", which is what a dictionary's method is called too."""
+    from limssr.benchmark.literal import LiteralModel, LiteralShape
+    from limssr.model.backbone import load_backbone
+
+    backbone = load_backbone(BackboneConfig(name="tiny"), seed=0)
+    streams = (Modality("keys", 3), Modality("items", 2), Modality("audio", 4))
+    shape = LiteralShape(streams, 2, 1, 256, 0.1, LoraConfig(rank=2), PromptConfig(variant="published"))
+    assert backbone.encode is not None
+    assert len(LiteralModel(shape, backbone.model.config, backbone.encode).feature_to_llm) == 3

@@ -78,7 +78,8 @@ class LiteralModel(nn.Module):
         num_modalities, hidden = len(shape.modalities), settings.hidden_size
         self.shape, self.encode = shape, encode
         self.names = tuple(modality.name for modality in shape.modalities)
-        self.letters = tuple(LETTERS.get(name, name) for name in self.names)
+        # A module may not be called as some method of a dictionary is, and a stream may (PercePiano has "keys").
+        self.letters = tuple(LETTERS.get(name, f"stream_{m}") for m, name in enumerate(self.names))
         self.language_model: Any = AutoModelForCausalLM.from_config(
             settings, dtype=torch.float32, attn_implementation="sdpa"
         )
