@@ -72,6 +72,9 @@ class MissingConfig(_Config):
     dropout: Literal["none", "per_sample", "per_batch"] = "per_sample"
     """Modality dropout: hide streams that exist, anew in every epoch, uniformly over the non-empty subsets of what
     the sample owns. per_batch: one pattern for the whole batch, as published (needs complete samples)."""
+    training: Literal["available", "complete"] = "available"
+    """complete: training samples get back what `availability` hides, as many papers assume; reports mark such a run.
+    Validation stays incomplete."""
 
 
 class BackboneConfig(_Config):
@@ -131,7 +134,9 @@ class ModelConfig(_Config):
     """The model (paper section 3). The defaults are the published architecture."""
 
     system: str = "limssr"
-    """limssr, or a name from `limssr.baselines.SYSTEMS`."""
+    """limssr, or a comparison system: `limssr systems` lists them."""
+    options: dict[str, bool | int | float | str | None] = {}
+    """Settings of the comparison system; `limssr systems NAME` lists them."""
     backbone: BackboneConfig = BackboneConfig()
     lora: LoraConfig | None = LoraConfig()
     """null trains the backbone not at all."""
@@ -169,8 +174,8 @@ class ModelConfig(_Config):
     output: Literal["sigmoid", "linear", "standardized"] = "sigmoid"
     """sigmoid as published, linear as the text; standardized: linear, around training mean, in training deviations."""
     dropout: DropoutRate = 0.15
-    hidden: int = Field(default=64, ge=4)
-    """Width of the comparison systems, which have no backbone to take it from."""
+    hidden: int | None = Field(default=None, ge=4)
+    """Width of a comparison system, which has no backbone to take it from; null: its paper's."""
 
     @model_validator(mode="after")
     def _layout_fits(self) -> "ModelConfig":
@@ -180,6 +185,8 @@ class ModelConfig(_Config):
             )
         if self.block_order == "interleaved" and self.absent == "omitted":
             raise ValueError("absent: omitted needs block_order: paper (interleaved gives every segment its place)")
+        if self.system == "limssr" and self.options:
+            raise ValueError("options belong to comparison systems; limssr has its own keys")
         if self.head == "statistics" and (self.paths != "both" or self.calibration != "mask_aware"):
             raise ValueError("paths and calibration are switches of head: paper; head: statistics has neither")
         return self

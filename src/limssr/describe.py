@@ -21,6 +21,7 @@ from limssr.counting import (
     num_trained,
 )
 from limssr.data.missing import subsets
+from limssr.data.validate import unknown_name
 from limssr.errors import InputError
 from limssr.model.backbone import KNOWN, SHAPE_AND_WORDS, Backbone, load_backbone, meta_backbone
 from limssr.model.limssr import LimssrModel, num_special_tokens
@@ -221,10 +222,10 @@ def _describe_system(
     config: ModelConfig, modalities: tuple[Modality, ...], criteria: tuple[Criterion, ...], segments: int
 ) -> Description:
     if config.system not in SYSTEMS:
-        raise InputError(f"No system is called {config.system!r}; there are limssr, {', '.join(sorted(SYSTEMS))}.")
+        raise unknown_name("system", config.system, ["limssr", *SYSTEMS])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = SYSTEMS[config.system](config, modalities, criteria)
+        model = SYSTEMS[config.system].build(config, modalities, criteria)
     parts = {name: num_parameters(child) for name, child in model.named_children() if num_parameters(child)}
     total, trainable = num_parameters(model), num_trained(model)
     names = tuple(modality.name for modality in modalities)

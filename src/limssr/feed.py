@@ -3,6 +3,7 @@
 Everything is a function of (seed, sample id, epoch), so neither the number of workers nor an interruption changes it.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from limssr.config import RunConfig
 from limssr.data.mask import Availability, masked
 from limssr.data.missing import batch_subset, dropout_subset, subsets
-from limssr.data.windows import batches, collate, crop
+from limssr.data.windows import batches, collate, crop, crop_start, piece
 from limssr.errors import InputError
 from limssr.scorer import attend_padding
 from limssr.types import Batch, Criterion, Modality, Sample
@@ -27,6 +28,7 @@ class EpochBatches(Dataset[Batch]):
         criteria: C scores.
         config: Of the run.
         epoch: Counted from 0.
+        with_owned: Whether batches bring the streams that exist but are hidden in this step (`Batch.owned`).
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class EpochBatches(Dataset[Batch]):
         *,
         config: RunConfig,
         epoch: int,
+        with_owned: bool = False,
     ) -> None:
         self.samples = samples
+        self.with_owned = with_owned
         self.modalities = tuple(modalities)
         self.criteria = tuple(criteria)
         self.config = config
@@ -50,8 +54,12 @@ class EpochBatches(Dataset[Batch]):
         return len(self.plan)
 
     def __getitem__(self, step: int) -> Batch:
-        seen = [self._seen(self.samples[index], step) for index in self.plan[step]]
-        return _collate(seen, self.modalities, self.criteria, self.config)
+        pairs = [self._seen(self.samples[index], step) for index in self.plan[step]]
+        batch = _collate([seen for seen, _ in pairs], self.modalities, self.criteria, self.config)
+        if not self.with_owned:
+            return batch
+        owned = _collate([whole for _, whole in pairs], self.modalities, self.criteria, self.config)
+        return dataclasses.replace(batch, owned=owned)
 
     def loader(self) -> DataLoader[Batch]:
         """The batches in order, read ahead by `train.workers` processes."""
@@ -65,7 +73,8 @@ class EpochBatches(Dataset[Batch]):
         groups = [sizes[start : start + step] for start in range(0, len(sizes), step)]
         return [sum(group) for group in groups for _ in group]
 
-    def _seen(self, sample: Sample, step: int) -> Sample:
+    def _seen(self, sample: Sample, step: int) -> tuple[Sample, Sample]:
+        """The piece of a sample that this step shows, and the same piece of every stream that it owns."""
         config = self.config
         names = tuple(modality.name for modality in self.modalities)
         owned = tuple(name for name in names if name in sample.streams)
@@ -73,8 +82,9 @@ class EpochBatches(Dataset[Batch]):
             owned = dropout_subset(sample.id, owned, seed=config.seed, epoch=self.epoch)
         elif config.missing.dropout == "per_batch":
             owned = batch_subset(config.seed, self.epoch, step, names)
-        seen = sample.restricted_to(owned)
-        return crop(seen, config.data.num_segments, place="random", seed=config.seed, epoch=self.epoch)
+        seen, length = sample.restricted_to(owned), config.data.num_segments
+        start = crop_start(seen, length, place="random", seed=config.seed, epoch=self.epoch)
+        return piece(seen, start, length), piece(sample.restricted_to(names), start, length)
 
 
 def own_subset_batches(

@@ -12,32 +12,39 @@ from limssr.types import ScoreOutput
 
 @dataclass(frozen=True)
 class LossTerms:
-    """The weighted sum, and its terms before weighting (scalars)."""
+    """The weighted sum, and its terms before weighting (scalars); `auxiliary` is the sum of a system's own terms."""
 
     total: Tensor
     task: Tensor
     consistency: Tensor
     slots: Tensor
+    auxiliary: Tensor
 
 
 def total_loss(output: ScoreOutput, unit_targets_BC: Tensor, config: LossConfig) -> LossTerms:
-    """Task, consistency and slot terms with the weights of `config` (Eq. 16).
+    """Task, consistency and slot terms with the weights of `config` (Eq. 16), and a system's own terms.
+
+    A system's own terms share the task's weight, as they are given relative to it.
 
     Terms that a model has no outputs for (one path only, no slots) are zero. A term with weight zero is not computed.
     """
     zero = output.unit_scores_BC.new_zeros(())
     task = _task_term(output, unit_targets_BC)
-    consistency, slots = zero, zero
+    consistency, slots, auxiliary = zero, zero, zero
     if config.consistency > 0 and output.main_BC is not None and output.aux_BC is not None:
         consistency = consistency_loss(output.main_BC, output.aux_BC, output.loss_scale_C)
     if config.slots > 0 and output.slots_BKH is not None:
         regularizer = slot_triplet if config.regularizer == "slot_triplet" else eq17
         slots = regularizer(output.slots_BKH, margin=config.margin)
-    total = config.task * task + config.consistency * consistency + config.slots * slots
-    return LossTerms(total, task, consistency, slots)
+    for term in (output.auxiliary or {}).values():
+        auxiliary = auxiliary + term
+    total = config.task * (task + auxiliary) + config.consistency * consistency + config.slots * slots
+    return LossTerms(total, task, consistency, slots, auxiliary)
 
 
 def _task_term(output: ScoreOutput, unit_targets_BC: Tensor) -> Tensor:
+    if output.scored_B is not None:
+        unit_targets_BC = unit_targets_BC.masked_fill(~output.scored_B[:, None], torch.nan)
     if output.members_EBC is None:
         return task_loss(output.unit_scores_BC, unit_targets_BC, output.loss_scale_C)
     # every member learns on its own: the loss of the mean would let members hide behind one another

@@ -334,6 +334,7 @@ def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: nn.M
         "seed": config.seed,
         "selection": config.train.selection,
         "availability": availability_record(config, data.store),
+        "trained_on": config.missing.training,
         "dropout": config.missing.dropout,
         "store": {
             "path": str(data.store.path.absolute()),

@@ -80,9 +80,29 @@ def load_run_data(config: RunConfig) -> RunData:
     light = [dataclasses.replace(sample, streams={}) for samples in complete.values() for sample in samples]
     check_collection(light, criteria, splits_required=required)
     splits: dict[Split, list[Sample]] = {split: make_incomplete(samples, config) for split, samples in complete.items()}
+    if config.missing.training == "complete":
+        _check_complete_training(store, config, complete["train"], modalities)
+        splits["train"] = complete["train"]
     check_training_input(splits["train"], splits["val"], config, modalities, can_use_test=bool(splits["test"]))
     known = config.missing.availability is not None and store.info.availability is None
     return RunData(store, modalities, criteria, splits, complete["train"] if known else None, left_out)
+
+
+def _check_complete_training(
+    store: FeatureStore, config: RunConfig, samples: Sequence[Sample], modalities: Sequence[Modality]
+) -> None:
+    lacking = sum(any(modality.name not in sample.streams for modality in modalities) for sample in samples)
+    if lacking:
+        raise InputError(
+            f"missing.training: complete needs training samples with all of {', '.join(m.name for m in modalities)}, "
+            f"found {lacking} of {len(samples)} in {store.path} that lack a stream for good: use "
+            "missing.training=available, or other streams."
+        )
+    if config.missing.availability is None or "train" not in config.missing.availability.splits:
+        raise InputError(
+            "missing.training: complete gives training samples back what missing.availability hides, found nothing "
+            "hidden: leave it out, the training data are complete already."
+        )
 
 
 def left_out_words(data: RunData) -> str:

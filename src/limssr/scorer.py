@@ -60,6 +60,11 @@ class ModelScorer:
         self.num_segments = num_segments
         self.padding = padding
 
+    def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
+        """The model's reason for not scoring samples that hold exactly `streams`; None where it does."""
+        explain = getattr(self.model, "why_no_prediction", None)
+        return None if explain is None else explain(streams)
+
     @torch.inference_mode()
     def score(self, samples: Sequence[Sample]) -> np.ndarray:
         """Scores [N, C] in the data set's unit, in the order of `samples`."""
@@ -71,7 +76,11 @@ class ModelScorer:
         try:
             for rows, batch in self._batches(samples):
                 order += rows
-                found.append(self.model(batch.to(self.device)).unit_scores_BC)
+                output = self.model(batch.to(self.device))
+                scores_BC = output.unit_scores_BC
+                if output.scored_B is not None:  # no number is made from streams that the system cannot use
+                    scores_BC = scores_BC.masked_fill(~output.scored_B[:, None], torch.nan)
+                found.append(scores_BC)
         finally:
             self.model.train(was_training)
         unit_NC = np.empty((len(samples), len(criteria)))

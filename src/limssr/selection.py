@@ -66,6 +66,8 @@ def own_subset_loss(model: nn.Module, samples: Sequence[Sample], *, config: RunC
 
 def _row_errors(output: ScoreOutput, targets_BC: Tensor) -> tuple[Tensor, Tensor]:
     known_BC = ~torch.isnan(targets_BC)
+    if output.scored_B is not None:
+        known_BC = known_BC & output.scored_B[:, None]
     errors_BC = output.unit_scores_BC.double() - targets_BC.double()
     if output.loss_scale_C is not None:
         errors_BC = errors_BC / output.loss_scale_C.double()
@@ -87,6 +89,9 @@ def candidate_epochs(history: Sequence[dict[str, Any]], train: TrainConfig) -> f
 
 def _in_order_of_choice(history: Sequence[dict[str, Any]], train: TrainConfig) -> list[int]:
     """Candidates, the chosen one last; of equal epochs the first counts."""
+    history = [record for record in history if record.get("can_be_chosen", True)] or [history[-1]]
+    if not history[-1].get("can_be_chosen", True):
+        return [history[-1]["epoch"]]  # an early stage: nothing can be chosen yet
     if train.selection == "last":
         return [history[-1]["epoch"]]
     if train.selection == "val":
@@ -116,6 +121,7 @@ def _share(loss: float, *, of: float) -> float:
 
 def out_of_patience(history: Sequence[dict[str, Any]], train: TrainConfig) -> bool:
     """True when `train.patience` epochs have passed since the lowest validation loss."""
+    history = [record for record in history if record.get("can_be_chosen", True)]
     if train.patience is None or not history or history[-1]["val_loss"] is None:
         return False
     best = min(history, key=lambda record: record["val_loss"])

@@ -25,10 +25,11 @@ from limssr.model import calibrate, load_saved_state, make_optimizer
 from limssr.progress import Reporter, SilentReporter
 from limssr.runtime import check_precision, make_accelerator, seeded
 from limssr.selection import EpochValue, chosen_epoch, out_of_patience, own_subset_loss
+from limssr.stages import WHOLE, Place, place_of
 from limssr.training_state import TrainingParts
 from limssr.types import Sample, ScoreOutput
 
-TERMS = ("total", "task", "consistency", "slots")
+TERMS = ("total", "task", "consistency", "slots", "auxiliary")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def fit(
     modalities, criteria = tuple(model.modalities), tuple(model.criteria)  # type: ignore[arg-type]
     check_precision(train.precision, device)
     check_training_input(train_samples, val_samples, config, modalities, can_use_test=test_value is not None)
+    stages = getattr(model, "stages", (WHOLE,))
+    place_of(stages, 0, train.epochs)  # refuses fewer epochs than stages
     # 1. the model on its device, with scales measured on the training samples
     calibrate(model, train_samples)
     accelerator = make_accelerator(device, train.precision)
@@ -96,9 +99,12 @@ def fit(
     # 3. the epochs
     while len(history) < train.epochs and not out_of_patience(history, train):
         epoch, started = len(history), time.monotonic()
+        place = place_of(stages, epoch, train.epochs)
         with seeded(config.seed, "epoch", epoch):
-            record = _train_epoch(parts, train_samples, epoch)
-        record |= _judge(parts, val_samples, test_value)
+            record = _train_epoch(parts, train_samples, epoch, place)
+        record |= _judge(parts, val_samples if place.is_last else (), test_value if place.is_last else None)
+        if len(stages) > 1:
+            record |= {"stage": place.stage.name, "can_be_chosen": place.is_last}
         history.append({**record, "seconds": round(time.monotonic() - started, 3)})
         kept = parts.keep(kept, history)
         if folder:
@@ -113,24 +119,35 @@ def fit(
     return FitResult(chosen_epoch(history, train), len(history), stopped, tuple(history))
 
 
-def learning_rate_factor(epoch: int, train: TrainConfig) -> float:
+def learning_rate_factor(epoch: int, train: TrainConfig, epochs: int | None = None) -> float:
     """Share of the learning rate in an epoch: a straight warm-up, then a cosine, constant within an epoch.
 
-    The cosine starts at 1 in the first epoch after the warm-up and would reach the final rate after the last.
+    The cosine starts at 1 in the first epoch after the warm-up and would reach the final rate after the last. Every
+    stage of a training has its own: `epoch` is then counted within the stage, which has `epochs`.
     """
+    epochs = train.epochs if epochs is None else epochs
     if epoch < train.warmup_epochs:
         return train.warmup_start + (1 - train.warmup_start) * epoch / train.warmup_epochs
-    done = (epoch - train.warmup_epochs) / max(1, train.epochs - train.warmup_epochs)
+    done = (epoch - train.warmup_epochs) / max(1, epochs - train.warmup_epochs)
     return train.final_learning_rate + (1 - train.final_learning_rate) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int) -> dict[str, Any]:
+def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, place: Place) -> dict[str, Any]:
     model, optimizer, accelerator, train = parts.model, parts.optimizer, parts.accelerator, parts.config.train
-    factor = learning_rate_factor(epoch, train)
+    factor = learning_rate_factor(place.epoch, train, place.epochs)
     for group, rate in zip(optimizer.param_groups, parts.rates, strict=True):
         group["lr"] = rate * factor
+    _enter(parts, place)
+    resting = [one for name, one in model.named_parameters() if not place.stage.moves(name)]
     model.train()
-    plan = EpochBatches(samples, parts.modalities, parts.criteria, config=parts.config, epoch=epoch)
+    plan = EpochBatches(
+        samples,
+        parts.modalities,
+        parts.criteria,
+        config=parts.config,
+        epoch=epoch,
+        with_owned=getattr(model, "looks_at_hidden", False),
+    )
     update_sizes = plan.update_sizes()
     # Sums stay on the device: reading a number inside a step would make it wait.
     sums = torch.zeros(len(TERMS), device=accelerator.device)
@@ -141,6 +158,8 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int) ->
         sums += len(batch) * torch.stack([getattr(terms, name).detach() for name in TERMS])
         if (step + 1) % train.accumulate and step + 1 < len(plan):
             continue
+        for parameter in resting:
+            parameter.grad = None  # and so neither moment nor weight decay moves it
         accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
@@ -154,6 +173,16 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int) ->
         )
     losses = {"train_loss" if name == "total" else f"train_{name}": value for name, value in means.items()}
     return {"epoch": epoch, **losses, "learning_rate": train.learning_rate * factor}
+
+
+def _enter(parts: TrainingParts, place: Place) -> None:
+    """Tell the model its stage; a moving average begins anew with each, as the part that it averages does."""
+    enter: Any = getattr(parts.model, "enter", None)
+    if enter is None:
+        return
+    enter(place.stage)
+    if parts.average and place.epoch == 0:
+        parts.average.restore({}, 0, parts.accelerator.device)
 
 
 def _judge(parts: TrainingParts, val_samples: Sequence[Sample], test_value: EpochValue | None) -> dict[str, Any]:
@@ -175,4 +204,10 @@ def _judge(parts: TrainingParts, val_samples: Sequence[Sample], test_value: Epoc
 def _in_float32(output: ScoreOutput) -> ScoreOutput:
     """Losses are computed in full precision, whatever the model computed in."""
     values = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
-    return dataclasses.replace(output, **{name: value.float() for name, value in values.items() if value is not None})
+    numbers = {name: value.float() for name, value in values.items() if _is_number(value)}
+    own = {name: value.float() for name, value in (output.auxiliary or {}).items()}
+    return dataclasses.replace(output, **numbers, auxiliary=own)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()

@@ -106,6 +106,8 @@ class Batch:
         valid_BMT: True where the segment is real; False for padding, for absent streams and for all-NaN segments.
         lengths_B: T of each sample before padding (int64). An absent stream has its sample's length too.
         unit_scores_BC: Targets in [0, 1], NaN where not judged; None when scoring.
+        owned: In training, for systems that learn from streams hidden in this step: the same pieces of the same
+            samples with every stream that they own; else None. Scoring never has it.
         host_masks: Copies of the masks and lengths on the CPU, made by `to`; use `masks_on_host`.
     """
 
@@ -115,6 +117,7 @@ class Batch:
     valid_BMT: Bool[Tensor, "B M T"]
     lengths_B: Tensor
     unit_scores_BC: Float[Tensor, "B C"] | None = None
+    owned: "Batch | None" = None
     host_masks: "HostMasks | None" = None
 
     def __len__(self) -> int:
@@ -132,6 +135,7 @@ class Batch:
             valid_BMT,
             lengths_B,
             None if scores is None else scores.to(device, non_blocking=True),
+            None if self.owned is None else self.owned.to(device),
             HostMasks((present_BM, valid_BMT, lengths_B), self.masks_on_host()),
         )
 
@@ -157,6 +161,8 @@ class ScoreOutput:
         members_EBC: Scores of an ensemble's members; where given, the task loss is their mean loss and not the loss of
             their mean.
         loss_scale_C: The task loss divides errors by this before squaring; None: ones.
+        scored_B: False for samples that the system cannot score; their scores mean nothing. None: all can be.
+        auxiliary: Further losses by name, each with its weight relative to a task loss of weight 1.
     """
 
     unit_scores_BC: Float[Tensor, "B C"]
@@ -166,3 +172,5 @@ class ScoreOutput:
     fused_BH: Float[Tensor, "B H"] | None = None
     members_EBC: Float[Tensor, "E B C"] | None = None
     loss_scale_C: Float[Tensor, " C"] | None = None
+    scored_B: Bool[Tensor, " B"] | None = None
+    auxiliary: Mapping[str, Tensor] | None = None

@@ -20,7 +20,7 @@ def make_batch(valid_BMT):
 
 
 def test_it_is_in_the_table():
-    model = SYSTEMS["attention"](ModelConfig(system="attention"), MODALITIES, CRITERIA)
+    model = SYSTEMS["attention"].build(ModelConfig(system="attention"), MODALITIES, CRITERIA)
     assert isinstance(model, AttentionBaseline)
 
 

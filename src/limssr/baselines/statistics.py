@@ -5,16 +5,14 @@ It has no language model, so it tells what the language model adds to that head.
 
 from collections.abc import Sequence
 
-from torch import nn
-
+from limssr.baselines.contract import ComparisonSystem, System, SystemOptions
 from limssr.config import ModelConfig
 from limssr.model.heads import build_members
-from limssr.model.scaling import OutputScale
 from limssr.model.statistics import PooledStatistics
 from limssr.types import Batch, Criterion, Modality, Sample, ScoreOutput
 
 
-class StatisticsEnsemble(nn.Module):
+class StatisticsEnsemble(ComparisonSystem):
     """Pooled statistics + ensemble of small networks.
 
     Args:
@@ -24,13 +22,11 @@ class StatisticsEnsemble(nn.Module):
     """
 
     def __init__(self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion]) -> None:
-        super().__init__()
+        # it scales its moments and not their inputs
+        super().__init__(config.model_copy(update={"input_scaling": "none"}), modalities, criteria)
         self.config = config
-        self.modalities = tuple(modalities)
-        self.criteria = tuple(criteria)
         self.statistics = PooledStatistics(self.modalities)
         self.members = build_members(self.statistics.num_outputs, len(self.criteria), config.statistics)
-        self.output_scale = OutputScale(len(self.criteria), config.output)
 
     def forward(self, batch: Batch) -> ScoreOutput:
         """Score a batch: moments, members, their mean."""
@@ -43,4 +39,22 @@ class StatisticsEnsemble(nn.Module):
     def calibrate(self, samples: Sequence[Sample]) -> None:
         """Measure quantiles and output scale on the training samples, once, before training."""
         self.statistics.fit(samples)
-        self.output_scale.fit(samples, self.criteria)
+        super().calibrate(samples)
+
+
+def _build(
+    config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion], options: SystemOptions
+) -> StatisticsEnsemble:
+    return StatisticsEnsemble(config, modalities, criteria)
+
+
+STATISTICS = System(
+    title="statistics",
+    source="LIMSSR's head `statistics` by itself, an option of ours",
+    summary="an ensemble of small networks on moments of the streams, without any language model",
+    family="reference",
+    builder=_build,
+    absent="its training median (zero deviates), and a flag",
+    checked="nothing: it is ours",
+    learning_rate=2e-3,
+)

@@ -45,14 +45,32 @@ def crop(
     """
     if num_segments is not None and num_segments < 1:
         raise InputError(f"Expected a crop of at least 1 segment, found {num_segments}: give a positive length.")
+    start = crop_start(sample, num_segments, place=place, seed=seed, epoch=epoch)
+    return piece(sample, start, num_segments)
+
+
+def crop_start(
+    sample: Sample,
+    num_segments: int | None,
+    *,
+    place: Literal["random", "center"],
+    seed: int = 0,
+    epoch: int = 0,
+) -> int:
+    """The first segment of the piece that `crop` takes."""
     total = sample.num_segments
     if num_segments is None or num_segments >= total:
-        return sample
+        return 0
     starts = _usable_starts(sample, num_segments)
     if place == "random":
-        start = int(starts[integer("crop", seed, epoch, sample.id) % starts.size])
-    else:
-        start = int(starts[np.argmin(np.abs(starts - (total - num_segments) // 2))])
+        return int(starts[integer("crop", seed, epoch, sample.id) % starts.size])
+    return int(starts[np.argmin(np.abs(starts - (total - num_segments) // 2))])
+
+
+def piece(sample: Sample, start: int, num_segments: int | None) -> Sample:
+    """`num_segments` segments from `start` on; all of them where the sample is no longer than that."""
+    if num_segments is None or num_segments >= sample.num_segments:
+        return sample
     streams = {name: stream_TD[start : start + num_segments] for name, stream_TD in sample.streams.items()}
     return Sample(sample.id, streams, sample.scores, sample.group, sample.split)
 

@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from limssr.baselines import SYSTEMS
 from limssr.config import ModelConfig, TrainConfig
-from limssr.errors import InputError
+from limssr.data.validate import unknown_name
 from limssr.model.backbone import load_backbone
 from limssr.model.limssr import LimssrModel
 from limssr.types import Criterion, Modality, Sample
@@ -28,14 +27,17 @@ def build_model(
     Raises:
         InputError: An unknown system, or a backbone that cannot be had.
     """
+    # Imported here: the systems are made of parts of limssr.model.
+    from limssr.baselines import SYSTEMS
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if config.system == "limssr":
             model: Any = LimssrModel(config, modalities, criteria, load_backbone(config.backbone, seed=seed))
         elif config.system in SYSTEMS:
-            model = SYSTEMS[config.system](config, tuple(modalities), tuple(criteria))
+            model = SYSTEMS[config.system].build(config, modalities, criteria)
         else:
-            raise InputError(f"No system is called {config.system!r}; there are limssr, {', '.join(sorted(SYSTEMS))}.")
+            raise unknown_name("system", config.system, ["limssr", *SYSTEMS])
     model.seed = seed
     return model
 
