@@ -1,0 +1,87 @@
+"""The comparison systems at sizes that a test can afford, and samples of every pattern to put before them."""
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+import torch
+
+from limssr.baselines import SYSTEMS
+from limssr.config import ModelConfig
+from limssr.data.missing import subsets
+from limssr.data.windows import collate
+from limssr.model import build_model, calibrate
+from limssr.types import Batch, Criterion, Modality, Sample
+
+SIZES: dict[str, dict[str, object]] = {}
+"""System -> `model` settings beside width 16; those not named here are small enough by themselves."""
+
+ALL_MODALITIES = (Modality("video", 5), Modality("audio", 3), Modality("flow", 4), Modality("pose", 2))
+CRITERIA = (Criterion("TES", 0.0, 130.0, "points"), Criterion("PCS", 10.0, 60.0, "points"))
+
+
+def small_config(name: str, **more: object) -> ModelConfig:
+    """A system's configuration for tests."""
+    settings = {"hidden": 16, "input_scaling": "standard", "output": "standardized", "dropout": 0.1}
+    return ModelConfig.model_validate({"system": name, **settings, **SIZES.get(name, {}), **more})
+
+
+def samples_of_every_pattern(modalities: tuple[Modality, ...], seed: int = 0) -> list[Sample]:
+    """Every non-empty subset twice, lengths 3 to 7, with a few missing segments; never a stream without a valid one."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for owned in subsets([modality.name for modality in modalities]) * 2:
+        length = int(rng.integers(3, 8))
+        streams = {m.name: rng.normal(size=(length, m.dim)).astype(np.float32) for m in modalities if m.name in owned}
+        for stream_TD in streams.values():
+            stream_TD[1:][rng.random(length - 1) < 0.2] = np.nan
+        scores = np.array([rng.uniform(0, 130), rng.uniform(10, 60)])
+        found.append(Sample(f"sample-{len(found)}", streams, scores))
+    return found
+
+
+def training_batch(samples: list[Sample], modalities: tuple[Modality, ...]) -> Batch:
+    """As the loop gives it: some of what a sample owns is hidden, and stands in `owned`."""
+    rng = np.random.default_rng(5)
+    shown = []
+    for sample in samples:
+        every = subsets(tuple(m.name for m in modalities if m.name in sample.streams))
+        shown.append(sample.restricted_to(every[int(rng.integers(len(every)))]))
+    return dataclasses.replace(collate(shown, modalities, CRITERIA), owned=collate(samples, modalities, CRITERIA))
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    name: str
+    model: torch.nn.Module
+    modalities: tuple[Modality, ...]
+    samples: list[Sample]
+
+    def batch(self, samples: list[Sample] | None = None, **options: int) -> Batch:
+        return collate(self.samples if samples is None else samples, self.modalities, CRITERIA, **options)
+
+    def scores(self, batch: Batch) -> torch.Tensor:
+        """NaN for samples that the system does not score."""
+        with torch.inference_mode():
+            output = self.model.eval()(batch)
+        if output.scored_B is None:
+            return output.unit_scores_BC
+        return output.unit_scores_BC.masked_fill(~output.scored_B[:, None], torch.nan)
+
+
+@cache
+def case_of(name: str, num_modalities: int) -> Case:
+    """A system that has seen its training samples and was shaken, as zero starts would hide what depends on them."""
+    modalities = ALL_MODALITIES[:num_modalities]
+    samples = samples_of_every_pattern(modalities)
+    model = build_model(small_config(name), modalities, CRITERIA, seed=0)
+    calibrate(model, samples)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+    return Case(name, model, modalities, samples)
+
+
+NAMES = tuple(SYSTEMS)

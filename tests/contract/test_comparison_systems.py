@@ -1,0 +1,212 @@
+"""What every comparison system honours, with 1 to 4 streams."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from limssr.baselines import SYSTEMS
+from limssr.config import LossConfig, RunConfig
+from limssr.data.missing import subsets
+from limssr.errors import InputError
+from limssr.losses import total_loss
+from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
+from limssr.progress import SilentReporter
+from limssr.scorer import ModelScorer
+from limssr.training import fit
+from limssr.types import Batch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from system_cases import (
+    ALL_MODALITIES,
+    CRITERIA,
+    NAMES,
+    Case,
+    case_of,
+    samples_of_every_pattern,
+    small_config,
+    training_batch,
+)
+
+EXACT = {"rtol": 0.0, "atol": 0.0, "equal_nan": True}
+CLOSE = {"rtol": 0.0, "atol": 2e-5, "equal_nan": True}
+
+
+@pytest.fixture(params=[(name, m) for name in NAMES for m in (1, 2, 3, 4)], ids=lambda p: f"{p[0]}-M{p[1]}")
+def case(request: pytest.FixtureRequest) -> Case:
+    return case_of(*request.param)
+
+
+def poisoned(batch: Batch, case: Case, poison: float) -> Batch:
+    features = {
+        modality.name: batch.features[modality.name].masked_fill(~batch.valid_BMT[:, index, :, None], poison)
+        for index, modality in enumerate(case.modalities)
+    }
+    owned = None if batch.owned is None else poisoned(batch.owned, case, poison)
+    return dataclasses.replace(batch, features=features, owned=owned)
+
+
+def test_every_system_says_what_it_is(case: Case) -> None:
+    declared = SYSTEMS[case.name]
+    assert tuple(case.model.modalities) == case.modalities
+    assert tuple(case.model.criteria) == CRITERIA
+    assert declared.stages == case.model.stages
+    assert bool(declared.hidden_values) == case.model.looks_at_hidden
+    assert declared.needs_complete_training == "no" or declared.hidden_values
+
+
+def test_scores_are_finite_and_no_constant(case: Case) -> None:
+    scores_BC = case.scores(case.batch())
+    scored_B = scores_BC.isfinite().all(dim=1)
+    why = [case.model.why_no_prediction(tuple(sample.streams)) for sample in case.samples]
+    assert scored_B.tolist() == [reason is None for reason in why]
+    assert scored_B.any()
+    assert scores_BC[scored_B].std(dim=0).min() > 1e-6
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), 1e30])
+def test_what_stands_behind_an_absent_stream_is_never_read(case: Case, poison: float) -> None:
+    batch = case.batch()
+    torch.testing.assert_close(case.scores(poisoned(batch, case, poison)), case.scores(batch), **EXACT)
+
+
+def test_more_padding_changes_nothing(case: Case) -> None:
+    torch.testing.assert_close(case.scores(case.batch(pad_to=19)), case.scores(case.batch()), **CLOSE)
+
+
+def test_permuting_the_batch_permutes_the_scores(case: Case) -> None:
+    order = np.random.default_rng(3).permutation(len(case.samples))
+    scores_BC = case.scores(case.batch([case.samples[n] for n in order]))
+    torch.testing.assert_close(scores_BC, case.scores(case.batch())[torch.from_numpy(order)], **CLOSE)
+
+
+def test_a_batch_of_mixed_patterns_equals_one_batch_a_pattern(case: Case) -> None:
+    mixed_BC = case.scores(case.batch())
+    patterns: dict[tuple[str, ...], list[int]] = {}
+    for n, sample in enumerate(case.samples):
+        patterns.setdefault(tuple(sample.streams), []).append(n)
+    assert len(patterns) == 2 ** len(case.modalities) - 1
+    for rows in patterns.values():
+        torch.testing.assert_close(case.scores(case.batch([case.samples[n] for n in rows])), mixed_BC[rows], **CLOSE)
+
+
+def test_every_subset_is_scored_or_explained(case: Case) -> None:
+    complete = max(case.samples, key=lambda sample: len(sample.streams))
+    scorer = ModelScorer(case.model, batch_size=3)
+    for streams in subsets([modality.name for modality in case.modalities]):
+        scores_NC = scorer.score([complete.restricted_to(streams)])
+        assert np.isnan(scores_NC).all() if scorer.why_no_prediction(streams) else np.isfinite(scores_NC).all()
+
+
+def test_every_trained_tensor_gets_a_gradient_that_poison_does_not_reach(case: Case) -> None:
+    batch = poisoned(training_batch(case.samples, case.modalities), case, float("nan"))
+    state = {name: tensor.clone() for name, tensor in case.model.state_dict().items()}
+    case.model.zero_grad()
+    torch.manual_seed(0)
+    for stage in case.model.stages:
+        case.model.enter(stage)
+        terms = total_loss(case.model.train()(batch), batch.unit_scores_BC, LossConfig(task=1.0))
+        assert terms.total.isfinite()
+        terms.total.backward()
+    trained = {name: p.grad for name, p in case.model.named_parameters() if p.requires_grad}
+    case.model.load_state_dict(state)  # running statistics have moved
+    assert trained
+    several = len(case.modalities) > 1  # with one stream nothing is ever hidden, and nothing to weigh against it
+    assert [name for name, gradient in trained.items() if gradient is not None and not gradient.isfinite().all()] == []
+    if several:
+        assert [name for name, gradient in trained.items() if gradient is None or not gradient.abs().max() > 0] == []
+    moved = {name for name in trained if any(stage.moves(name) for stage in case.model.stages)}
+    assert moved == set(trained)
+
+
+def test_saved_and_loaded_scores_are_the_same_bits(case: Case, tmp_path: Path) -> None:
+    save_pretrained(case.model, tmp_path / "model")
+    loaded = dataclasses.replace(case, model=load_pretrained(tmp_path / "model"))
+    torch.testing.assert_close(loaded.scores(case.batch()), case.scores(case.batch()), **EXACT)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_seed_decides_the_weights_and_leaves_the_caller_alone(name: str) -> None:
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    config = small_config(name)
+    first, same, other = (build_model(config, ALL_MODALITIES[:2], CRITERIA, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    weights = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model in (first, same, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def run_config(name: str, *, epochs: int, dropout: float, hide: str) -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "model": small_config(name, dropout=dropout).model_dump(),
+            "loss": {"task": 1.0, "slots": 0.0, "consistency": 0.0},
+            "missing": {"dropout": hide},
+            "train": {
+                "epochs": epochs,
+                "batch_size": 16,
+                "learning_rate": 5e-3,
+                "warmup_epochs": 0,
+                "selection": "last",
+                "weight_decay": 0.0,
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sixteen_samples_can_be_learned_by_heart(name: str) -> None:
+    """Some road leads from the features to the score, through all stages."""
+    modalities = ALL_MODALITIES[:2]
+    every = [s for seed in range(6) for s in samples_of_every_pattern(modalities, seed)]
+    model = build_model(small_config(name, dropout=0.0), modalities, CRITERIA, seed=0)
+    usable = [sample for sample in every if model.why_no_prediction(tuple(sample.streams)) is None]
+    samples = [dataclasses.replace(sample, id=f"s{n}") for n, sample in enumerate(usable[:16])]
+    assert len(samples) == 16
+    fit(model, samples, [], config=run_config(name, epochs=150, dropout=0.0, hide="none"))
+    scored = ModelScorer(model).score(samples)
+    truth = np.stack([sample.scores for sample in samples])
+    assert (((scored - truth) ** 2).mean(axis=0) < 0.35 * truth.var(axis=0)).all()
+
+
+class Killed(Exception):
+    pass
+
+
+class KillsAfter(SilentReporter):
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    def epoch(self, *_: object, **__: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_killed_and_resumed_equals_unbroken(name: str, tmp_path: Path) -> None:
+    modalities = ALL_MODALITIES[:2]
+    samples = samples_of_every_pattern(modalities)
+    epochs = len(SYSTEMS[name].stages) + 2
+    config = run_config(name, epochs=epochs, dropout=0.1, hide="per_sample")
+    unbroken = build_model(config.model, modalities, CRITERIA, seed=0)
+    fit(unbroken, samples, [], config=config, folder=tmp_path / "unbroken")
+    for kill_after in (1, epochs - 1):
+        folder = tmp_path / str(kill_after)
+        first, second = (build_model(config.model, modalities, CRITERIA, seed=0) for _ in range(2))
+        with pytest.raises(Killed):
+            fit(first, samples, [], config=config, folder=folder, reporter=KillsAfter(kill_after))
+        fit(second, samples, [], config=config, folder=folder, resume="auto")
+        state = state_to_save(second)
+        assert all(torch.equal(value, state[key]) for key, value in state_to_save(unbroken).items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_option_is_named(name: str) -> None:
+    with pytest.raises(InputError, match="no_such_option"):
+        build_model(small_config(name, options={"no_such_option": 1}), ALL_MODALITIES, CRITERIA, seed=0)

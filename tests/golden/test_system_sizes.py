@@ -1,0 +1,43 @@
+"""Parameter counts of the comparison systems against counts of the public reference models, at the same sizes."""
+
+import dataclasses
+
+import pytest
+
+from limssr.config import ModelConfig
+from limssr.counting import num_parameters
+from limssr.model import build_model
+from limssr.types import Criterion, Modality
+
+VIDEO, AUDIO, FLOW = Modality("video", 768), Modality("audio", 768), Modality("flow", 1024)
+CRITERIA = (Criterion("score"),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Golden:
+    """A count that was measured on the public reference model.
+
+    Attributes:
+        system: Ours.
+        expected: The reference's count.
+        modalities: The streams it was built for.
+        options: That make ours the reference's shape.
+        extra: What ours has beyond it (name of a part -> numbers), as our docs say; subtracted before comparing.
+    """
+
+    system: str
+    expected: int
+    modalities: tuple[Modality, ...] = (VIDEO, AUDIO, FLOW)
+    hidden: int | None = None
+    options: dict[str, int | float | str | bool | None] = dataclasses.field(default_factory=dict)
+    extra: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+GOLDEN: tuple[Golden, ...] = ()
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.system)
+def test_the_count_is_that_of_the_reference(golden: Golden) -> None:
+    config = ModelConfig(system=golden.system, hidden=golden.hidden, options=golden.options)
+    model = build_model(config, golden.modalities, CRITERIA, seed=0)
+    assert num_parameters(model) - sum(golden.extra.values()) == golden.expected
