@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from limssr.baselines.pooled import PooledRegressor
+from limssr.baselines.settings import config_beside
 from limssr.checkpoint import read_json, write_json
 from limssr.config import RunConfig
 from limssr.data.validate import unknown_name
@@ -25,9 +26,6 @@ from limssr.runfiles import FORMAT_VERSION, SystemScores, write_scores
 from limssr.scorer import ModelScorer, Scorer
 from limssr.selection import EpochValue, TestNumbers
 from limssr.training import fit
-
-ATTENTION_HIDDEN = 64
-ATTENTION_LEARNING_RATE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -145,18 +143,12 @@ def run_reference(
 def reference_config(name: str, config: RunConfig) -> RunConfig:
     """The run's configuration, changed into that of a network that stands beside it.
 
-    attention: width 64, learning rate 1e-3, no backbone; data, dropout, scaling, output, epochs and seed as in the run.
-    statistics: no backbone; everything else as in the run.
-    random-backbone: nothing but where the backbone's weights come from.
+    random-backbone: nothing but where the backbone's weights come from. Others: see `config_beside`.
     """
     if name == "random-backbone":
         backbone = config.model.backbone.model_copy(update={"init": "random"})
         return config.model_copy(update={"model": config.model.model_copy(update={"backbone": backbone})})
-    model = config.model.model_copy(update={"system": name, "hidden": ATTENTION_HIDDEN})
-    train = config.train
-    if name == "attention":
-        train = train.model_copy(update={"learning_rate": ATTENTION_LEARNING_RATE, "backbone_learning_rate": None})
-    return config.model_copy(update={"model": model, "train": train})
+    return config_beside(name, config)
 
 
 def scorer_of(model: nn.Module, config: RunConfig, device: torch.device) -> ModelScorer:

@@ -9,12 +9,14 @@ from limssr.cli.benchmark import Benchmark
 from limssr.cli.checkpoint import ImportCheckpoint
 from limssr.cli.data_verbs import Data
 from limssr.cli.reproduce import Reproduce
+from limssr.cli.systems import Systems
 from limssr.cli.verbs import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
 
 VERBS = (
     Annotated[Doctor, subcommand("doctor")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Data, subcommand("data")]
+    | Annotated[Systems, subcommand("systems")]
     | Annotated[Train, subcommand("train")]
     | Annotated[ImportCheckpoint, subcommand("import-checkpoint")]
     | Annotated[Evaluate, subcommand("evaluate")]

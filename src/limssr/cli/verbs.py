@@ -75,6 +75,15 @@ class Train:
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(metavar="KEY=VALUE", help="Change one key of the recipe, such as train.epochs=3; may be repeated."),
     ] = ()
+    system: Annotated[
+        str | None,
+        conf.arg(
+            metavar="NAME",
+            help="Train a comparison system on the recipe's data, at its paper's size; `limssr systems` lists them.",
+        ),
+    ] = None
+    complete_training: bool = False
+    """Short for --set missing.training=complete: training gets back what the recipe hides, and reports say so."""
     backbone: Annotated[
         str | None,
         conf.arg(
@@ -94,11 +103,18 @@ class Train:
         from limssr.bundled import recipe_path
         from limssr.cli.render import evaluation_lines
         from limssr.progress import make_reporter
-        from limssr.recipe import load_recipe, parse_variants
+        from limssr.recipe import parse_variants
         from limssr.run import train_run
+        from limssr.studies.systems import load_system_recipe
 
         shortcuts = shortcut_overrides(backbone=self.backbone, store=self.store, seed=self.seed)
-        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts], parse_variants(self.variant))
+        training = ["missing.training=complete"] if self.complete_training else []
+        config = load_system_recipe(
+            recipe_path(self.recipe),
+            [*self.set, *shortcuts, *training],
+            parse_variants(self.variant),
+            system=self.system,
+        )
         out = self.out or Path("runs") / config.name
         run = train_run(
             config, out, device=self.device, resume="auto" if self.resume else "never", reporter=make_reporter()
@@ -119,12 +135,15 @@ class Evaluate:
     """Another store with the same streams and criteria; without it the one that the run was trained on."""
     seed: Annotated[int | None, conf.arg(metavar="N")] = None
     """Of the resamples behind the intervals; without it the run's."""
+    int8: bool = False
+    """Round the language model's frozen weights to int8, for a CPU; says what that changes on the validation split."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """Evaluate."""
-        from limssr.cli.render import evaluation_lines
+        from limssr.cli.render import evaluation_lines, int8_lines
+        from limssr.int8_change import int8_change
         from limssr.progress import make_reporter
         from limssr.run import evaluate_run
 
@@ -134,10 +153,15 @@ class Evaluate:
             split=self.split,
             seed=self.seed,
             device=self.device,
+            weights="int8" if self.int8 else "trained",
             reporter=make_reporter(),
         )
         document = evaluation.to_dict()
-        return Answer(document, evaluation_lines(document))
+        lines = evaluation_lines(document)
+        if self.int8:
+            change = int8_change(self.run_folder, device=self.device).to_dict()
+            return Answer({**document, "int8": change}, (*lines, *int8_lines(change)))
+        return Answer(document, lines)
 
 
 @dataclass(frozen=True)
@@ -150,6 +174,8 @@ class Predict:
     """A feature store, or a manifest as for `limssr data import table` (no scores needed)."""
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """File to write: .csv, .json or .parquet. Without it the scores are printed."""
+    int8: bool = False
+    """Round the language model's frozen weights to int8, for a CPU; `limssr evaluate RUN --int8` says what it costs."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
@@ -158,7 +184,8 @@ class Predict:
         from limssr.cli.render import rows_table
         from limssr.predict import predict, write_predictions
 
-        table = predict(self.run_folder, self.source, device=self.device)
+        weights = "int8" if self.int8 else "trained"
+        table = predict(self.run_folder, self.source, device=self.device, weights=weights)
         rows = table.to_pylist()
         if self.out is None:
             return Answer({"num_samples": len(rows), "predictions": rows}, (rows_table(rows),))

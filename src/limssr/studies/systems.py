@@ -1,13 +1,15 @@
 """Systems that stand beside LIMSSR in a study: networks are runs of their own, regressions are quick."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from limssr.baselines import SYSTEMS
+from limssr.baselines.settings import config_beside
 from limssr.config import RunConfig
 from limssr.data.validate import unknown_name
 from limssr.errors import InputError
 from limssr.progress import Reporter
+from limssr.recipe import load_recipe, parse_config
 from limssr.references import REFERENCES, check_references, reference_config, run_reference
 from limssr.rundata import RunData, load_run_data
 from limssr.runfiles import read_config, write_config
@@ -47,9 +49,37 @@ def system_config(name: str, config: RunConfig) -> RunConfig:
     """LIMSSR's configuration, changed into that of a system beside it (see `limssr.references`)."""
     if name == LIMSSR or not is_network(name):
         return config
-    if name in REFERENCES:
-        return reference_config(name, config)
-    return config.model_copy(update={"model": config.model.model_copy(update={"system": name})})
+    return reference_config(name, config)
+
+
+def load_system_recipe(
+    path: Path, overrides: Sequence[str], variants: Mapping[str, str], *, system: str | None
+) -> RunConfig:
+    """A recipe for another system: the recipe, what the system changes in it, then the overrides.
+
+    Args:
+        path: The recipe.
+        overrides: "train.epochs=3" and the like; they win over what the system changes.
+        variants: Group -> name.
+        system: A network of `limssr.baselines.SYSTEMS`; None or "limssr": the recipe's own.
+
+    Raises:
+        InputError: An unknown system, or one that is no network; whatever is wrong with the recipe.
+    """
+    if system is None or system == LIMSSR:
+        return load_recipe(path, overrides, variants)
+    if system not in SYSTEMS:
+        regression = REFERENCES.get(system)
+        if regression is not None and regression.pooled is not None:
+            raise InputError(
+                f"{system} is a regression and no run of its own: name it in evaluation.references of a recipe."
+            )
+        raise unknown_name("system", system, [LIMSSR, *SYSTEMS])
+    config = config_beside(system, load_recipe(path, variants=variants))
+    references = tuple(name for name in config.evaluation.references if name not in (system, "random-backbone"))
+    evaluation = config.evaluation.model_copy(update={"references": references})
+    changed = config.model_copy(update={"evaluation": evaluation, "name": f"{config.name}-{system}"})
+    return parse_config(changed.model_dump(mode="json"), where=str(path), overrides=overrides)
 
 
 def check_regressions(runs: Sequence[tuple[str, PlannedRun]]) -> None:

@@ -1,0 +1,56 @@
+"""What there is to compare with, as a document: for `limssr systems`, and for the reports."""
+
+from typing import Any
+
+from limssr.baselines.contract import System
+from limssr.baselines.table import SYSTEMS
+from limssr.data.validate import unknown_name
+
+FAMILIES = {
+    "incomplete": "for incomplete streams (the paper's Table 1)",
+    "complete": "for complete streams (Table 2)",
+    "related": "related systems that the paper names",
+    "reference": "simple references",
+}
+
+
+def catalogue() -> dict[str, Any]:
+    """Every network, by family; regressions on pooled statistics are named by `limssr.references`."""
+    order = list(FAMILIES)
+    names = sorted(SYSTEMS, key=lambda name: order.index(SYSTEMS[name].family))
+    return {"systems": [system_document(name) for name in names]}
+
+
+def system_document(name: str) -> dict[str, Any]:
+    """One system: what it declares, and its options with their defaults.
+
+    Raises:
+        InputError: An unknown name.
+    """
+    if name not in SYSTEMS:
+        raise unknown_name("system", name, list(SYSTEMS))
+    system = SYSTEMS[name]
+    return {
+        "name": name,
+        "title": system.title,
+        "source": system.source,
+        "summary": system.summary,
+        "family": system.family,
+        "needs_complete_training": system.needs_complete_training,
+        "stages": [stage.name for stage in system.stages],
+        "stochastic": system.stochastic,
+        "hidden_values": list(system.hidden_values),
+        "absent": system.absent,
+        "checked": system.checked,
+        "changed": system.changed,
+        "learning_rate": system.learning_rate,
+        "small": dict(system.small),
+        "options": _options(system),
+    }
+
+
+def _options(system: System) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "default": field.get_default(), "meaning": " ".join((field.description or "").split())}
+        for name, field in system.options.model_fields.items()
+    ]

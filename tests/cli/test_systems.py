@@ -1,0 +1,77 @@
+"""`limssr systems`, and training one of them by name."""
+
+import pytest
+
+from limssr.baselines import SYSTEMS
+from limssr.baselines.catalogue import system_document
+from limssr.runfiles import read_run
+
+
+def test_every_system_is_listed_with_what_it_needs(limssr):
+    document = limssr("systems", "--json").document
+    assert {one["name"] for one in document["systems"]} == set(SYSTEMS)
+    assert all(one["checked"] and one["absent"] and one["summary"] and one["source"] for one in document["systems"])
+
+
+def test_the_table_names_every_system(limssr):
+    outcome = limssr("systems")
+    assert outcome.code == 0
+    assert all(name in outcome.out for name in SYSTEMS)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_one_system_shows_its_options(limssr, name):
+    document = limssr("systems", name, "--json").document
+    assert document == system_document(name)
+    assert [one["name"] for one in document["options"]] == list(SYSTEMS[name].options.model_fields)
+    assert all(one["meaning"] for one in document["options"])
+    assert SYSTEMS[name].title in limssr("systems", name).out
+
+
+def test_an_unknown_system_is_refused_with_the_nearest(limssr):
+    outcome = limssr("systems", "attentoin")
+    assert outcome.code == 2
+    assert "did you mean 'attention'" in outcome.err
+
+
+@pytest.fixture
+def recipe(tmp_path, store_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"name: mine\ndata: {{store: {store_path}}}\n"
+        "missing: {availability: {rate: 0.5}}\n"
+        "model: {backbone: {name: tiny}}\n"
+        "train: {epochs: 2, warmup_epochs: 0}\nevaluation: {bootstrap: 0}\n"
+    )
+    return path
+
+
+def test_a_system_is_trained_by_name_and_the_run_says_so(limssr, recipe, tmp_path):
+    out = tmp_path / "run"
+    assert limssr("train", recipe, "--system", "attention-mean", "--out", out).code == 0
+    record = read_run(out)
+    assert record.config.model.system == "attention-mean"
+    assert record.document["trained_on"] == "available"
+
+
+def test_complete_training_is_recorded(limssr, recipe, tmp_path):
+    out = tmp_path / "run"
+    assert limssr("train", recipe, "--system", "attention", "--complete-training", "--out", out).code == 0
+    document = read_run(out).document
+    assert document["trained_on"] == "complete"
+    assert len(document["owned_streams"]["train"]) == 1  # every sample owns everything
+    assert len(document["owned_streams"]["val"]) > 1  # validation is as incomplete as before
+
+
+def test_complete_training_needs_something_to_give_back(limssr, recipe, tmp_path):
+    outcome = limssr(
+        "train", recipe, "--complete-training", "--set", "missing.availability=null", "--out", tmp_path / "run"
+    )
+    assert outcome.code == 2
+    assert "nothing hidden" in " ".join(outcome.err.split())
+
+
+def test_a_regression_is_no_run_of_its_own(limssr, recipe, tmp_path):
+    outcome = limssr("train", recipe, "--system", "ridge", "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "evaluation.references" in outcome.err
