@@ -1,7 +1,8 @@
-"""Made-up data in the folder trees and file formats in which FS1000, Fis-V and RG features are published.
+"""Made-up data in the folder trees and file formats in which FS1000, Fis-V, RG and MFN features are published.
 
-Tests get this module through the fixture `layouts`. Every writer makes a whole tree below `root` and returns
-what it wrote. By hand: `python tests/published_layouts.py fs1000 ROOT`.
+Tests get this module through the fixture `layouts`. Every writer of WRITERS makes a whole tree below `root` and
+returns what it wrote; `mfn_files` returns arrays for `write_mfn`, so that a test can change them.
+By hand: `python tests/published_layouts.py fs1000 ROOT`.
 """
 
 import argparse
@@ -155,6 +156,36 @@ def write_rg(
         ids = [clip for clip in written.splits if clip.startswith(apparatus)]
         _write_dictionaries(root / "RG-feature", apparatus, ids, raw, features)
     return written
+
+
+def mfn_files(
+    dataset: str = "mmmo",
+    *,
+    counts: tuple[int, int, int] = (6, 3, 4),
+    num_steps: int = 5,
+    widths: tuple[int, int, int] = (4, 3, 2),
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Audio, video, text and scores of every split as the MFN release names its files; no step is empty."""
+    rng, files = np.random.default_rng(seed), {}
+    for split, num_clips in zip(("train", "valid", "test"), counts, strict=True):
+        for name, width in zip(("audio_{}", "video_{}", "text_{}_emb"), widths, strict=True):
+            files[name.format(split)] = rng.normal(size=(num_clips, num_steps, width))
+        shape = (num_clips,) if dataset == "mmmo" else (num_clips, 17)
+        files[f"y_{split}"] = rng.uniform(1, 5, size=shape)
+    return files
+
+
+def write_mfn(root: Path, files: Mapping[str, np.ndarray], dataset: str = "mmmo") -> Path:
+    """Write the files below `root`; what `mfn_files` returned may have been changed or lack some."""
+    import h5py
+
+    folder = root / "new_data" / dataset
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in files.items():
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            file["d1"] = array
+    return folder
 
 
 def save_pickled(path: Path, content: object, *, protocol: int = 4, old_names: bool = False) -> None:

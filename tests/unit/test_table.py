@@ -175,7 +175,7 @@ def test_progress_is_told(table):
 def test_importers_are_found_by_name(table):
     report = IMPORTERS["table"](table.write(), table.folder / "store", scales={"total": (0, 9)})
     assert report.criteria["total"] == (0.0, 9.0)
-    assert list(IMPORTERS) == ["fisv", "fs1000", "percepiano", "rg", "table"]
+    assert list(IMPORTERS) == ["fisv", "fs1000", "mfn", "percepiano", "rg", "table"]
 
 
 def spoil_cell(row, column, value):

@@ -96,11 +96,29 @@ class ImportRg(ImportPublished):
         return self.read("rg")
 
 
+@dataclass(frozen=True)
+class ImportMfn:
+    """Read ICT-MMMO or POM as released with the Memory Fusion Network: audio, video, text; needs limssr[hdf5]."""
+
+    root: Annotated[Position[Path], conf.arg(metavar="ROOT")]
+    """Folder of the checkout (it holds new_data/mmmo/ or new_data/pom/)."""
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder to make."""
+    dataset: Literal["mmmo", "pom"] = "mmmo"
+    """mmmo (sentiment; 220/40/80 clips) or pom (17 ratings; 600/100/203)."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Import."""
+        return _import("mfn", self.root, self.store, {"dataset": self.dataset})
+
+
 ImportSource = (
     Annotated[ImportPercepiano, conf.subcommand("percepiano")]
     | Annotated[ImportFs1000, conf.subcommand("fs1000")]
     | Annotated[ImportFisv, conf.subcommand("fisv")]
     | Annotated[ImportRg, conf.subcommand("rg")]
+    | Annotated[ImportMfn, conf.subcommand("mfn")]
     | Annotated[ImportTable, conf.subcommand("table")]
 )
 

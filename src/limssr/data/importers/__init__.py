@@ -40,9 +40,16 @@ def _rg(root: Path, store: Path, **options: Any) -> ImportReport:
     return import_rg(root, store, **options)
 
 
+def _mfn(root: Path, store: Path, **options: Any) -> ImportReport:
+    from limssr.data.importers.mfn import import_mfn
+
+    return import_mfn(root, store, **options)
+
+
 IMPORTERS: dict[str, Callable[..., ImportReport]] = {
     "fisv": _fisv,
     "fs1000": _fs1000,
+    "mfn": _mfn,
     "percepiano": _percepiano,
     "rg": _rg,
     "table": _table,
