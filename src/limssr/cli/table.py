@@ -9,6 +9,7 @@ from limssr.cli.benchmark import Benchmark
 from limssr.cli.checkpoint import ImportCheckpoint
 from limssr.cli.data_verbs import Data
 from limssr.cli.reproduce import Reproduce
+from limssr.cli.sweep import Sweep
 from limssr.cli.systems import Systems
 from limssr.cli.verbs import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
 
@@ -24,6 +25,7 @@ VERBS = (
     | Annotated[Report, subcommand("report")]
     | Annotated[Describe, subcommand("describe")]
     | Annotated[Reproduce, subcommand("reproduce")]
+    | Annotated[Sweep, subcommand("sweep")]
     | Annotated[Ablate, subcommand("ablate")]
     | Annotated[Benchmark, subcommand("benchmark")]
 )

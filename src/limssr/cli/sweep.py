@@ -1,0 +1,71 @@
+"""`limssr sweep systems`: every system on one store, under one protocol and one budget of tuning."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro import conf
+
+from limssr.cli.options import Common, Device, Position
+from limssr.cli.output import Answer
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Train LIMSSR and the comparison systems on one store with the same budget of tuning, and compare them."""
+
+    what: Annotated[Position[Literal["systems"]], conf.arg(help="What is swept over.")]
+    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
+    """A YAML file, or the name of a recipe that comes with limssr; its system is limssr."""
+    systems: Annotated[tuple[str, ...], conf.arg(metavar="NAME ...")] = ()
+    """Some of limssr and the names that `limssr systems` lists; all that the streams allow if not given."""
+    seeds: Annotated[int, conf.arg(metavar="N")] = 3
+    """Runs a system: the recipe's seed and the ones after it."""
+    tries: Annotated[int, conf.arg(metavar="N")] = 1
+    """Settings tried for each system, the unchanged one included; the lowest validation loss wins."""
+    sizes: Literal["paper", "small"] = "paper"
+    """Of the comparison systems: their papers', or reduced for two cores (limssr systems NAME says how)."""
+    epochs: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Epochs of the comparison systems; as many as the recipe's if not given."""
+    training: Annotated[
+        tuple[Literal["available", "complete"], ...],
+        conf.arg(metavar="available|complete ...", help="Train on what the recipe leaves, on complete data, or both."),
+    ] = ("available",)
+    store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
+    """Short for --set data.store=PATH."""
+    set: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(
+            metavar="KEY=VALUE", help="Change one key of the recipe, such as train.batch_size=8; may be repeated."
+        ),
+    ] = ()
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """Folder of the study; without it runs/sweep/NAME, NAME being the recipe's. What is done in it is kept."""
+    processes: Annotated[int, conf.arg(metavar="N")] = 1
+    """Runs at a time, each in a process of its own."""
+    device: Device = "auto"
+    dry_run: bool = False
+    """Only print the plan, with an estimate of time from a few timed steps."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Sweep."""
+        from limssr.bundled import recipe_path
+        from limssr.cli.ablate import plan_lines
+        from limssr.cli.verbs import shortcut_overrides
+        from limssr.progress import make_reporter
+        from limssr.recipe import load_recipe
+        from limssr.studies.sweep import SweepRequest, plan_sweep, preview, run_sweep, to_document
+
+        shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
+        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
+        request = SweepRequest(self.systems, self.seeds, self.tries, self.sizes, self.epochs, self.training)
+        plan = plan_sweep(config, request)
+        out = self.out or Path("runs") / "sweep" / config.name
+        if self.dry_run:
+            document = preview(plan, out, processes=self.processes, device=self.device)
+            return Answer(document, plan_lines(document))
+        result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=make_reporter())
+        document = to_document(plan, result)
+        left_out = (f"left out, {name}: {' '.join(why.split())}" for name, why in plan.left_out.items())
+        return Answer(document, (*left_out, f"Written: {out / 'sweep.json'} and {len(result.runs)} systems"))

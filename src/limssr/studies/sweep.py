@@ -1,0 +1,260 @@
+"""`limssr sweep systems`: every system on one store, under one protocol and one budget of tuning."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from limssr.baselines import SYSTEMS
+from limssr.baselines.settings import Sizes, config_beside
+from limssr.checkpoint import write_json
+from limssr.config import RunConfig
+from limssr.data.validate import unknown_name
+from limssr.errors import InputError
+from limssr.model import build_model
+from limssr.progress import Reporter, SilentReporter
+from limssr.references import REFERENCES
+from limssr.rundata import load_run_data
+from limssr.runfiles import FORMAT_VERSION
+from limssr.studies.plan import PlannedRun, check_runs, distinct_runs
+from limssr.studies.run import run_all
+from limssr.studies.systems import LIMSSR
+from limssr.studies.timing import estimate
+from limssr.studies.tuning import Setting, best_of, settings, validation_loss
+
+Training = Literal["available", "complete"]
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """What is asked.
+
+    Attributes:
+        systems: limssr and networks of `limssr.baselines.SYSTEMS`; empty: all that the streams allow.
+        num_seeds: The recipe's seed and the ones after it.
+        tries: Settings tried for each system, the unchanged one included.
+        sizes: Of the comparison systems: their papers', or reduced for two cores.
+        epochs: Of the comparison systems; None: as many as the recipe's.
+        training: What they are all trained on: one or both.
+    """
+
+    systems: tuple[str, ...] = ()
+    num_seeds: int = 3
+    tries: int = 1
+    sizes: Sizes = "paper"
+    epochs: int | None = None
+    training: tuple[Training, ...] = ("available",)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One system under one kind of training.
+
+    Attributes:
+        label: Its name, with "-complete" where it is trained on complete data.
+        system: Its name.
+        config: Before tuning, with the recipe's seed.
+        references: Regressions that stand in its runs.
+    """
+
+    label: str
+    system: str
+    config: RunConfig
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a request comes to.
+
+    Attributes:
+        request: As asked.
+        contestants: Every system.
+        tries: The settings that each of them gets.
+        left_out: System -> why the data do not allow it.
+    """
+
+    request: SweepRequest
+    contestants: tuple[Contestant, ...]
+    tries: tuple[Setting, ...]
+    left_out: Mapping[str, str]
+
+    def trial_runs(self) -> dict[tuple[str, int], PlannedRun]:
+        """(label, try) -> run; none where there is nothing to choose."""
+        if len(self.tries) == 1:
+            return {}
+        return {
+            (one.label, n): PlannedRun(f"{one.label}-try{n}", _named(setting.applied(one.config), one.label))
+            for one in self.contestants
+            for n, setting in enumerate(self.tries)
+        }
+
+    def final_runs(self, chosen: Mapping[str, int]) -> dict[tuple[str, int], PlannedRun]:
+        """(label, seed) -> run, with the chosen try of each system."""
+        runs = {}
+        for one in self.contestants:
+            tuned = self.tries[chosen.get(one.label, 0)].applied(one.config)
+            evaluation = tuned.evaluation.model_copy(update={"references": one.references})
+            for seed in range(one.config.seed, one.config.seed + self.request.num_seeds):
+                seeded = tuned.model_copy(update={"seed": seed, "evaluation": evaluation})
+                runs[one.label, seed] = PlannedRun(f"{one.label}-seed{seed}", _named(seeded, one.label))
+        return runs
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What was found.
+
+    Attributes:
+        chosen: Label -> the try that won on validation.
+        losses: Label -> validation loss of every try; empty where there was one try.
+        runs: Label -> its run folders, one a seed.
+    """
+
+    chosen: Mapping[str, int]
+    losses: Mapping[str, tuple[float, ...]]
+    runs: Mapping[str, tuple[Path, ...]]
+
+
+def plan_sweep(config: RunConfig, request: SweepRequest) -> SweepPlan:
+    """Which systems, and what each is trained with; nothing is written or trained.
+
+    The recipe is LIMSSR's; its regressions stand in the runs of the first system.
+
+    Raises:
+        InputError: An unknown or repeated system, no seed, a recipe of another system, a system that was named and
+            cannot be built on these streams.
+    """
+    if request.num_seeds < 1:
+        raise InputError(f"Expected at least one seed, found {request.num_seeds}.")
+    if config.model.system != LIMSSR:
+        raise InputError(f"Expected a recipe of limssr to sweep from, found one of {config.model.system}.")
+    if config.train.selection != "val" and request.tries > 1:
+        raise InputError(
+            f"Tuning chooses by the validation loss, found train.selection: {config.train.selection}: use val, or one "
+            "try."
+        )
+    data = load_run_data(config)
+    regressions = tuple(name for name in config.evaluation.references if REFERENCES[name].pooled is not None)
+    contestants: list[Contestant] = []
+    left_out: dict[str, str] = {}
+    for name in _chosen(request.systems):
+        own = config if name == LIMSSR else _beside(name, config, request)
+        if name != LIMSSR:
+            try:
+                build_model(own.model, data.modalities, data.criteria, seed=own.seed)
+            except InputError as error:
+                if request.systems:
+                    raise
+                left_out[name] = str(error)
+                continue
+        for training in request.training:
+            missing = own.missing.model_copy(update={"training": training})
+            bare = own.evaluation.model_copy(update={"references": ()})
+            changed = own.model_copy(update={"missing": missing, "evaluation": bare})
+            label = name if training == "available" else f"{name}-complete"
+            contestants.append(Contestant(label, name, changed, () if contestants else regressions))
+    return SweepPlan(request, tuple(contestants), settings(request.tries), left_out)
+
+
+def run_sweep(
+    plan: SweepPlan,
+    out: Path,
+    *,
+    processes: int = 1,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> SweepResult:
+    """Tune, then train every system with every seed; what is done in `out` is kept.
+
+    Args:
+        plan: From `plan_sweep`.
+        out: Folder of the study; gets a run folder for each run, and sweep.json.
+        processes: Runs at a time.
+        device: See `limssr.runtime.choose_device`.
+        reporter: Hears of everything.
+
+    Raises:
+        InputError: Something is wrong with a run; found before the first one starts.
+        RunsFailed: Some runs failed; the others are done.
+    """
+    reporter = reporter or SilentReporter()
+    trials = plan.trial_runs()
+    if trials:
+        reporter.note(f"tuning: {len(plan.tries)} settings for each of {len(plan.contestants)} systems")
+        run_all(list(trials.values()), out, processes=processes, device=device, reporter=reporter)
+    folders = distinct_runs(list(trials.values()))
+    losses = {
+        one.label: tuple(validation_loss(out / folders[trials[one.label, n].key].key) for n in range(len(plan.tries)))
+        for one in (plan.contestants if trials else ())
+    }
+    chosen = {one.label: best_of(losses[one.label]) if trials else 0 for one in plan.contestants}
+    finals = plan.final_runs(chosen)
+    run_all(list(finals.values()), out, processes=processes, device=device, reporter=reporter)
+    owners = distinct_runs(list(finals.values()))
+    runs = {
+        one.label: tuple(out / owners[run.key].key for (label, _), run in finals.items() if label == one.label)
+        for one in plan.contestants
+    }
+    result = SweepResult(chosen, losses, runs)
+    write_json(out / "sweep.json", {"format_version": FORMAT_VERSION, **to_document(plan, result)})
+    return result
+
+
+def preview(plan: SweepPlan, out: Path, *, processes: int = 1, device: str = "auto") -> dict[str, Any]:
+    """What is left to run and how long that takes, from a few timed steps of every system; writes nothing.
+
+    Which try wins is not known yet; the runs with all seeds are priced as the first one.
+    """
+    planned = [*plan.trial_runs().values(), *plan.final_runs({}).values()]
+    waiting = check_runs(planned, out, device=device)
+    estimates = estimate(waiting, device=device, processes=processes)
+    return {
+        "num_runs": len({id(run) for run in distinct_runs(planned).values()}),
+        "to_run": [{"run": run.key, "seconds": round(estimates[run.key].seconds, 1)} for run in waiting],
+        "total_s": round(sum(found.seconds for found in estimates.values()) / processes, 1),
+        "left_out": dict(plan.left_out),
+    }
+
+
+def to_document(plan: SweepPlan, result: SweepResult) -> dict[str, Any]:
+    """The budget and what it chose, as plain JSON values."""
+    return {
+        "tries": [setting.to_dict() for setting in plan.tries],
+        "sizes": plan.request.sizes,
+        "epochs": plan.request.epochs,
+        "seeds": plan.request.num_seeds,
+        "left_out": dict(plan.left_out),
+        "systems": [
+            {
+                "label": one.label,
+                "system": one.system,
+                "trained_on": one.config.missing.training,
+                "chosen_try": result.chosen[one.label],
+                "validation_losses": list(result.losses.get(one.label, ())),
+                "runs": [folder.name for folder in result.runs[one.label]],
+            }
+            for one in plan.contestants
+        ],
+    }
+
+
+def _chosen(names: Sequence[str]) -> tuple[str, ...]:
+    known = (LIMSSR, *SYSTEMS)
+    for name in names:
+        if name not in known:
+            raise unknown_name("system", name, known)
+        if list(names).count(name) > 1:
+            raise InputError(f"Expected each system once, found {name!r} twice.")
+    return tuple(names) or known
+
+
+def _beside(name: str, config: RunConfig, request: SweepRequest) -> RunConfig:
+    beside = config_beside(name, config, sizes=request.sizes)
+    if request.epochs is None:
+        return beside
+    return beside.model_copy(update={"train": beside.train.model_copy(update={"epochs": request.epochs})})
+
+
+def _named(config: RunConfig, label: str) -> RunConfig:
+    return config.model_copy(update={"name": label})

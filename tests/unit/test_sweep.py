@@ -1,0 +1,110 @@
+"""A sweep: every system on one store with the same budget of tuning, chosen on validation alone, resumable."""
+
+import json
+
+import pytest
+
+from limssr.baselines import SYSTEMS
+from limssr.errors import InputError
+from limssr.recipe import parse_config
+from limssr.runfiles import read_run
+from limssr.studies.sweep import SweepRequest, plan_sweep, preview, run_sweep, to_document
+from limssr.studies.tuning import NUM_SETTINGS, Setting, best_of, settings, validation_loss
+
+
+@pytest.fixture(scope="module")
+def config(store_path):
+    return parse_config(
+        {
+            "name": "swept",
+            "data": {"store": str(store_path)},
+            "missing": {"availability": {"rate": 0.5}},
+            "model": {"backbone": {"name": "tiny", "num_layers": 1}, "output": "standardized"},
+            "train": {"epochs": 1, "warmup_epochs": 0, "batch_size": 16},
+            "evaluation": {"bootstrap": 0, "references": ["ridge", "attention"]},
+        },
+        where="test",
+    )
+
+
+def test_every_system_gets_the_same_tries_and_the_first_changes_nothing(config):
+    assert settings(5) == settings(5)
+    assert len(set(settings(NUM_SETTINGS + 1))) == NUM_SETTINGS + 1
+    assert settings(5)[0].applied(config) == config
+    changed = Setting(3.0, 0.3, 0.01).applied(config)
+    assert changed.train.learning_rate == pytest.approx(3 * config.train.learning_rate)
+    assert changed.train.backbone_learning_rate is None
+    assert (changed.model.dropout, changed.train.weight_decay) == (0.3, 0.01)
+    with pytest.raises(InputError, match="tries"):
+        settings(0)
+
+
+def test_the_lowest_validation_loss_wins_and_the_first_of_equals(tmp_path):
+    assert best_of([0.3, 0.2, 0.2]) == 1
+    lines = [{"val_loss": None}, {"val_loss": 0.5}, {"val_loss": 0.25}, {"val_loss": 0.75}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    assert validation_loss(tmp_path) == 0.25
+
+
+def test_all_systems_are_planned_or_left_out_with_a_reason(config):
+    plan = plan_sweep(config, SweepRequest(num_seeds=1, sizes="small"))
+    named = {one.system for one in plan.contestants} | set(plan.left_out)
+    assert named == {"limssr", *SYSTEMS}
+    assert all(plan.left_out.values())
+    first, *others = plan.contestants
+    assert first.references == ("ridge",)  # attention is a system of its own here
+    assert all(one.references == () for one in others)
+
+
+def test_what_cannot_be_swept_is_refused(config):
+    with pytest.raises(InputError, match="attention"):
+        plan_sweep(config, SweepRequest(("attentoin",)))
+    with pytest.raises(InputError, match="twice"):
+        plan_sweep(config, SweepRequest(("attention", "attention")))
+    with pytest.raises(InputError, match="seed"):
+        plan_sweep(config, SweepRequest(("attention",), num_seeds=0))
+    beside = config.model_copy(update={"model": config.model.model_copy(update={"system": "attention"})})
+    with pytest.raises(InputError, match="recipe of limssr"):
+        plan_sweep(beside, SweepRequest(("attention",)))
+
+
+@pytest.fixture(scope="module")
+def study(config, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sweep")
+    request = SweepRequest(("limssr", "attention"), num_seeds=2, tries=2, epochs=2, training=("available", "complete"))
+    plan = plan_sweep(config, request)
+    return plan, out, run_sweep(plan, out, device="cpu")
+
+
+def test_tuned_on_validation_then_run_with_every_seed(study, config):
+    plan, out, result = study
+    assert set(result.runs) == {"limssr", "limssr-complete", "attention", "attention-complete"}
+    for label, folders in result.runs.items():
+        assert len(folders) == 2
+        assert result.chosen[label] == best_of(result.losses[label])
+        records = [read_run(folder) for folder in folders]
+        assert [record.config.seed for record in records] == [config.seed, config.seed + 1]
+        assert all(
+            record.document["trained_on"] == ("complete" if "complete" in label else "available") for record in records
+        )
+        tuned = plan.tries[result.chosen[label]]
+        own = next(one.config for one in plan.contestants if one.label == label)
+        assert records[0].config.train == tuned.applied(own).train
+        assert records[0].config.train.epochs == (1 if label.startswith("limssr") else 2)
+    assert json.loads((out / "sweep.json").read_text())["systems"] == to_document(plan, result)["systems"]
+
+
+def test_a_second_call_runs_nothing(study):
+    plan, out, result = study
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("run.json")}
+    assert run_sweep(plan, out, device="cpu") == result
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("run.json")}
+
+
+def test_the_preview_prices_what_is_left_and_writes_nothing(study, tmp_path):
+    plan, _, _ = study
+    document = preview(plan, tmp_path / "new", device="cpu")
+    assert document["num_runs"] == 4 * 2 + 4 * 2 - 3  # a try with the recipe's seed is also the first run
+    assert len(document["to_run"]) == document["num_runs"]
+    assert document["total_s"] > 0
+    assert not (tmp_path / "new").exists()
