@@ -33,7 +33,9 @@ class Golden:
     extra: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-GOLDEN: tuple[Golden, ...] = ()
+GOLDEN: tuple[Golden, ...] = (
+    Golden("gdlt", 3_163_396, modalities=(FLOW,)),
+)
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.system)

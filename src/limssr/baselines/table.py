@@ -1,9 +1,11 @@
 """The table of names: every system that `model.system` can name, and what it declares."""
 
-from limssr.baselines import attention, statistics
+from limssr.baselines import attention, gdlt, statistics
 from limssr.baselines.contract import System
 
 SYSTEMS: dict[str, System] = {
+    # for complete streams (the paper's Table 2)
+    "gdlt": gdlt.GDLT,
     # simple references
     "attention": attention.ATTENTION,
     "attention-mean": attention.ATTENTION_MEAN,
