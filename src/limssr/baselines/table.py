@@ -1,9 +1,13 @@
 """The table of names: every system that `model.system` can name, and what it declares."""
 
-from limssr.baselines import attention, gdlt, statistics
+from limssr.baselines import attention, bidirectional, gcnet, gdlt, late_fusion, momke, sdr_gnn, statistics
 from limssr.baselines.contract import System
 
 SYSTEMS: dict[str, System] = {
+    # for incomplete streams (the paper's Table 1)
+    "momke": momke.MOMKE,
+    "gcnet": gcnet.GCNET,
+    "sdr-gnn": sdr_gnn.SDR_GNN,
     # for complete streams (the paper's Table 2)
     "gdlt": gdlt.GDLT,
     # simple references
@@ -12,5 +16,7 @@ SYSTEMS: dict[str, System] = {
     "attention-zeros": attention.ATTENTION_ZEROS,
     "attention-learned": attention.ATTENTION_LEARNED,
     "statistics": statistics.STATISTICS,
+    "late-fusion": late_fusion.LATE_FUSION,
+    "bidirectional": bidirectional.BIDIRECTIONAL,
 }
 """Name (`model.system` of a recipe) -> declaration. `limssr.model.build_model` seeds and builds it."""
