@@ -26,6 +26,7 @@ from limssr.rundata import (
     left_out_words,
     load_run_data,
     load_split,
+    unseen_words,
     validation_record,
 )
 from limssr.runfiles import (
@@ -251,6 +252,8 @@ def _score_references(
 def _say_what_to_know(config: RunConfig, data: RunData, reporter: Reporter) -> None:
     if text := left_out_words(data):
         reporter.note(text)
+    if text := unseen_words(data):
+        reporter.warn(text)
     for text in run_warnings(config):
         reporter.warn(text)
 

@@ -112,6 +112,18 @@ def left_out_words(data: RunData) -> str:
     return f"left out for want of a score of {named}: {counts}" if counts else ""
 
 
+def unseen_words(data: RunData) -> str:
+    """Streams that no training sample owns though others do, as a sentence; empty where there are none."""
+    owned = {split: {name for sample in samples for name in sample.streams} for split, samples in data.splits.items()}
+    unseen = [name for name in data.names if name not in owned["train"] and any(name in of for of in owned.values())]
+    if not unseen:
+        return ""
+    return (
+        f"no training sample owns {', '.join(unseen)}: whatever a network makes of it when scoring was not learnt; "
+        "data.modalities chooses other streams"
+    )
+
+
 def validation_record(config: RunConfig, data: RunData) -> dict[str, Any] | None:
     """How the validation split was held out, for run.json; None where it is the store's own or there is none."""
     validation = config.data.validation

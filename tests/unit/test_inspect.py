@@ -33,6 +33,8 @@ def test_counts_agree_with_the_samples(masked_store):
         valid = np.concatenate([~np.isnan(s.streams[stream.name][:, 0]) for s in samples if stream.name in s.streams])
         assert stream.valid_share == pytest.approx(valid.mean())
         assert stream.num_samples == sum(stream.name in sample.streams for sample in samples)
+        for split in SPLITS:
+            assert stream.splits[split] == sum(s.split == split and stream.name in s.streams for s in samples)
     assert summary.availability["rate"] == 0.5
 
 
@@ -103,6 +105,18 @@ def test_names_are_never_read_as_markup(odd_store):
     assert "rare [x]" in text
     assert "0 to 10 *" in text
     assert "scale taken from the training scores" in text
+
+
+def test_a_stream_that_no_training_sample_owns_is_pointed_out(store, tmp_path):
+    assert "No training sample" not in text_of(describe_store(store))
+    with StoreWriter(
+        tmp_path / "bare", name="bare", modalities=store.modalities, criteria=store.criteria, provenance={}
+    ) as writer:
+        for sample in store.samples():
+            writer.add(sample.restricted_to(("video", "audio")) if sample.split == "train" else sample)
+    summary = describe_store(FeatureStore.open(tmp_path / "bare"))
+    assert "No training sample owns flow: nothing can learn to read it." in text_of(summary)
+    assert summary.to_dict()["streams"][2]["splits"]["train"] == 0
 
 
 def test_long_names_leave_the_numbers_whole_on_a_narrow_terminal(tmp_path):

@@ -295,6 +295,22 @@ def test_an_empty_split_is_refused(tmp_path, world, split):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_stream_that_is_never_in_training_is_warned_of(tmp_path, world):
+    store = write_store(
+        tmp_path / "store", world, lambda one: one.restricted_to(("video", "audio")) if one.split == "train" else one
+    )
+    listener = Listener()
+    none = {"rate": 0.0}
+    out = train_run(make_config(store, availability=none), tmp_path / "run", reporter=listener)
+    assert any("no training sample owns flow" in text for text in listener.warnings)
+    assert "and none owns flow, so that" in (out / "report.html").read_text()
+    assert len(evaluate_run(out).subsets) == 7
+    listener = Listener()
+    config = make_config(store, availability=none, data={"modalities": ["video", "audio"]})
+    train_run(config, tmp_path / "other", reporter=listener)
+    assert not any("no training sample owns" in text for text in listener.warnings)
+
+
 def test_per_batch_dropout_refuses_an_incomplete_store(tmp_path, world):
     store = write_store(tmp_path / "store", world, lambda sample: sample.restricted_to(("audio", "flow")))
     config = make_config(store).model_copy(update={"missing": MissingConfig(dropout="per_batch")})

@@ -69,12 +69,14 @@ class StreamSummary:
         name: Of the stream.
         dim: Width D.
         num_samples: Samples that own it.
+        splits: Split -> samples that own it.
         valid_share: Valid segments among the segments of the samples that own it; NaN where none does.
     """
 
     name: str
     dim: int
     num_samples: int
+    splits: Mapping[str, int]
     valid_share: float
 
 
@@ -152,6 +154,9 @@ def render(summary: StoreSummary) -> RenderableType:
         f"{lengths['min']:g} to {lengths['max']:g} segments{segment} (median {lengths['median']:g})"
     )
     parts: list[RenderableType] = [head, _owned_table(summary), _stream_table(summary), _score_table(summary)]
+    unseen = [stream.name for stream in summary.streams if stream.num_samples and not stream.splits["train"]]
+    if unseen and summary.splits["train"]:
+        parts.append(f"No training sample owns {_escaped(', '.join(unseen))}: nothing can learn to read it.")
     if summary.availability:
         told = ", ".join(f"{key} {_told(value)}" for key, value in summary.availability.items())
         parts.append(f"Made incomplete: {_escaped(told)}")
@@ -211,7 +216,8 @@ def _stream(name: str, dim: int, rows: list[dict[str, Any]]) -> StreamSummary:
     owners = [row for row in rows if row[f"valid:{name}"] is not None]
     total = sum(row["num_segments"] for row in owners)
     valid = sum(row[f"valid:{name}"] for row in owners)
-    return StreamSummary(name, dim, len(owners), valid / total if total else float("nan"))
+    splits = {split: sum(row["split"] == split for row in owners) for split in SPLITS}
+    return StreamSummary(name, dim, len(owners), splits, valid / total if total else float("nan"))
 
 
 def _score(criterion: Criterion, rows: list[dict[str, Any]], store: FeatureStore) -> ScoreSummary:

@@ -121,6 +121,10 @@ def _missing(run: Mapping[str, Any]) -> str:
     if not total or full == total:
         return f"{clause[0].upper()}{clause[1:]}." if clause else ""
     left = f"{full} of {total} training performances own all streams"
+    seen = {name for streams in counts for name in streams.split("+")}
+    unseen = [name for name in run.get("modalities") or () if name not in seen]
+    if unseen:
+        left += f", and none owns {' or '.join(unseen)}, so that scores from it rest on nothing learnt"
     return f"Before training, {clause}: {left}." if clause else f"The data is incomplete as it is: {left}."
 
 
