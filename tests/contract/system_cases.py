@@ -13,7 +13,9 @@ from limssr.data.windows import collate
 from limssr.model import build_model, calibrate
 from limssr.types import Batch, Criterion, Modality, Sample
 
-SIZES: dict[str, dict[str, object]] = {}
+SIZES: dict[str, dict[str, object]] = {
+    "momke": {"options": {"depth": 2}},
+}
 """System -> `model` settings beside width 16; those not named here are small enough by themselves."""
 
 ALL_MODALITIES = (Modality("video", 5), Modality("audio", 3), Modality("flow", 4), Modality("pose", 2))

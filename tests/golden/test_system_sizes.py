@@ -34,6 +34,7 @@ class Golden:
 
 
 GOLDEN: tuple[Golden, ...] = (
+    Golden("momke", 5_395_469),
     Golden("gdlt", 3_163_396, modalities=(FLOW,)),
 )
 
