@@ -128,6 +128,9 @@ class StatisticsConfig(_Config):
     mix: float = Field(default=0.5, ge=0.0, le=1.0)
     """Share of path 1, which reads the language model, in the final score. It is not trained: on training samples the
     path that over-fits more would win it."""
+    first: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the epochs in which the head's ensemble is trained alone, without the language model, before the rest
+    is; it rests then. The two need very different numbers of steps. 0: both are trained together."""
 
 
 class ModelConfig(_Config):

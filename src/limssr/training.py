@@ -176,12 +176,14 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, pl
 
 
 def _enter(parts: TrainingParts, place: Place) -> None:
-    """Tell the model its stage; a moving average begins anew with each, as the part that it averages does."""
+    """Tell the model its stage. Each ends with its averaged weights, and a new average begins."""
     enter: Any = getattr(parts.model, "enter", None)
     if enter is None:
         return
     enter(place.stage)
     if parts.average and place.epoch == 0:
+        if parts.average.values:  # a part that rests from now on rests at its average
+            load_saved_state(parts.model, parts.average.values)
         parts.average.restore({}, 0, parts.accelerator.device)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.config import BackboneConfig, ModelConfig, PromptConfig
+from limssr.config import BackboneConfig, ModelConfig, PromptConfig, StatisticsConfig
 from limssr.data.missing import subsets
 from limssr.data.windows import collate
 from limssr.errors import InputError
@@ -29,6 +29,9 @@ CONFIGS = {
     ),
     "limssr-zeros": ModelConfig(backbone=TINY, absent="zeros", calibration="none"),
     "limssr-statistics": ModelConfig(backbone=TINY, head="statistics", output="standardized"),
+    "limssr-in-stages": ModelConfig(
+        backbone=TINY, head="statistics", output="standardized", statistics=StatisticsConfig(first=0.5)
+    ),
     "attention": ModelConfig(system="attention"),
 }
 ALL_MODALITIES = (Modality("video", 5), Modality("audio", 3), Modality("flow", 4), Modality("pose", 2))

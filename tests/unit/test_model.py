@@ -235,7 +235,7 @@ def test_a_backbone_that_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypat
     config = tiny(lora=LoraConfig(targets=("no_such_map",)))
     with pytest.raises(InputError, match="LoRA targets"):
         build_model(config, MODALITIES, CRITERIA, seed=0)
-    with pytest.raises(InputError, match="No system"):
+    with pytest.raises(InputError, match="Unknown system"):
         build_model(tiny(system="nothing"), MODALITIES, CRITERIA, seed=0)
 
 

@@ -282,12 +282,17 @@ class StatisticsHead(nn.Module):
         fused_BH = self.path1(read.slots_BKH, read.present_BM)
         moments = self._block_moments(read)
         main_BC = self.output(self.main(torch.cat([fused_BH, *moments], dim=1)))
-        statistics_BS = self.statistics(read.features, read.valid_BMT, read.present_BM, read.lengths_B)
-        aux_EBC = self.output(self.members(statistics_BS))
+        aux_EBC = self.read_moments(read.features, read.valid_BMT, read.present_BM, read.lengths_B)
         aux_BC = aux_EBC.mean(dim=0)
         mixed_BC = self.mix * main_BC + (1.0 - self.mix) * aux_BC
         # path 1 is repeated so that both paths weigh the same in the task loss
         return HeadOutput(mixed_BC, main_BC, aux_BC, members_EBC=torch.cat([main_BC.expand_as(aux_EBC), aux_EBC]))
+
+    def read_moments(
+        self, features: dict[str, Tensor], valid_BMT: Tensor, present_BM: Tensor, lengths_B: Tensor
+    ) -> Tensor:
+        """Unit scores [E, B, C] of the ensemble's members, which read the features and nothing of the backbone."""
+        return self.output(self.members(self.statistics(features, valid_BMT, present_BM, lengths_B)))
 
 
 class BlockMoments(nn.Module):

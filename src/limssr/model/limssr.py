@@ -16,7 +16,12 @@ from limssr.model.prompt import prompt_text
 from limssr.model.reading import Reader
 from limssr.model.scaling import InputScaler, OutputScale
 from limssr.model.tokens import Projection, TokenRows
+from limssr.stages import WHOLE, Stage
 from limssr.types import Batch, Criterion, Modality, Sample, ScoreOutput
+
+ENSEMBLE = "ensemble"
+AROUND_ENSEMBLE = ("projections.", "tokens.", "backbone.", "head.path1.", "head.blocks.", "head.main.")
+"""Every parameter but the ensemble's, for the stage after its own."""
 
 
 class LimssrModel(nn.Module):
@@ -60,6 +65,8 @@ class LimssrModel(nn.Module):
             add_lora(self.backbone, config.lora)
         self.reader = Reader(self.backbone, self.tokens, config.backbone.reading)
         self.head = _build_head(config, self.modalities, len(self.criteria), hidden)
+        self.stages = _stages(config)
+        self.stage = self.stages[-1]
 
     def forward(self, batch: Batch) -> ScoreOutput:
         """Score a batch.
@@ -70,6 +77,8 @@ class LimssrModel(nn.Module):
             3. Draw every sequence from the bank of learned rows and projected segments, and let the backbone read them.
             4. Read the scores from slots and blocks (3.6).
         """
+        if self.training and self.stage.name == ENSEMBLE:
+            return self._read_moments(batch)
         present_BM, valid_BMT, lengths_B = batch.masks_on_host()
         bank_RH = torch.cat([self.tokens(), *self._project(self.scaler(batch), valid_BMT)])
         layout = plan_layout(
@@ -116,6 +125,16 @@ class LimssrModel(nn.Module):
         if isinstance(self.head, StatisticsHead):
             self.head.statistics.fit(samples)
 
+    def enter(self, stage: Stage) -> None:
+        """Hear that a stage of the training begins; scoring is always done as in the last one."""
+        self.stage = stage
+
+    def _read_moments(self, batch: Batch) -> ScoreOutput:
+        """The ensemble of the head `statistics` by itself, while it is trained alone."""
+        assert isinstance(self.head, StatisticsHead)
+        members_EBC = self.head.read_moments(batch.features, batch.valid_BMT, batch.present_BM, batch.lengths_B)
+        return ScoreOutput(members_EBC.mean(dim=0), members_EBC=members_EBC, loss_scale_C=self.head.output.loss_scale_C)
+
     @torch.no_grad()
     def learned(self) -> dict[str, Any]:
         """What the model learned about its inputs: role weights, reliabilities of absent modalities, the mix."""
@@ -148,6 +167,13 @@ class LimssrModel(nn.Module):
             return {pattern: [] for pattern in patterns}
         texts = {pattern: prompt_text(self.config.prompt, names, pattern) for pattern in patterns}
         return {pattern: backbone.encode(text) if text else [] for pattern, text in texts.items()}
+
+
+def _stages(config: ModelConfig) -> tuple[Stage, ...]:
+    first = config.statistics.first
+    if config.head != "statistics" or first == 0:
+        return (WHOLE,)
+    return (Stage(ENSEMBLE, first, ("head.members.",)), Stage("language model", 1.0 - first, AROUND_ENSEMBLE))
 
 
 def num_special_tokens(config: ModelConfig, num_modalities: int) -> int:
