@@ -17,6 +17,8 @@ from limssr.data.importers.table import read_manifest
 from limssr.data.store import FeatureStore
 from limssr.errors import ArtifactError, InputError
 from limssr.model import load_pretrained
+from limssr.model.int8 import check_int8, use_int8
+from limssr.model.saving import Weights
 from limssr.runfiles import read_run
 from limssr.runtime import check_model_precision, choose_device
 from limssr.scorer import ModelScorer
@@ -27,7 +29,13 @@ RESERVED_COLUMNS = ("id", "streams")
 
 
 def predict(
-    run_or_model: Path, source: Path, *, device: str = "auto", split: Split | None = None, batch_size: int = 32
+    run_or_model: Path,
+    source: Path,
+    *,
+    device: str = "auto",
+    split: Split | None = None,
+    batch_size: int = 32,
+    weights: Weights = "trained",
 ) -> pa.Table:
     """Score samples, each from exactly the streams that it owns.
 
@@ -38,6 +46,7 @@ def predict(
         device: See `limssr.runtime.choose_device`.
         split: Only these samples of a store; None: all.
         batch_size: Samples at once.
+        weights: "int8": see `limssr.model.int8`; `limssr.int8_change` measures what that changes.
 
     Returns:
         Columns id, streams ("timing+dynamics": what was there and used), and one a criterion, in the data set's unit;
@@ -50,6 +59,9 @@ def predict(
     choice = choose_device(device)
     model, data = load_model(Path(run_or_model))
     check_model_precision(model.config, choice.device)  # type: ignore[arg-type]
+    if weights == "int8":
+        check_int8(model, choice.device)
+        use_int8(model)
     modalities: tuple[Modality, ...] = tuple(model.modalities)  # type: ignore[arg-type]
     criteria: tuple[Criterion, ...] = tuple(model.criteria)  # type: ignore[arg-type]
     samples = read_source(Path(source), modalities, split=split)

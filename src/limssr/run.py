@@ -17,6 +17,8 @@ from limssr.config import RunConfig
 from limssr.errors import ArtifactError, InputError
 from limssr.evaluation import Evaluation, evaluate
 from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
+from limssr.model.int8 import check_int8
+from limssr.model.saving import Weights
 from limssr.progress import Reporter, SilentReporter
 from limssr.references import REFERENCES, check_references, chooser_on_test, run_reference, scorer_of
 from limssr.report import write_report
@@ -151,6 +153,7 @@ def evaluate_run(
     split: Split = "test",
     seed: int | None = None,
     device: str = "auto",
+    weights: Weights = "trained",
     reporter: Reporter | None = None,
 ) -> Evaluation:
     """Score the saved model of a run again, under all subsets of streams.
@@ -162,6 +165,7 @@ def evaluate_run(
         split: The samples to score.
         seed: Of the bootstrap intervals; None: the run's.
         device: See `limssr.runtime.choose_device`.
+        weights: "int8": see `limssr.model.int8`; `limssr.int8_change` measures what that changes.
         reporter: Hears of the progress.
 
     Raises:
@@ -177,7 +181,10 @@ def evaluate_run(
     choice = choose_device(device)
     check_model_precision(config.model, choice.device)
     chosen_store = store or own_store(run, record)
-    model = load_pretrained(run / "model").to(choice.device)
+    model = load_pretrained(run / "model", weights=weights)
+    if weights == "int8":
+        check_int8(model, choice.device)
+    model.to(choice.device)
     opened, samples = load_split(model, config, split, store=chosen_store, incomplete=store is None)
     availability = availability_record(config, opened) if store is None else opened.info.availability
     return evaluate(

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 TINY = ("--backbone", "tiny", "--segments", 5, "--batch-size", 2, "--device", "cpu")
 
 
@@ -21,6 +23,17 @@ def test_table_for_people(limssr, tmp_path):
     assert "Both sides agree" in outcome.out
     assert "scoring a batch, dense" in outcome.out
     assert "Random weights" in outcome.out
+
+
+def test_int8_scores_and_does_not_train(limssr, tmp_path):
+    outcome = limssr("benchmark", *TINY, "--quick", "--int8", "--works", "score-one", "--out", tmp_path, "--json")
+    if outcome.code == 2 and "VNNI" in outcome.err:
+        pytest.skip(outcome.err)
+    assert outcome.code == 0, outcome.err
+    assert any("int8" in note for note in outcome.document["notes"])
+    refused = limssr("benchmark", *TINY, "--quick", "--int8", "--out", tmp_path)
+    assert refused.code == 2
+    assert "only score" in refused.err
 
 
 def test_growth_of_one_axis(limssr, tmp_path):

@@ -106,6 +106,27 @@ def test_evaluate_shows_every_subset_to_people(limssr, project):
     assert "Mean of the incomplete subsets" in shown
 
 
+def test_int8_says_what_it_changes_on_validation(limssr, project):
+    outcome = limssr("evaluate", project / "run", "--int8", "--json", "--device", "cpu")
+    if outcome.code == 2 and "VNNI" in outcome.err:
+        pytest.skip(outcome.err)
+    assert outcome.code == 0, outcome.err
+    change = outcome.document["int8"]
+    assert (change["split"], change["num_samples"]) == ("val", len(FeatureStore.open(project / "store").ids("val")))
+    for part in ("average_incomplete", "full"):
+        mse = change[part]["mse"]
+        assert mse["change"] == pytest.approx(mse["int8"] - mse["float32"])
+        assert 0 < abs(mse["change"]) < 0.05 * mse["float32"]
+    spearman = change["average_incomplete"]["spearman"]
+    assert spearman["change"] == pytest.approx(spearman["int8"] - spearman["float32"])
+    plain = limssr("evaluate", project / "run", "--split", "val", "--json", "--device", "cpu").document
+    assert change["full"]["mse"]["float32"] == pytest.approx(plain["full"]["mse"])
+    assert outcome.document["subsets"] != plain["subsets"]
+    shown = limssr("evaluate", project / "run", "--int8", "--device", "cpu").out
+    assert "samples of the validation split" in shown
+    assert limssr("predict", project / "run", project / "store", "--int8", "--json", "--device", "cpu").code == 0
+
+
 @pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
 def test_predict_a_store(limssr, project, tmp_path, ending):
     out = tmp_path / f"scores.{ending}"

@@ -43,8 +43,8 @@ FLAGS = {
         "--embeddings",
         "--allow-download",
     },
-    "evaluate": {"--split", "--store", "--seed", "--device"},
-    "predict": {"--out", "--device"},
+    "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
+    "predict": {"--out", "--int8", "--device"},
     "report": set(),
     "describe": {"--variant", "--set"},
     "reproduce": {

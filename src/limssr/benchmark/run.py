@@ -15,7 +15,7 @@ from limssr.benchmark.setup import BenchmarkOptions, Setting, build_literal, bui
 from limssr.benchmark.sides import LiteralSide, OurSide
 from limssr.benchmark.timing import Spread, gemm, limited_threads, ratios, take_turns
 from limssr.benchmark.works import COMPUTES, REPEATS, TITLES, WORKS, Work, WorkName, Workshop
-from limssr.errors import LimssrError
+from limssr.errors import InputError, LimssrError
 from limssr.progress import Reporter, SilentReporter
 from limssr.runtime import environment
 
@@ -61,6 +61,7 @@ def run_benchmark(
         LimssrError: Both sides do not compute the same, or a process of the memory measurement failed.
     """
     reporter = reporter or SilentReporter()
+    _check_int8(options, works)
     with limited_threads(options.threads):
         reporter.note(f"building {options.backbone} twice and comparing scores and gradients")
         reference, literal, ours = _build_both(options)
@@ -91,6 +92,15 @@ def run_benchmark(
         savings=tuple(switched),
         notes=tuple(_notes(options)),
     )
+
+
+def _check_int8(options: BenchmarkOptions, works: Sequence[WorkName]) -> None:
+    training = [name for name in works if name not in ("score-one", "score", "subsets")]
+    if options.our_weights == "int8" and training:
+        raise InputError(
+            f"Int8 weights only score, found the works {', '.join(training)}: "
+            "name some of --works score-one score subsets beside --int8."
+        )
 
 
 def _build_both(options: BenchmarkOptions) -> tuple[Setting, Any, Any]:
@@ -203,5 +213,7 @@ def _notes(options: BenchmarkOptions) -> Iterator[str]:
         yield "Random weights of the named shape: times do not depend on their values."
     if our_config(options) != our_config(_exact(options)):
         yield "Ours changes the computation (see the options); scores and gradients were compared without that."
+    if options.our_weights == "int8":
+        yield "Ours scores with int8 weights, which changes the scores; they were compared without that."
     if options.literal_precision != "float32":
         yield f"The literal side computes in {options.literal_precision}; as published it is float32."

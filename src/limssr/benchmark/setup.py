@@ -65,6 +65,8 @@ class BenchmarkOptions:
         store: A feature store for lengths and features; None: synthetic ones.
         settings: Changes of our side's recipe ("model.backbone.gradient_checkpointing=true").
         literal_precision: Of the literal side; the published one is float32.
+        our_weights: "int8" scores with the language model's maps rounded (`limssr.model.int8`); such a model does not
+            train.
         seed: Of weights and data.
     """
 
@@ -81,6 +83,7 @@ class BenchmarkOptions:
     store: str | None = None
     settings: tuple[str, ...] = ()
     literal_precision: Literal["float32", "bf16"] = "float32"
+    our_weights: Literal["trained", "int8"] = "trained"
     seed: int = 0
 
 

@@ -18,6 +18,7 @@ from limssr.data.windows import collate, crop
 from limssr.feed import EpochBatches
 from limssr.losses import total_loss
 from limssr.model import make_optimizer, parameter_groups, save_pretrained
+from limssr.model.int8 import use_int8
 from limssr.model.limssr import LimssrModel
 from limssr.model.saving import load_saved_weights
 from limssr.runtime import make_accelerator
@@ -77,6 +78,8 @@ class OurSide:
     def __init__(self, setting: Setting, model: LimssrModel, config: RunConfig | None = None) -> None:
         self.setting, self.config = setting, config or setting.config
         self.model = model.to(setting.device)
+        if setting.options.our_weights == "int8":
+            use_int8(self.model)
         self.optimizer: Literal["fused", "plain"] = "fused"
         self._trainer: tuple[Any, Any, Any] | None = None
 

@@ -75,6 +75,8 @@ class Benchmark:
     ] = ()
     literal_precision: Literal["float32", "bf16"] = "float32"
     """Precision of the literal side; float32 is the published one."""
+    int8: bool = False
+    """Let our side score with int8 weights, on a CPU; for the works score-one, score and subsets."""
     threads: Annotated[int | None, conf.arg(metavar="N")] = None
     """Threads that torch uses; without it as many as it chooses."""
     out: Annotated[Path, conf.arg(metavar="PATH")] = Path("runs/benchmark")
@@ -104,6 +106,7 @@ class Benchmark:
             store=None if self.store is None else str(self.store),
             settings=self.set,
             literal_precision=self.literal_precision,
+            our_weights="int8" if self.int8 else "trained",
         )
         if self.quick or self.growth:
             options = replace(options, num_layers=self.num_layers or 2, repeats=self.repeats or 3)

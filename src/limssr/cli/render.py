@@ -34,6 +34,17 @@ def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
     return tuple(lines)
 
 
+def int8_lines(change: Document) -> tuple[RenderableType, ...]:
+    """What int8 weights change on the validation split."""
+    table = _table("what int8 weights change", "float32", "int8", "change")
+    for part, title in (("average_incomplete", "mean of the incomplete subsets"), ("full", "all streams")):
+        for name, word in (("spearman", "Spearman"), ("mse", "MSE")):
+            numbers = change[part][name]
+            difference = "-" if numbers["change"] is None else f"{numbers['change']:+.5f}"
+            table.add_row(f"{word}, {title}", _text(numbers["float32"]), _text(numbers["int8"]), difference)
+    return (f"Measured on the {change['num_samples']} samples of the validation split:", table)
+
+
 def description_lines(document: Document) -> tuple[RenderableType, ...]:
     """Parameters and multiply-accumulates beside the published ones, every subset of the streams, the parts."""
     lines: list[RenderableType] = [f"{document['system']}, {document['num_segments']} segments", _costs(document)]

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors
 import torch
@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 import limssr
 from limssr.config import ModelConfig
-from limssr.errors import ArtifactError
+from limssr.errors import ArtifactError, InputError
 from limssr.types import Criterion, Modality
 
 FORMAT_VERSION = 1
 WEIGHTS, SETTINGS = "model.safetensors", "config.json"
+Weights = Literal["trained", "int8"]
+"""Of the language model's frozen maps, for scoring."""
 
 
 def state_to_save(model: nn.Module) -> dict[str, Tensor]:
@@ -56,7 +58,14 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
     Args:
         model: Built by `limssr.model.build_model`.
         folder: Will hold config.json and model.safetensors.
+
+    Raises:
+        InputError: Its weights were rounded to int8, so it is no longer what was trained.
     """
+    from limssr.model.int8 import is_int8
+
+    if is_int8(model):
+        raise InputError("A model with int8 weights is not saved: save it as trained, and round it when it is loaded.")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
@@ -77,13 +86,19 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
         os.replace(Path(partial) / SETTINGS, folder / SETTINGS)
 
 
-def load_pretrained(folder: Path) -> nn.Module:
+def load_pretrained(folder: Path, *, weights: Weights = "trained") -> nn.Module:
     """A model folder -> the model, on the CPU, in evaluation mode.
 
+    Args:
+        folder: From `save_pretrained`.
+        weights: "int8" rounds the frozen maps of the language model; such a model only scores (`limssr.model.int8`).
+
     Raises:
+        InputError: Int8 weights cannot be had here.
         ArtifactError: Not a model folder, a newer format, altered weights, or a backbone whose hash differs.
     """
     from limssr.model.build import build_model
+    from limssr.model.int8 import use_int8
 
     folder = Path(folder)
     settings = _read_settings(folder)
@@ -96,6 +111,8 @@ def load_pretrained(folder: Path) -> nn.Module:
     elif hasattr(model, "fingerprint"):
         model.fingerprint = ""  # this folder carries its frozen weights, and a copy of it has to
     load_saved_weights(model, folder)
+    if weights == "int8":
+        use_int8(model)
     return model.eval()
 
 
