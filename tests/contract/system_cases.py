@@ -14,9 +14,15 @@ from limssr.model import build_model, calibrate
 from limssr.types import Batch, Criterion, Modality, Sample
 
 SIZES: dict[str, dict[str, object]] = {
+    "missrag": {"options": {"memory_size": 24, "memory_segments": 3}},
     "momke": {"options": {"depth": 2}},
 }
 """System -> `model` settings beside width 16; those not named here are small enough by themselves."""
+
+PAIRS_WITHOUT_TARGETS = {
+    "missrag": "its pairs are neighbours in a memory; none of its losses has a stream as target",
+}
+"""Systems that need samples with two streams though no loss of theirs looks at a hidden one, and why."""
 
 ALL_MODALITIES = (Modality("video", 5), Modality("audio", 3), Modality("flow", 4), Modality("pose", 2))
 CRITERIA = (Criterion("TES", 0.0, 130.0, "points"), Criterion("PCS", 10.0, 60.0, "points"))

@@ -73,8 +73,15 @@ class AttentionBaseline(ComparisonSystem):
         """
         if self.fill in ("mean", "zeros"):
             batch = filled(batch, [self.get_buffer(f"fill_{index}") for index in range(len(self.modalities))])
+        tokens_BMH, owned_BM = self.tokens(batch)
+        if self.fill == "learned":
+            tokens_BMH = torch.where(owned_BM[..., None], tokens_BMH, self.absent_MH)
+            owned_BM = torch.ones_like(owned_BM)
+        return self.answer(tokens_BMH, owned_BM)
+
+    def tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One token a stream [B, M, H], and which of them stand for something [B, M]."""
         scaled = self.input_scaler(batch)
-        owned_BM = batch.present_BM & batch.valid_BMT.any(dim=2)
         tokens_BMH = torch.stack(
             [
                 masked_mean(projection(scaled[modality.name]), batch.valid_BMT[:, index])
@@ -82,9 +89,10 @@ class AttentionBaseline(ComparisonSystem):
             ],
             dim=1,
         )
-        if self.fill == "learned":
-            tokens_BMH = torch.where(owned_BM[..., None], tokens_BMH, self.absent_MH)
-            owned_BM = torch.ones_like(owned_BM)
+        return tokens_BMH, batch.present_BM & batch.valid_BMT.any(dim=2)
+
+    def answer(self, tokens_BMH: Tensor, owned_BM: Tensor) -> ScoreOutput:
+        """Scores from tokens, of which those in `owned_BM` are read."""
         return self.scored(self.head(self._read(tokens_BMH + self.modality_embedding_MH, owned_BM)))
 
     def calibrate(self, samples: Sequence[Sample]) -> None:

@@ -157,5 +157,5 @@ BIDIRECTIONAL = System(
     absent="learned placeholders, as in LIMSSR",
     checked="nothing: it is ours",
     changed="no prompt, sine positions",
-    small={"hidden": 64},
+    small={"hidden": 48},
 )

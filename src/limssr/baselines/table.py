@@ -1,15 +1,31 @@
 """The table of names: every system that `model.system` can name, and what it declares."""
 
-from limssr.baselines import attention, bidirectional, gcnet, gdlt, late_fusion, momke, sdr_gnn, statistics
+from limssr.baselines import (
+    actionmae,
+    attention,
+    bidirectional,
+    gcnet,
+    gdlt,
+    late_fusion,
+    mcmoe,
+    missrag,
+    momke,
+    sdr_gnn,
+    statistics,
+)
 from limssr.baselines.contract import System
 
 SYSTEMS: dict[str, System] = {
     # for incomplete streams (the paper's Table 1)
+    "mcmoe": mcmoe.MCMOE,
     "momke": momke.MOMKE,
     "gcnet": gcnet.GCNET,
     "sdr-gnn": sdr_gnn.SDR_GNN,
+    "actionmae": actionmae.ACTIONMAE,
     # for complete streams (the paper's Table 2)
     "gdlt": gdlt.GDLT,
+    # related systems that the paper names
+    "missrag": missrag.MISSRAG,
     # simple references
     "attention": attention.ATTENTION,
     "attention-mean": attention.ATTENTION_MEAN,
