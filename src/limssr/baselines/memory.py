@@ -1,8 +1,8 @@
 """A memory of training samples, and the retrieval of streams from it; nothing in it is trained.
 
 A stored stream is its valid segments brought to a fixed number of points, and a key: their mean. All of it stands in
-buffers whose sizes follow from the settings alone, so that a model with a memory is saved and loaded like any other. A saved
-model thus carries features of training samples: whoever gets it gets those.
+buffers whose sizes follow from the settings alone, so that a model with a memory is saved and loaded like any other.
+A saved model thus carries features of training samples: whoever gets it gets those.
 """
 
 from collections.abc import Sequence
