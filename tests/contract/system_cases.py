@@ -17,6 +17,7 @@ SIZES: dict[str, dict[str, object]] = {
     "actionmae": {"options": {"temporal_depth": 1, "depth": 1, "num_memory": 2}},
     "missrag": {"options": {"memory_size": 24, "memory_segments": 3}},
     "momke": {"options": {"depth": 2}},
+    "sdr-gnn": {"options": {"recurrent_layers": 1}},
 }
 """System -> `model` settings beside width 16; those not named here are small enough by themselves."""
 
