@@ -4,12 +4,16 @@ from limssr.baselines import (
     actionmae,
     attention,
     bidirectional,
+    corrkd,
+    gain,
     gcnet,
     gdlt,
     late_fusion,
     mcmoe,
     missrag,
+    mlp_mixer,
     momke,
+    pcd,
     sdr_gnn,
     statistics,
 )
@@ -22,10 +26,14 @@ SYSTEMS: dict[str, System] = {
     "gcnet": gcnet.GCNET,
     "sdr-gnn": sdr_gnn.SDR_GNN,
     "actionmae": actionmae.ACTIONMAE,
+    "mlp-mixer": mlp_mixer.MLP_MIXER,
     # for complete streams (the paper's Table 2)
     "gdlt": gdlt.GDLT,
     # related systems that the paper names
+    "corrkd": corrkd.CORRKD,
+    "pcd": pcd.PCD_SYSTEM,
     "missrag": missrag.MISSRAG,
+    "gain": gain.GAIN_SYSTEM,
     # simple references
     "attention": attention.ATTENTION,
     "attention-mean": attention.ATTENTION_MEAN,
