@@ -4,7 +4,7 @@ Everything is a function of (seed, sample id, epoch), so neither the number of w
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -88,16 +88,23 @@ class EpochBatches(Dataset[Batch]):
 
 
 def own_subset_batches(
-    samples: Sequence[Sample], modalities: Sequence[Modality], criteria: Sequence[Criterion], config: RunConfig
+    samples: Sequence[Sample],
+    modalities: Sequence[Modality],
+    criteria: Sequence[Criterion],
+    config: RunConfig,
+    unseen: Collection[str] = (),
 ) -> Iterator[tuple[Batch, list[int]]]:
     """Every sample under every non-empty subset of the streams it owns, centre-cropped.
+
+    Streams of `unseen`, which no training sample owns, are left out, as in scoring.
 
     Yields:
         A batch and, for each of its rows, the number of subsets of that row's sample.
     """
     pairs: list[tuple[Sample, int]] = []
     for sample in samples:
-        owned = tuple(modality.name for modality in modalities if modality.name in sample.streams)
+        usable = [modality.name for modality in modalities if modality.name not in unseen]
+        owned = tuple(name for name in usable if name in sample.streams)
         chosen = subsets(owned)
         pairs += [(sample.restricted_to(names), len(chosen)) for names in chosen]
     # Neighbours of similar length pad little; the sum over all pairs does not depend on the order of the batches.

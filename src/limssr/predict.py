@@ -82,7 +82,7 @@ def predict(
             raise InputError(
                 f"A criterion named {criterion.name!r} cannot be a column beside id and streams; rename it."
             )
-        columns[criterion.name] = pa.array(scores_NC[:, index], pa.float64())
+        columns[criterion.name] = pa.array(scores_NC[:, index], pa.float64(), from_pandas=True)
     return pa.table(columns)
 
 

@@ -119,8 +119,8 @@ def unseen_words(data: RunData) -> str:
     if not unseen:
         return ""
     return (
-        f"no training sample owns {', '.join(unseen)}: whatever a network makes of it when scoring was not learnt; "
-        "data.modalities chooses other streams"
+        f"no training sample owns {', '.join(unseen)}: nothing can be learnt of it, so scoring leaves it out, and what "
+        "has nothing else is not scored"
     )
 
 

@@ -1,6 +1,6 @@
 """What can score performances, and a network as one of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -62,12 +62,19 @@ class ModelScorer:
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """The model's reason for not scoring samples that hold exactly `streams`; None where it does."""
+        unseen = unseen_streams(self.model)
+        if streams and set(streams) <= set(unseen):
+            return f"no training sample owns {' or '.join(streams)}"
+        streams = tuple(name for name in streams if name not in unseen)
         explain = getattr(self.model, "why_no_prediction", None)
         return None if explain is None else explain(streams)
 
     @torch.inference_mode()
     def score(self, samples: Sequence[Sample]) -> np.ndarray:
-        """Scores [N, C] in the data set's unit, in the order of `samples`."""
+        """Scores [N, C] in the data set's unit, in the order of `samples`; NaN where the model has none.
+
+        Streams that no training sample owned are left out: nothing was learned of them.
+        """
         criteria: tuple[Criterion, ...] = tuple(self.model.criteria)  # pyright: ignore[reportArgumentType]
         order: list[int] = []
         found: list[Tensor] = []  # stay on the device till the end: fetching each would make it wait for the next plan
@@ -83,7 +90,7 @@ class ModelScorer:
                 found.append(scores_BC)
         finally:
             self.model.train(was_training)
-        unit_NC = np.empty((len(samples), len(criteria)))
+        unit_NC = np.full((len(samples), len(criteria)), np.nan)
         if order:
             unit_NC[order] = torch.cat(found).double().cpu().numpy()
         for column, criterion in enumerate(criteria):
@@ -92,10 +99,19 @@ class ModelScorer:
 
     def _batches(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Batch]]:
         # Targets are taken off: a model that is scored has no business with them.
-        cropped = [Sample(sample.id, crop(sample, self.num_segments, place="center").streams) for sample in samples]
-        order = sorted(range(len(cropped)), key=lambda n: cropped[n].num_segments)
+        seen = seen_streams(self.model)
+        usable = {
+            n: sample.restricted_to(seen)
+            for n, sample in enumerate(samples)
+            if not sample.streams.keys().isdisjoint(seen)
+        }
+        cropped = {
+            n: Sample(sample.id, crop(sample, self.num_segments, place="center").streams)
+            for n, sample in usable.items()
+        }
+        order = sorted(cropped, key=lambda n: cropped[n].num_segments)
         pad_to = self.num_segments if self.padding == "attended" else None
-        sizes = [sample.num_segments * len(self.model.modalities) for sample in cropped]  # pyright: ignore[reportArgumentType]
+        sizes = {n: one.num_segments * len(self.model.modalities) for n, one in cropped.items()}  # pyright: ignore[reportArgumentType]
         for rows in _at_once(order, sizes, self.batch_size):
             batch = collate(
                 [cropped[n] for n in rows],
@@ -106,7 +122,18 @@ class ModelScorer:
             yield rows, attend_padding(batch) if self.padding == "attended" else batch
 
 
-def _at_once(order: Sequence[int], sizes: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+def unseen_streams(model: nn.Module) -> tuple[str, ...]:
+    """Names of the model's streams that no training sample owned."""
+    return tuple(getattr(model, "unseen", ()))
+
+
+def seen_streams(model: nn.Module) -> tuple[str, ...]:
+    """Names of the model's other streams, in its order."""
+    unseen = unseen_streams(model)
+    return tuple(item.name for item in model.modalities if item.name not in unseen)  # pyright: ignore
+
+
+def _at_once(order: Sequence[int], sizes: Mapping[int, int], batch_size: int) -> Iterator[list[int]]:
     rows: list[int] = []
     total = 0
     for n in order:

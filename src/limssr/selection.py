@@ -54,7 +54,8 @@ def own_subset_loss(model: nn.Module, samples: Sequence[Sample], *, config: RunC
     model.eval()
     total = torch.zeros((), dtype=torch.float64, device=device)
     num_samples = torch.zeros((), dtype=torch.float64, device=device)
-    for batch, counts in own_subset_batches(samples, model.modalities, model.criteria, config):  # type: ignore[arg-type]
+    unseen = getattr(model, "unseen", ())
+    for batch, counts in own_subset_batches(samples, model.modalities, model.criteria, config, unseen):  # type: ignore[arg-type]
         batch = batch.to(device)
         assert batch.unit_scores_BC is not None
         errors_B, judged_B = _row_errors(model(batch), batch.unit_scores_BC)

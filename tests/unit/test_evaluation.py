@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from limssr.config import EvalConfig
+from limssr.config import EvalConfig, ModelConfig
 from limssr.data.missing import subsets
 from limssr.errors import InputError
 from limssr.evaluation import ModelScorer, attend_padding, evaluate
 from limssr.metrics import mean_spearman
+from limssr.model import build_model, calibrate, load_pretrained, save_pretrained
 from limssr.types import Criterion, Modality, Sample, ScoreOutput
 
 NAMES = ("video", "audio", "flow")
@@ -280,3 +281,30 @@ def test_attended_padding_keeps_missing_segments_missing():
     row = model.batches[0].ids.index("s0")
     assert not valid_BMT[row, 0, 1]
     assert valid_BMT[row, 0].sum() == valid_BMT.shape[2] - 1
+
+
+def test_a_stream_that_no_training_sample_owned_is_left_out_and_alone_not_scored(store):
+    first, *others = (modality.name for modality in store.modalities)
+    model = build_model(ModelConfig(system="attention"), store.modalities, store.criteria, seed=0)
+    calibrate(model, [sample.restricted_to(tuple(others)) for sample in store.samples("train")])
+    assert model.unseen == (first,)
+    samples = [sample for sample in store.samples("test") if len(sample.streams) == len(others) + 1]
+    scorer = ModelScorer(model)
+    without = scorer.score([sample.restricted_to(tuple(others)) for sample in samples])
+    np.testing.assert_array_equal(scorer.score(samples), without)
+    alone = [sample.restricted_to((first,)) for sample in samples]
+    assert np.isnan(scorer.score(alone)).all()
+    assert np.isnan(scorer.score([alone[0], samples[1]])).all(axis=1).tolist() == [True, False]
+    evaluation = evaluate(scorer, samples, (first, *others), store.criteria)
+    reasons = [result.metrics["spearman"].reason for result in evaluation.subsets]
+    assert reasons[0]
+    assert first in reasons[0]
+    assert not any(reasons[1:])
+
+
+def test_what_was_not_seen_in_training_is_saved_with_the_model(store, tmp_path):
+    model = build_model(ModelConfig(system="attention"), store.modalities, store.criteria, seed=0)
+    first, *others = (modality.name for modality in store.modalities)
+    calibrate(model, [sample.restricted_to(tuple(others)) for sample in store.samples("train")])
+    save_pretrained(model, tmp_path / "model")
+    assert load_pretrained(tmp_path / "model").unseen == (first,)

@@ -39,11 +39,17 @@ def build_model(
         else:
             raise unknown_name("system", config.system, ["limssr", *SYSTEMS])
     model.seed = seed
+    model.unseen = ()
     return model
 
 
 def calibrate(model: nn.Module, train_samples: Sequence[Sample]) -> None:
-    """Measure a model's input and output scales on the training samples; call once, before training."""
+    """Measure a model's input and output scales on the training samples; call once, before training.
+
+    Streams that none of them owns are noted in `model.unseen`: scoring leaves them out, as nothing was learned of them.
+    """
+    names = tuple(modality.name for modality in model.modalities)  # type: ignore[union-attr]
+    model.unseen = tuple(name for name in names if not any(name in sample.streams for sample in train_samples))
     model.calibrate(train_samples)  # type: ignore[operator]
 
 

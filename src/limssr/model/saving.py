@@ -77,6 +77,7 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
         "backbone_sha256": getattr(model, "fingerprint", ""),
         "backbone_origin": Path(str(getattr(model, "origin", ""))).name,
         "random_seed": getattr(model, "seed", 0),
+        "unseen_streams": list(getattr(model, "unseen", ())),
     }
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_to_save(model).items()}
     with tempfile.TemporaryDirectory(dir=folder) as partial:
@@ -111,6 +112,7 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> nn.Module:
     elif hasattr(model, "fingerprint"):
         model.fingerprint = ""  # this folder carries its frozen weights, and a copy of it has to
     load_saved_weights(model, folder)
+    model.unseen = tuple(settings.get("unseen_streams", ()))
     if weights == "int8":
         use_int8(model)
     return model.eval()

@@ -124,7 +124,7 @@ def _missing(run: Mapping[str, Any]) -> str:
     seen = {name for streams in counts for name in streams.split("+")}
     unseen = [name for name in run.get("modalities") or () if name not in seen]
     if unseen:
-        left += f", and none owns {' or '.join(unseen)}, so that scores from it rest on nothing learnt"
+        left += f", and none owns {' or '.join(unseen)}, so that scoring leaves it out"
     return f"Before training, {clause}: {left}." if clause else f"The data is incomplete as it is: {left}."
 
 
