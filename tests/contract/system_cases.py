@@ -14,6 +14,7 @@ from limssr.model import build_model, calibrate
 from limssr.types import Batch, Criterion, Modality, Sample
 
 SIZES: dict[str, dict[str, object]] = {
+    "mcmoe": {"options": {"encoder_layers": 1, "decoder_layers": 1}},
     "actionmae": {"options": {"temporal_depth": 1, "depth": 1, "num_memory": 2}},
     "missrag": {"options": {"memory_size": 24, "memory_segments": 3}},
     "momke": {"options": {"depth": 2}},

@@ -34,6 +34,7 @@ class Golden:
 
 
 GOLDEN: tuple[Golden, ...] = (
+    Golden("mcmoe", 9_122_183),
     Golden("momke", 5_395_469),
     Golden("gcnet", 10_630_111, extra={"recurrent layers that the reference builds and never uses": -1_778_400}),
     Golden("gdlt", 3_163_396, modalities=(FLOW,)),
