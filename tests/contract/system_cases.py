@@ -14,9 +14,12 @@ from limssr.model import build_model, calibrate
 from limssr.types import Batch, Criterion, Modality, Sample
 
 SIZES: dict[str, dict[str, object]] = {
+    "sgn": {"options": {"video": "video", "text": "audio"}},
+    "vatp-net": {"options": {"video": "video", "text": "audio"}},
     "mcmoe": {"options": {"encoder_layers": 1, "decoder_layers": 1}},
     "actionmae": {"options": {"temporal_depth": 1, "depth": 1, "num_memory": 2}},
     "missrag": {"options": {"memory_size": 24, "memory_segments": 3}},
+    "mlp-mixer": {"options": {"depth": 1, "clip_segments": 2}},
     "momke": {"options": {"depth": 2}},
     "sdr-gnn": {"options": {"recurrent_layers": 1}},
 }
@@ -24,8 +27,12 @@ SIZES: dict[str, dict[str, object]] = {
 
 PAIRS_WITHOUT_TARGETS = {
     "missrag": "its pairs are neighbours in a memory; none of its losses has a stream as target",
+    "vatp-net": "it reads two streams of a sample at once; none of its losses looks at a hidden one",
 }
 """Systems that need samples with two streams though no loss of theirs looks at a hidden one, and why."""
+
+MIN_STREAMS = {"sgn": 2, "vatp-net": 2}
+"""Systems that are made of two streams with different parts and cannot be built for one alone."""
 
 ALL_MODALITIES = (Modality("video", 5), Modality("audio", 3), Modality("flow", 4), Modality("pose", 2))
 CRITERIA = (Criterion("TES", 0.0, 130.0, "points"), Criterion("PCS", 10.0, 60.0, "points"))

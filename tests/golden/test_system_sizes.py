@@ -36,6 +36,13 @@ class Golden:
 GOLDEN: tuple[Golden, ...] = (
     Golden("mcmoe", 9_122_183),
     Golden("momke", 5_395_469),
+    Golden(
+        "mlp-mixer",
+        4_867_829,
+        modalities=(VIDEO, AUDIO),
+        options={"clip_segments": 8},  # 16 tokens a clip, as its 15 of video and one of audio
+        extra={"an input map for the second stream": 768 * 512 + 512, "without its unused norm": -2 * 512},
+    ),
     Golden("gcnet", 10_630_111, extra={"recurrent layers that the reference builds and never uses": -1_778_400}),
     Golden("gdlt", 3_163_396, modalities=(FLOW,)),
 )
