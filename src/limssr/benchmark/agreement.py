@@ -85,8 +85,8 @@ def _compare(setting: Setting, ours: LimssrModel, literal: LiteralModel, batch: 
 def _without_dropout(model: nn.Module) -> Iterator[None]:
     before: list[tuple[nn.Module, str, float]] = []
     for module in model.modules():
-        name = {nn.Dropout: "p", nn.MultiheadAttention: "dropout"}.get(type(module))
-        if name is not None:
+        name = "p" if isinstance(module, nn.Dropout) else "dropout"
+        if isinstance(module, nn.Dropout | nn.MultiheadAttention):
             before.append((module, name, getattr(module, name)))
             setattr(module, name, 0.0)
     try:

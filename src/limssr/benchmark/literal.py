@@ -83,7 +83,7 @@ class LiteralModel(nn.Module):
         self.language_model: Any = AutoModelForCausalLM.from_config(
             settings, dtype=torch.float32, attn_implementation="sdpa"
         )
-        add_lora(self.language_model, shape.lora)
+        add_lora(self.language_model, shape.lora, dropout="torch")
         self.language_model.get_input_embeddings().weight.requires_grad_(True)
         self.feature_to_llm = nn.ModuleDict(
             {

@@ -13,13 +13,14 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from limssr.config import BackboneConfig, LoraConfig
 from limssr.errors import ArtifactError, InputError
+from limssr.model.dropout import draw_cheaply
 from limssr.model.recorded_words import recorded_encoder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -169,8 +170,8 @@ def check_in_reach(config: BackboneConfig) -> None:
         _locate(config)
 
 
-def add_lora(model: nn.Module, config: LoraConfig) -> None:
-    """Freeze the backbone and add trainable adapters in place."""
+def add_lora(model: nn.Module, config: LoraConfig, *, dropout: Literal["cheap", "torch"] = "cheap") -> None:
+    """Freeze the backbone and add trainable adapters in place; `limssr.model.dropout` says what cheap dropout is."""
     import peft
 
     model.requires_grad_(False)
@@ -181,6 +182,8 @@ def add_lora(model: nn.Module, config: LoraConfig) -> None:
         peft.inject_adapter_in_model(settings, model)
     except ValueError as error:
         raise InputError(f"LoRA targets {list(config.targets)} do not fit this backbone: {error}") from None
+    if dropout == "cheap":
+        draw_cheaply(model)
 
 
 def hash_weights(model: nn.Module) -> str:
