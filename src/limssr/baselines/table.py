@@ -2,12 +2,15 @@
 
 from limssr.baselines import (
     actionmae,
+    asgtn,
     attention,
     bidirectional,
+    cofinal,
     corrkd,
     gain,
     gcnet,
     gdlt,
+    imder,
     late_fusion,
     mcmoe,
     missrag,
@@ -15,7 +18,9 @@ from limssr.baselines import (
     momke,
     pcd,
     sdr_gnn,
+    sgn,
     statistics,
+    vatp_net,
 )
 from limssr.baselines.contract import System
 
@@ -27,8 +32,13 @@ SYSTEMS: dict[str, System] = {
     "sdr-gnn": sdr_gnn.SDR_GNN,
     "actionmae": actionmae.ACTIONMAE,
     "mlp-mixer": mlp_mixer.MLP_MIXER,
+    "imder": imder.IMDER,
     # for complete streams (the paper's Table 2)
+    "asgtn": asgtn.ASGTN,
+    "cofinal": cofinal.COFINAL,
     "gdlt": gdlt.GDLT,
+    "sgn": sgn.SGN_SYSTEM,
+    "vatp-net": vatp_net.VATP_NET,
     # related systems that the paper names
     "corrkd": corrkd.CORRKD,
     "pcd": pcd.PCD_SYSTEM,
