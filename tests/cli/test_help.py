@@ -46,6 +46,7 @@ FLAGS = {
     "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
     "predict": {"--out", "--int8", "--device"},
     "report": set(),
+    "compare": {"--against", "--no-references", "--timing", "--rounds", "--resamples", "--store", "--out", "--device"},
     "describe": {"--variant", "--set"},
     "reproduce": {
         "--data",
@@ -123,6 +124,7 @@ POSITIONALS = {
     "evaluate": ["RUN"],
     "predict": ["RUN", "SOURCE"],
     "report": ["RUN"],
+    "compare": ["RUN", "RUN"],
     "describe": ["RECIPE"],
     "reproduce": ["DATASET"],
 }

@@ -7,6 +7,7 @@ from tyro.conf import subcommand
 from limssr.cli.ablate import Ablate
 from limssr.cli.benchmark import Benchmark
 from limssr.cli.checkpoint import ImportCheckpoint
+from limssr.cli.compare import Compare
 from limssr.cli.data_verbs import Data
 from limssr.cli.reproduce import Reproduce
 from limssr.cli.sweep import Sweep
@@ -23,6 +24,7 @@ VERBS = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Compare, subcommand("compare")]
     | Annotated[Describe, subcommand("describe")]
     | Annotated[Reproduce, subcommand("reproduce")]
     | Annotated[Sweep, subcommand("sweep")]

@@ -15,7 +15,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "²": r"\textsuperscript{2}", "−": r"$-$", "·": r"$\cdot$", "×": r"$\times$", "…": r"\ldots{}",
-    "“": "``", "”": "''", "ρ": r"$\rho$",
+    "“": "``", "”": "''", "ρ": r"$\rho$", "≤": r"$\le$", "†": r"\dag{}", "‡": r"\ddag{}", "§": r"\S{}",
 }  # fmt: skip
 
 

@@ -1,0 +1,133 @@
+"""`limssr compare`: runs, and what stands beside them, on the same resampled performances."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from limssr.data.validate import unknown_name
+from limssr.errors import InputError
+from limssr.progress import Reporter
+from limssr.report.words import Stamp
+from limssr.studies.compare_costs import Cost, CountedSample, cost_of, counted_sample
+from limssr.studies.compare_differences import PairedDifference, Ranking, paired_differences, rank_rows
+from limssr.studies.compare_rows import CompareRow, Which, read_rows
+from limssr.studies.compare_scores import MetricName, Scores, score_rows
+from limssr.studies.compare_stamps import MARKS, marks_of, stamps_of
+from limssr.studies.compare_timing import Timing, time_rows
+
+NUM_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is asked.
+
+    Attributes:
+        runs: Run folders, or LABEL=FOLDER.
+        against: Label of the row that all others are compared with; None: limssr if there is one, else the first.
+        references: Whether what stands beside the runs are rows too.
+        num_resamples: Draws of the test performances.
+        seed: Of the draws.
+        alpha: Level of the critical difference.
+        store: Where the runs' store is now; None: where they say.
+    """
+
+    runs: tuple[str, ...]
+    against: str | None = None
+    references: Which = "with"
+    num_resamples: int = NUM_RESAMPLES
+    seed: int = 0
+    alpha: float = 0.05
+    store: Path | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison.
+
+    Attributes:
+        options: As asked.
+        rows: In order.
+        against: The chosen one of them.
+        marks: Row's label -> keys of `MARKS`.
+        stamps: What must be known before a number is quoted.
+        scores: Numbers of all rows.
+        differences: (label, part, metric) -> difference to the chosen row.
+        ranking: Average ranks.
+        sample: What multiply-accumulates are counted for.
+        costs: Row's label -> cost.
+        timing: Of scoring; None where it was not asked for.
+    """
+
+    options: CompareOptions
+    rows: tuple[CompareRow, ...]
+    against: CompareRow
+    marks: Mapping[str, tuple[str, ...]]
+    stamps: tuple[Stamp, ...]
+    scores: Scores
+    differences: Mapping[tuple[str, str, MetricName], PairedDifference]
+    ranking: Ranking
+    sample: CountedSample
+    costs: Mapping[str, Cost]
+    timing: Timing | None
+
+    def signed(self, label: str) -> str:
+        """The label with its marks: "extra-trees-complete †"."""
+        return " ".join([label, *(MARKS[mark] for mark in self.marks[label])])
+
+
+def compare_runs(
+    options: CompareOptions, *, rounds: int = 0, device: str = "auto", reporter: Reporter | None = None
+) -> Comparison:
+    """Compare.
+
+    Args:
+        options: What is asked.
+        rounds: In which scoring is timed; 0: it is not.
+        device: To time scoring on; see `limssr.runtime.choose_device`.
+        reporter: Hears of the progress.
+
+    Raises:
+        InputError: The runs cannot be compared, no row is called as asked, or a number is out of range.
+        ArtifactError: A run folder is damaged.
+    """
+    if options.num_resamples < 100:
+        raise InputError(f"Expected at least 100 resamples, found {options.num_resamples}.")
+    if not 0.0 < options.alpha < 1.0:
+        raise InputError(f"Expected a level between 0 and 1, found {options.alpha}.")
+    found = read_rows(options.runs, references=options.references)
+    rows = found.rows
+    against = _chosen(rows, options.against)
+    scores = score_rows(rows, num_resamples=options.num_resamples, seed=options.seed, reporter=reporter)
+    sample = counted_sample(against.first, options.store)
+    timing = None
+    if rounds:
+        timing = time_rows(rows, against, rounds=rounds, store=options.store, device=device, reporter=reporter)
+    marks = {row.label: marks_of(row, against) for row in rows}
+    return Comparison(
+        options,
+        rows,
+        against,
+        marks,
+        tuple(stamps_of(rows, against, marks, notes=found.notes, num_resamples=options.num_resamples)),
+        scores,
+        paired_differences(rows, scores, against),
+        rank_rows(rows, scores, against, alpha=options.alpha),
+        sample,
+        {row.label: cost_of(row, sample, options.store) for row in rows},
+        timing,
+    )
+
+
+def _chosen(rows: Sequence[CompareRow], wanted: str | None) -> CompareRow:
+    if wanted is None:
+        return next((row for row in rows if row.first.system == "limssr" and not row.first.is_reference), rows[0])
+    matching = [row for row in rows if row.label == wanted] or [row for row in rows if row.first.system == wanted]
+    if not matching:
+        raise unknown_name("row", wanted, [row.label for row in rows])
+    if len(matching) > 1:
+        raise InputError(
+            f"Expected one row to compare with, found {len(matching)} called {wanted!r}: give one of "
+            f"{', '.join(row.label for row in matching)}."
+        )
+    return matching[0]

@@ -1,0 +1,104 @@
+"""Who is better than whom: paired differences with Holm's correction, and average ranks over many questions."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from limssr.metrics import percentile_interval
+from limssr.studies.compare_rows import CompareRow
+from limssr.studies.compare_scores import CONFIDENCE, METRICS, MetricName, Scores
+from limssr.studies.compare_statistics import RankTest, bootstrap_p_value, holm, indistinct_groups, rank_test
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A row minus the chosen one.
+
+    Attributes:
+        value: Of the means over seeds; NaN where one of them has no number.
+        low: Of the interval over resampled performances, the same for both.
+        high: Likewise.
+        p_value: From the distribution of the difference over resamples.
+        adjusted_p: After Holm's correction over all rows of this part and metric.
+        reason: Why there is no difference; "" where there is one.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    adjusted_p: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Average ranks over blocks: one block is one criterion under one subset, Spearman averaged over the seeds.
+
+    Attributes:
+        labels: Rows that are ranked, as given.
+        test: Their ranks and the tests; None where fewer than two rows can be ranked.
+        groups: Labels that the critical difference does not tell apart, best group first.
+        left_out: Label -> why it has no rank.
+    """
+
+    labels: tuple[str, ...]
+    test: RankTest | None
+    groups: tuple[tuple[str, ...], ...]
+    left_out: dict[str, str]
+
+
+def paired_differences(
+    rows: Sequence[CompareRow], scores: Scores, against: CompareRow
+) -> dict[tuple[str, str, MetricName], PairedDifference]:
+    """(label, part, metric) -> difference to the chosen row, for the average of incomplete subsets and all streams.
+
+    Both rows are scored on the same resamples, seeds averaged within each; as a mean of differences is the difference
+    of means, rows with the same seeds are thereby also compared seed by seed.
+    """
+    others = [row.label for row in rows if row is not against]
+    found: dict[tuple[str, str, MetricName], PairedDifference] = {}
+    for part in scores.main_parts:
+        for metric in METRICS:
+            plain = [_difference(scores, label, against.label, part, metric) for label in others]
+            adjusted = holm([one.p_value for one in plain])
+            for label, one, p in zip(others, plain, adjusted, strict=True):
+                found[label, part, metric] = PairedDifference(one.value, one.low, one.high, one.p_value, p, one.reason)
+    return found
+
+
+def rank_rows(rows: Sequence[CompareRow], scores: Scores, against: CompareRow, *, alpha: float = 0.05) -> Ranking:
+    """Rank the rows over all (subset, criterion) pairs that the data allows.
+
+    Ranked is who was trained on the same kind of data as the chosen row (`trained_on`) and has a number in every block:
+    a rank among fewer blocks would be one among other, perhaps easier questions.
+    """
+    labels, left_out = [], {}
+    for row in rows:
+        gaps_SC = scores.judged_SC & np.isnan(scores.spearman_by_criterion[row.label])
+        if row.first.trained_on != against.first.trained_on:
+            left_out[row.label] = (
+                f"trained on {row.first.trained_on} data, {against.label} on {against.first.trained_on}"
+            )
+        elif gaps_SC.any():
+            left_out[row.label] = f"no number in {int(gaps_SC.sum())} of {int(scores.judged_SC.sum())} blocks"
+        else:
+            labels.append(row.label)
+    if len(labels) < 2 or not scores.judged_SC.any():
+        return Ranking(tuple(labels), None, (), left_out)
+    scores_BK = np.stack([scores.spearman_by_criterion[label][scores.judged_SC] for label in labels], axis=1)
+    test = rank_test(scores_BK, alpha=alpha)
+    groups = indistinct_groups(test.average_ranks, test.critical_difference)
+    return Ranking(tuple(labels), test, tuple(tuple(labels[k] for k in group) for group in groups), left_out)
+
+
+def _difference(scores: Scores, label: str, against: str, part: str, metric: MetricName) -> PairedDifference:
+    one, other = scores.numbers[label, part, metric], scores.numbers[against, part, metric]
+    for name, number in ((label, one), (against, other)):
+        if not number.is_defined:
+            return PairedDifference(*[math.nan] * 5, reason=f"{name} has no number: {number.reason}")
+    drawn_R = one.drawn_R - other.drawn_R
+    low, high = percentile_interval(drawn_R, CONFIDENCE)
+    return PairedDifference(one.value - other.value, low, high, bootstrap_p_value(drawn_R), math.nan, "")
