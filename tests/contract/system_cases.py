@@ -14,6 +14,7 @@ from limssr.model import build_model, calibrate
 from limssr.types import Batch, Criterion, Modality, Sample
 
 SIZES: dict[str, dict[str, object]] = {
+    "cofinal": {"options": {"encoder_layers": 1, "decoder_layers": 1}},
     "asgtn": {"options": {"num_segments": 6}},
     "sgn": {"options": {"video": "video", "text": "audio"}},
     "vatp-net": {"options": {"video": "video", "text": "audio"}},

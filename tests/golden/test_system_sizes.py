@@ -34,6 +34,7 @@ class Golden:
 
 
 GOLDEN: tuple[Golden, ...] = (
+    Golden("cofinal", 6_218_348, modalities=(FLOW,)),
     Golden("mcmoe", 9_122_183),
     Golden("momke", 5_395_469),
     Golden(
