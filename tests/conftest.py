@@ -68,3 +68,16 @@ def store(store_path):
     from limssr.data.store import FeatureStore
 
     return FeatureStore.open(store_path)
+
+
+@pytest.fixture
+def scored_run(store_path, tmp_path):
+    """`scored_run("first", seed=1, noise=2.0)` writes a finished run folder below tmp_path, of a made-up system."""
+    path = Path(__file__).with_name("scored_runs.py")
+    spec = importlib.util.spec_from_file_location("scored_runs", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module.RunWriter(tmp_path, store_path)

@@ -5,16 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
 
 import check_sizes  # noqa: E402
-import compare_systems  # noqa: E402
 import flattery  # noqa: E402
 from limssr.config import RunConfig, TrainConfig  # noqa: E402
 from limssr.runfiles import write_config, write_run  # noqa: E402
@@ -58,27 +54,6 @@ def test_what_is_too_large_is_named(tmp_path):
     assert "wide takes 6 positional" in found[1]
     path.write_text("\n" * 401)
     assert "401 lines" in next(iter(check_sizes.problems(path)))
-
-
-def test_systems_are_compared_on_the_same_resamples(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(40):
-        for streams in ("a", "b", "a+b"):
-            score = float(number)
-            for system, noise in (("limssr", 1.0), ("ridge", 60.0), ("twin", 1.0)):
-                prediction = score + noise * rng.normal()
-                rows.append(
-                    {"system": system, "id": str(number), "streams": streams, "criterion": "c", "score": score,
-                     "prediction": prediction}
-                )  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "predictions.parquet")
-    compare_systems.main(tmp_path)
-    lines = {tuple(line.split()[2:4]): line for line in capsys.readouterr().out.splitlines()}
-    assert len(lines) == 4
-    low = float(lines["ridge", "incomplete"].split("[")[1].split(",")[0])
-    assert low > 0.2
-    assert abs(float(lines["twin", "incomplete"].split()[-3])) < 0.05
 
 
 def test_flattery_is_what_the_test_split_adds_to_the_choice(tmp_path, capsys):
