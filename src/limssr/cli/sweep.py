@@ -1,5 +1,6 @@
 """`limssr sweep systems`: every system on one store, under one protocol and one budget of tuning."""
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,6 +56,8 @@ class Sweep:
         from limssr.cli.verbs import shortcut_overrides
         from limssr.progress import make_reporter
         from limssr.recipe import load_recipe
+        from limssr.studies import compare_files
+        from limssr.studies.compare import CompareOptions, compare_runs
         from limssr.studies.sweep import SweepRequest, plan_sweep, preview, run_sweep, to_document
 
         shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
@@ -65,7 +68,16 @@ class Sweep:
         if self.dry_run:
             document = preview(plan, out, processes=self.processes, device=self.device)
             return Answer(document, plan_lines(document))
-        result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=make_reporter())
-        document = to_document(plan, result)
+        reporter = make_reporter()
+        result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
+        options = CompareOptions(result.compared())
+        found = compare_runs(options, reporter=reporter)
+        command = shlex.join(["limssr", "compare", *options.runs, "--out", str(out)])
+        files = [out / "sweep.json", *compare_files.write_comparison(found, out, command=command)]
+        document = {
+            **to_document(plan, result),
+            "comparison": compare_files.to_document(found),
+            "files": [str(file) for file in files],
+        }
         left_out = (f"left out, {name}: {' '.join(why.split())}" for name, why in plan.left_out.items())
-        return Answer(document, (*left_out, f"Written: {out / 'sweep.json'} and {len(result.runs)} systems"))
+        return Answer(document, (*left_out, compare_files.to_text(found), *(f"Written: {file}" for file in files)))

@@ -115,6 +115,10 @@ class SweepResult:
     losses: Mapping[str, tuple[float, ...]]
     runs: Mapping[str, tuple[Path, ...]]
 
+    def compared(self) -> tuple[str, ...]:
+        """The runs as `limssr compare` takes them: LABEL=FOLDER."""
+        return tuple(f"{label}={folder}" for label, folders in self.runs.items() for folder in folders)
+
 
 def plan_sweep(config: RunConfig, request: SweepRequest) -> SweepPlan:
     """Which systems, and what each is trained with; nothing is written or trained.

@@ -1,0 +1,34 @@
+"""`limssr sweep systems`: from a recipe to a comparison in one command."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def words(tmp_path, store_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"name: mine\ndata: {{store: {store_path}}}\nmissing: {{availability: {{rate: 0.5}}}}\n"
+        "model: {backbone: {name: tiny, num_layers: 1}, output: standardized}\n"
+        "train: {epochs: 1, warmup_epochs: 0}\nevaluation: {bootstrap: 0, references: [ridge]}\n"
+    )
+    out = tmp_path / "sweep"
+    return out, ("sweep", "systems", recipe, "--systems", "limssr", "attention", "--seeds", "2", "--out", out)
+
+
+def test_one_command_trains_all_and_compares_them(limssr, words):
+    out, command = words
+    document = limssr(*command, "--json").document
+    assert [one["label"] for one in document["systems"]] == ["limssr", "attention"]
+    assert {row["label"] for row in document["comparison"]["rows"]} == {"limssr", "attention", "ridge"}
+    assert all(json.loads((out / "sweep.json").read_text())[key] == document[key] for key in ("systems", "tries"))
+    assert (out / "compare.html").is_file()
+
+
+def test_a_dry_run_prices_the_runs_and_writes_nothing(limssr, words):
+    out, command = words
+    outcome = limssr(*command, "--dry-run")
+    assert outcome.code == 0
+    assert "4 runs, 4 not done" in outcome.out
+    assert not out.exists()
