@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from limssr.baselines.pooled import PooledRegressor
+from limssr.baselines.pooled import Kind, PooledRegressor, Strategy
 from limssr.baselines.settings import config_beside
 from limssr.checkpoint import read_json, write_json
 from limssr.config import RunConfig
@@ -39,12 +39,16 @@ class Reference:
     """
 
     summary: str
-    pooled: tuple[Literal["ridge", "extra_trees"], Literal["per_subset", "impute", "repeat"]] | None = None
+    pooled: tuple[Kind, Strategy] | None = None
     trained_on: Literal["available", "complete"] = "available"
 
 
 REFERENCES: dict[str, Reference] = {
     "ridge": Reference("ridge on pooled statistics, one model a subset", ("ridge", "per_subset")),
+    "ridge-imputed": Reference("ridge on pooled statistics, absent streams imputed", ("ridge", "impute")),
+    "ridge-complete": Reference(
+        "ridge, one model a subset, trained on complete data", ("ridge", "per_subset"), "complete"
+    ),
     "extra-trees": Reference("extra-trees on pooled statistics, one model a subset", ("extra_trees", "per_subset")),
     "extra-trees-imputed": Reference(
         "extra-trees on pooled statistics, absent streams imputed", ("extra_trees", "impute")
@@ -54,6 +58,17 @@ REFERENCES: dict[str, Reference] = {
     ),
     "extra-trees-complete": Reference(
         "extra-trees, one model a subset, trained on complete data", ("extra_trees", "per_subset"), "complete"
+    ),
+    "gradient-boosting": Reference(
+        "gradient boosting on pooled statistics, one model a subset", ("gradient_boosting", "per_subset")
+    ),
+    "gradient-boosting-imputed": Reference(
+        "gradient boosting on pooled statistics, absent streams imputed", ("gradient_boosting", "impute")
+    ),
+    "gradient-boosting-complete": Reference(
+        "gradient boosting, one model a subset, trained on complete data",
+        ("gradient_boosting", "per_subset"),
+        "complete",
     ),
     "attention": Reference("cross-modal attention over the available streams + MLP"),
     "statistics": Reference("the ensemble on moments of the streams, without any language model"),

@@ -42,6 +42,7 @@ def regressor(kind, strategy, **options):
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch):
     monkeypatch.setattr("limssr.baselines.pooled.NUM_TREES", 20)
+    monkeypatch.setattr("limssr.baselines.pooled.NUM_ROUNDS", 60)
 
 
 def test_statistics_by_hand_without_invalid_segments():
@@ -49,7 +50,7 @@ def test_statistics_by_hand_without_invalid_segments():
     np.testing.assert_allclose(pool_statistics(stream_TD), [2, 15, 1, 5, 1, 10, 3, 20])
 
 
-@pytest.mark.parametrize("kind", ["ridge", "extra_trees"])
+@pytest.mark.parametrize("kind", ["ridge", "extra_trees", "gradient_boosting"])
 @pytest.mark.parametrize("strategy", ["per_subset", "impute", "repeat"])
 @pytest.mark.parametrize("groups", [False, True])
 def test_every_strategy_learns_from_incomplete_data_for_every_subset(kind, strategy, groups):
@@ -63,12 +64,22 @@ def test_every_strategy_learns_from_incomplete_data_for_every_subset(kind, strat
         assert model.why_no_prediction(streams) is None
 
 
-def test_same_seed_same_predictions_whatever_the_order_of_scoring():
+@pytest.mark.parametrize("kind", ["extra_trees", "gradient_boosting"])
+def test_same_seed_same_predictions_whatever_the_order_of_scoring(kind):
     train, test = world(owned=half_missing), world(12, seed=1, owned=half_missing)
-    first = regressor("extra_trees", "repeat", seed=3).fit(train).score(test)
-    again = regressor("extra_trees", "repeat", seed=3).fit(train).score(test[::-1])[::-1]
+    first = regressor(kind, "repeat", seed=3).fit(train).score(test)
+    again = regressor(kind, "repeat", seed=3).fit(train).score(test[::-1])[::-1]
     np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, regressor("extra_trees", "repeat", seed=4).fit(train).score(test))
+    assert not np.array_equal(first, regressor(kind, "repeat", seed=4).fit(train).score(test))
+
+
+def test_boosting_has_a_model_for_every_criterion():
+    """What is learned of one criterion does not depend on the other."""
+    train, test = world(60), world(8, seed=1)
+    alone = [Sample(s.id, s.streams, np.array([s.scores[0], np.nan])) for s in train]
+    both, one = (regressor("gradient_boosting", "impute").fit(some).score(test) for some in (train, alone))
+    np.testing.assert_array_equal(both[:, 0], one[:, 0])
+    assert np.isnan(one[:, 1]).all()
 
 
 def test_per_subset_uses_only_samples_that_own_the_subset():

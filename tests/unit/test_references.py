@@ -62,6 +62,7 @@ def seen(monkeypatch):
 
     monkeypatch.setattr(PooledRegressor, "fit", spy)
     monkeypatch.setattr("limssr.baselines.pooled.NUM_TREES", 5)
+    monkeypatch.setattr("limssr.baselines.pooled.NUM_ROUNDS", 3)
     return fitted
 
 
@@ -76,8 +77,9 @@ def test_pooled_references_see_what_the_model_sees(name, data, config, tmp_path,
     assert len(scores.document["subsets"]) == 7
 
 
-def test_the_complete_reference_sees_more_and_says_so(data, config, tmp_path, seen):
-    scores, record = run("extra-trees-complete", data, config, tmp_path)
+@pytest.mark.parametrize("name", [name for name, one in REFERENCES.items() if one.trained_on == "complete"])
+def test_a_complete_reference_sees_more_and_says_so(name, data, config, tmp_path, seen):
+    scores, record = run(name, data, config, tmp_path)
     (samples,) = seen.values()
     assert all(len(sample.streams) == 3 for sample in samples)
     assert record["trained_on"] == "complete"
@@ -103,7 +105,7 @@ def test_networks_are_trained_by_the_same_loop_in_their_own_folder(data, config,
 
 def test_attention_has_its_own_width_and_rate_and_nothing_else_of_its_own(config):
     changed = reference_config("attention", config)
-    assert (changed.model.system, changed.model.hidden) == ("attention", 64)
+    assert (changed.model.system, changed.model.hidden) == ("attention", None)  # its own width
     assert (changed.train.learning_rate, changed.train.backbone_learning_rate) == (1e-3, None)
     assert changed.model.output == config.model.output
     assert changed.model.input_scaling == config.model.input_scaling
