@@ -14,6 +14,7 @@ from limssr.model import build_model, calibrate
 from limssr.types import Batch, Criterion, Modality, Sample
 
 SIZES: dict[str, dict[str, object]] = {
+    "t2cr": {"options": {"decoder_layers": 1, "num_heads": 2, "num_exemplars": 4}},
     "cofinal": {"options": {"encoder_layers": 1, "decoder_layers": 1}},
     "asgtn": {"options": {"num_segments": 6}},
     "sgn": {"options": {"video": "video", "text": "audio"}},
@@ -22,6 +23,18 @@ SIZES: dict[str, dict[str, object]] = {
     "actionmae": {"options": {"temporal_depth": 1, "depth": 1, "num_memory": 2}},
     "missrag": {"options": {"memory_size": 24, "memory_segments": 3}},
     "mlp-mixer": {"options": {"depth": 1, "clip_segments": 2}},
+    "imder": {
+        "hidden": 8,
+        "options": {
+            "levels": 1,
+            "heads": 2,
+            "score_layers": 1,
+            "score_halvings": 2,
+            "refiner_blocks": 1,
+            "sampler_steps": 2,
+        },
+    },
+    "pamfn": {"hidden": 8, "options": {"num_mixtures": 2}},
     "momke": {"options": {"depth": 2}},
     "sdr-gnn": {"options": {"recurrent_layers": 1}},
 }

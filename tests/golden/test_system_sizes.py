@@ -33,6 +33,14 @@ class Golden:
     extra: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
+PAMFN_EXTRA = {
+    "without six norms that are never used": -6 * 2 * 256,
+    "without the map of zeros it starts from, which is counted and never trained": -3 * 256,
+    "without a convolution of that map and its BatchNorm": -(3 * 768 * 256 + 256 + 2 * 256),
+    "without a shortcut of that map and its BatchNorm": -(768 * 256 + 256 + 2 * 256),
+    "with a constant in place of each of the two": 2 * 256,
+}
+
 GOLDEN: tuple[Golden, ...] = (
     Golden(
         "asgtn",
@@ -44,6 +52,8 @@ GOLDEN: tuple[Golden, ...] = (
     Golden("cofinal", 6_218_348, modalities=(FLOW,)),
     Golden("mcmoe", 9_122_183),
     Golden("momke", 5_395_469),
+    Golden("pamfn", 17_927_501, extra=PAMFN_EXTRA),
+    Golden("pamfn", 18_058_573, modalities=(Modality("video", 1024), AUDIO, FLOW), extra=PAMFN_EXTRA),
     Golden(
         "mlp-mixer",
         4_867_829,

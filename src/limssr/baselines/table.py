@@ -16,6 +16,7 @@ from limssr.baselines import (
     missrag,
     mlp_mixer,
     momke,
+    pamfn,
     pcd,
     sdr_gnn,
     sgn,
@@ -33,6 +34,7 @@ SYSTEMS: dict[str, System] = {
     "actionmae": actionmae.ACTIONMAE,
     "mlp-mixer": mlp_mixer.MLP_MIXER,
     "imder": imder.IMDER,
+    "pamfn": pamfn.PAMFN,
     # for complete streams (the paper's Table 2)
     "asgtn": asgtn.ASGTN,
     "cofinal": cofinal.COFINAL,
