@@ -93,9 +93,22 @@ class BackboneConfig(_Config):
     """random answers whether the language prior matters."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_checkpointing: bool = False
+    """Keep one state a layer and token in training, and compute the rest again when gradients are due."""
+    memory_gb: float | None = Field(default=None, gt=0.0)
+    """GB (10^9 bytes) that its activations may take in a training step: a batch that takes more is read in chunks, with
+    the same numbers. On top come weights, optimizer and what is around the language model. null: no limit."""
     reading: Literal["packed", "padded"] = "packed"
     """packed: a batch is one row of real tokens, every distinct prompt once. padded: samples side by side, padded to
     the longest. Both give the same numbers; packed is faster (docs/performance.md)."""
+
+    @model_validator(mode="after")
+    def _one_way_to_save_memory(self) -> "BackboneConfig":
+        if self.memory_gb is not None and (self.gradient_checkpointing or self.reading == "padded"):
+            raise ValueError(
+                "memory_gb reads a packed batch in chunks, which are computed again as a whole: it needs "
+                "reading: packed and gradient_checkpointing: false"
+            )
+        return self
 
 
 class LoraConfig(_Config):

@@ -17,6 +17,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from limssr.errors import InputError
+from limssr.model.dropout import CurrentDraws, RowDraws, current_draws
 from limssr.model.packing import AttentionPlan, Group
 
 NAME = "limssr_packed"
@@ -41,12 +42,18 @@ class Reading:
         before: Layer -> keys and values that come before those of the row.
         keep: Filled with each layer's own keys and values; None: they are not kept.
         last: In the last layer, tokens that are read, the others, and the plan for it; None: all are.
+        draws: The masks of the adapters' dropout; None: drawn as it comes.
     """
 
     plan: AttentionPlan | None
     before: dict[int, KeysAndValues] = field(default_factory=dict)
     keep: dict[int, KeysAndValues] | None = None
     last: tuple[Tensor, Tensor, AttentionPlan] | None = None
+    draws: RowDraws | None = None
+
+    def draws_of(self, rows: Tensor) -> RowDraws | None:
+        """The masks of some tokens of the row."""
+        return None if self.draws is None else self.draws.selected(rows)
 
 
 def attend_packed(
@@ -160,6 +167,10 @@ def exchange_attention(backbone: nn.Module) -> None:
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)
     layers[-1].register_forward_pre_hook(functools.partial(_leave_out_unread, len(layers) - 1), with_kwargs=True)
+    if (current := current_draws(model)) is not None:
+        # Each attention by itself: a layer that is run a second time, for its gradient, has to find its masks again.
+        for attention in (child for layer in layers for child in layer.children() if hasattr(child, "layer_idx")):
+            attention.register_forward_pre_hook(functools.partial(_take_draws, current), with_kwargs=True)
 
 
 def read_row(backbone: nn.Module, inputs_NH: Tensor, position_N: Tensor, reading: Reading) -> Tensor:
@@ -185,10 +196,20 @@ def _leave_out_unread(number: int, layer: Any, args: tuple[Any, ...], kwargs: di
     before = dict(reading.before)
     if len(unread_U):
         length = args[0].shape[1]
-        others = _keys_and_values(layer, _select(args, unread_U, length), _select(kwargs, unread_U, length))
+        keys_only = Reading(None, draws=reading.draws_of(unread_U))
+        others = _keys_and_values(
+            layer, _select(args, unread_U, length), _select(kwargs, unread_U, length) | {"reading": keys_only}
+        )
         before[number] = joined(before[number], others) if number in before else others
         args, kwargs = _select(args, read_R, length), _select(kwargs, read_R, length)
-    return args, kwargs | {"reading": Reading(plan, before)}
+    draws = reading.draws_of(read_R) if len(unread_U) else reading.draws
+    return args, kwargs | {"reading": Reading(plan, before, draws=draws)}
+
+
+def _take_draws(current: CurrentDraws, _: Any, __: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Called before each attention: the dropouts of its layer draw for this row."""
+    reading: Reading | None = kwargs.get("reading")
+    current.now = None if reading is None else reading.draws
 
 
 def _keys_and_values(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> KeysAndValues:
@@ -197,7 +218,7 @@ def _keys_and_values(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     checkpointing = getattr(layer, "gradient_checkpointing", False)
     layer.gradient_checkpointing = False
     try:
-        layer(*args, **kwargs | {"reading": Reading(None)})
+        layer(*args, **kwargs)
     except _KeysFound as signal:
         return signal.found
     finally:

@@ -63,7 +63,7 @@ class LimssrModel(nn.Module):
         self.backbone.requires_grad_(False)
         if config.lora is not None:
             add_lora(self.backbone, config.lora)
-        self.reader = Reader(self.backbone, self.tokens, config.backbone.reading)
+        self.reader = Reader(self.backbone, self.tokens, config.backbone.reading, memory_gb=config.backbone.memory_gb)
         self.head = _build_head(config, self.modalities, len(self.criteria), hidden)
         self.stages = _stages(config)
         self.stage = self.stages[-1]

@@ -79,6 +79,7 @@ class PackedLayout:
         body_source_BL: Row of the bank at each place of a sample's body (row 0 where there is only padding).
         pool_BML: As in `Layout`, from the body's start.
         fusion_BK: As in `Layout`, from the body's start.
+        parts: What stands in the row, in order, a sample's number or a prompt, and its tokens.
     """
 
     source_N: Tensor
@@ -91,6 +92,7 @@ class PackedLayout:
     body_source_BL: Tensor
     pool_BML: Tensor
     fusion_BK: Tensor
+    parts: tuple[tuple[int | Prompt, int], ...] = ()
 
     def to(self, device: torch.device) -> "PackedLayout":
         """The same on another device."""
@@ -198,6 +200,7 @@ def pack(
     return PackedLayout(
         attention=_plan(groups, rows.of, rows.key_of),
         last_attention=_plan(_group(bodies, device_type), last_rows, last_key_of),
+        parts=_parts(rows, alone, bodies),
         **{name: torch.from_numpy(array) for name, array in arrays.items()},
     )
 
@@ -213,6 +216,14 @@ def pack_prompts(prompts: Sequence[Prompt], *, device_type: str = "cpu") -> Pack
         _plan(groups, rows.of, rows.key_of),
         {prompt: int(rows.of[piece][0]) for prompt, piece in alone.items()},
     )
+
+
+def _parts(
+    rows: _Rows, alone: Mapping[Prompt, _Piece], bodies: Sequence[_Piece]
+) -> tuple[tuple[int | Prompt, int], ...]:
+    names: dict[_Piece, int | Prompt] = {piece: b for b, piece in enumerate(bodies)}
+    names |= {piece: prompt for prompt, piece in alone.items()}
+    return tuple((names[piece], len(numbers)) for piece, numbers in rows.of.items())
 
 
 class _Bodies:

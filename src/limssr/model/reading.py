@@ -1,5 +1,6 @@
 """Letting the backbone read a batch: packed into one row, or padded side by side; both give the same states."""
 
+import functools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,9 +8,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.checkpoint import checkpoint
 
 from limssr.errors import InputError
 from limssr.model.attention import KeysAndValues, Reading, exchange_attention, joined, read_row
+from limssr.model.chunks import bytes_a_token, chunked, rows_of, together
+from limssr.model.dropout import RowDraws
 from limssr.model.layout import Layout
 from limssr.model.packing import PackedLayout, Prompt, pack, pack_prompts, prompts_of
 
@@ -83,6 +87,7 @@ class Reader:
         tokens: The module that makes the learned rows.
         how: "packed": one row without padding, every distinct prompt once. "padded": sequences side by side, padded at
             the end.
+        memory_gb: What activations may take in training; a larger batch is read in chunks. None: no limit.
 
     Attributes:
         how: May be changed from packed to padded and back.
@@ -92,8 +97,11 @@ class Reader:
         InputError: The backbone can only be read padded.
     """
 
-    def __init__(self, backbone: nn.Module, tokens: nn.Module, how: HowToRead) -> None:
-        self.backbone, self.tokens = backbone, tokens
+    def __init__(
+        self, backbone: nn.Module, tokens: nn.Module, how: HowToRead, *, memory_gb: float | None = None
+    ) -> None:
+        self.backbone, self.tokens, self.memory_gb = backbone, tokens, memory_gb
+        self._token_bytes: float | None = None
         self.keeps_prompts = True
         self._can_pack = False
         self._kept: KeptPrompts | None = None
@@ -131,12 +139,63 @@ class Reader:
         if self.how == "padded":
             return self._read_padded(bank_RH, layout.to(bank_RH.device))
         prompts = prompts_of(layout, prompt_lengths)
+        if self.backbone.training and torch.is_grad_enabled():
+            return self._read_to_train(bank_RH, layout, prompts, with_inputs=with_inputs)
         kept = self._keep(bank_RH, prompts)
         device = bank_RH.device
         packed = pack(layout, prompts, kept=kept.first if kept else None, device_type=device.type).to(device)
         hidden_BLH = _unpacked(self._read_packed(bank_RH, packed, kept), packed.body_BL)
         inputs_BLH = _unpacked(bank_RH, packed.body_source_BL) if with_inputs else None
         return States(inputs_BLH, hidden_BLH, packed.pool_BML, packed.fusion_BK)
+
+    def _read_to_train(
+        self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt], *, with_inputs: bool
+    ) -> States:
+        """In as many chunks as memory asks for; dropout draws by sequence, so that their number changes nothing."""
+        chunks = [list(range(len(prompts)))]
+        seed = int(torch.randint(2**62, ()))
+        if self.memory_gb is not None:
+            lengths = layout.lengths_B.tolist()
+            measured = self._measured(bank_RH, layout, prompts)
+            chunks = chunked(lengths, prompts, token_bytes=measured, budget_gb=self.memory_gb)
+        numbers = {prompt: -1 - n for n, prompt in enumerate(dict.fromkeys(prompts))}
+        hidden, layouts = [], []
+        for rows in chunks:
+            packed = self._packed(rows_of(layout, rows), [prompts[b] for b in rows], bank_RH.device)
+            draws = None
+            if bank_RH.device.type == "cpu" or self.memory_gb is not None:
+                parts = [(numbers[name] if isinstance(name, tuple) else rows[name], n) for name, n in packed.parts]
+                draws = RowDraws(seed, tuple(parts))
+            layouts.append(packed)
+            if len(chunks) == 1:
+                hidden.append(self._read_packed(bank_RH, packed, None, draws=draws))
+            else:
+                read = functools.partial(self._read_packed, draws=draws)
+                hidden.append(checkpoint(read, bank_RH, packed, None, use_reentrant=False))
+        hidden = [_unpacked(rows_RH, packed.body_BL) for rows_RH, packed in zip(hidden, layouts, strict=True)]
+        inputs = [_unpacked(bank_RH, packed.body_source_BL) for packed in layouts] if with_inputs else []
+        return States(
+            together(inputs, chunks, 1) if with_inputs else None,
+            together(hidden, chunks, 1),
+            together([packed.pool_BML for packed in layouts], chunks, 2),
+            together([packed.fusion_BK for packed in layouts], chunks, 1),
+        )
+
+    def _measured(self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt]) -> float:
+        """Bytes of activations a token; measured on the batch's shortest sample, the first time that it is asked."""
+        if self._token_bytes is None:
+            rows = [int(layout.lengths_B.argmin())]
+            packed = self._packed(rows_of(layout, rows), [prompts[b] for b in rows], bank_RH.device)
+            self._token_bytes = bytes_a_token(
+                lambda: self._read_packed(bank_RH, packed, None),
+                len(packed.source_N),
+                self.backbone,
+                len(self.backbone.layers),  # type: ignore[arg-type]
+            )
+        return self._token_bytes
+
+    def _packed(self, layout: Layout, prompts: Sequence[Prompt], device: torch.device) -> PackedLayout:
+        return pack(layout, prompts, device_type=device.type).to(device)
 
     def _read_padded(self, bank_RH: Tensor, layout: Layout) -> States:
         """Padding stands at the end and the backbone is causal: nothing real can see it."""
@@ -145,10 +204,12 @@ class Reader:
         hidden_BLH = output.last_hidden_state.to(bank_RH.dtype)
         return States(inputs_BLH, hidden_BLH, layout.pool_BML, layout.fusion_BK)
 
-    def _read_packed(self, bank_RH: Tensor, packed: PackedLayout, kept: KeptPrompts | None) -> Tensor:
+    def _read_packed(
+        self, bank_RH: Tensor, packed: PackedLayout, kept: KeptPrompts | None, *, draws: RowDraws | None = None
+    ) -> Tensor:
         """The tokens that heads read [R, H]."""
         last = (packed.read_R, packed.unread_U, packed.last_attention)
-        reading = Reading(packed.attention, kept.keys if kept else {}, last=last)
+        reading = Reading(packed.attention, kept.keys if kept else {}, last=last, draws=draws)
         row_NH = bank_RH.index_select(0, packed.source_N).to(self._dtype)
         return read_row(self.backbone, row_NH, packed.position_N, reading).to(bank_RH.dtype)
 
