@@ -35,6 +35,17 @@ SIZES: dict[str, dict[str, object]] = {
         },
     },
     "pamfn": {"hidden": 8, "options": {"num_mixtures": 2}},
+    "imder": {
+        "hidden": 8,
+        "options": {
+            "levels": 1,
+            "heads": 2,
+            "score_layers": 1,
+            "score_halvings": 2,
+            "refiner_blocks": 1,
+            "sampler_steps": 2,
+        },
+    },
     "momke": {"options": {"depth": 2}},
     "sdr-gnn": {"options": {"recurrent_layers": 1}},
 }

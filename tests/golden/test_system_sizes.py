@@ -61,6 +61,7 @@ GOLDEN: tuple[Golden, ...] = (
         options={"clip_segments": 8},  # 16 tokens a clip, as its 15 of video and one of audio
         extra={"an input map for the second stream": 768 * 512 + 512, "without its unused norm": -2 * 512},
     ),
+    Golden("imder", 13_171_441, extra={"fixed frequencies of three score networks, a buffer of ours": -384}),
     Golden("gcnet", 10_630_111, extra={"recurrent layers that the reference builds and never uses": -1_778_400}),
     Golden("gdlt", 3_163_396, modalities=(FLOW,)),
 )
