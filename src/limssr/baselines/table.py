@@ -21,6 +21,7 @@ from limssr.baselines import (
     sdr_gnn,
     sgn,
     statistics,
+    t2cr,
     vatp_net,
 )
 from limssr.baselines.contract import System
@@ -36,6 +37,7 @@ SYSTEMS: dict[str, System] = {
     "imder": imder.IMDER,
     "pamfn": pamfn.PAMFN,
     # for complete streams (the paper's Table 2)
+    "t2cr": t2cr.T2CR,
     "asgtn": asgtn.ASGTN,
     "cofinal": cofinal.COFINAL,
     "gdlt": gdlt.GDLT,
