@@ -43,6 +43,7 @@ class Reading:
         keep: Filled with each layer's own keys and values; None: they are not kept.
         last: In the last layer, tokens that are read, the others, and the plan for it; None: all are.
         draws: The masks of the adapters' dropout; None: drawn as it comes.
+        masks: Of the groups, made by the first layer that needs them.
     """
 
     plan: AttentionPlan | None
@@ -50,6 +51,7 @@ class Reading:
     keep: dict[int, KeysAndValues] | None = None
     last: tuple[Tensor, Tensor, AttentionPlan] | None = None
     draws: RowDraws | None = None
+    masks: dict[tuple[Group, int | None], Tensor | None] = field(default_factory=dict)
 
     def draws_of(self, rows: Tensor) -> RowDraws | None:
         """The masks of some tokens of the row."""
@@ -88,8 +90,12 @@ def attend_packed(
         reading.keep[layer] = (key.detach(), value.detach())
     if layer in reading.before:
         key, value = joined(reading.before[layer], (key, value))
+    for group in reading.plan.groups:
+        if (group, sliding_window) not in reading.masks:
+            reading.masks[group, sliding_window] = _mask(group, sliding_window, query)
+    masks = [reading.masks[group, sliding_window] for group in reading.plan.groups]
     attended = _attend(
-        reading.plan, _rows(query), _rows(key), _rows(value), scaling=scaling, dropout=dropout, window=sliding_window
+        reading.plan, _rows(query), _rows(key), _rows(value), scaling=scaling, dropout=dropout, masks=masks
     )
     return attended[None], None
 
@@ -107,7 +113,7 @@ def _attend(
     *,
     scaling: float | None,
     dropout: float,
-    window: int | None,
+    masks: list[Tensor | None],
 ) -> Tensor:
     """Rows [N, heads, d] into their groups, attention there, and back."""
     query = query if plan.query_S is None else query.index_select(0, plan.query_S)
@@ -115,9 +121,8 @@ def _attend(
     queries = query.split([group.size * group.num_queries for group in plan.groups])
     sizes = [group.size * group.num_keys for group in plan.groups]
     attended = []
-    for group, q, k, v in zip(plan.groups, queries, key.split(sizes), value.split(sizes), strict=True):
+    for group, mask, q, k, v in zip(plan.groups, masks, queries, key.split(sizes), value.split(sizes), strict=True):
         q, k, v = (x.unflatten(0, (group.size, -1)).transpose(1, 2) for x in (q, k, v))
-        mask = _mask(group, window, q.device)
         grouped = q.shape[1] != k.shape[1]
         if grouped and not _can_group_heads(q, mask):
             repeats = q.shape[1] // k.shape[1]
@@ -135,14 +140,16 @@ def _can_group_heads(query: Tensor, mask: Tensor | None) -> bool:
     return query.device.type == "cpu" or (query.dtype != torch.float32 and mask is None)
 
 
-def _mask(group: Group, window: int | None, device: torch.device) -> Tensor | None:
-    """Which keys a query sees [queries, keys]; None where that is a plain triangle."""
+def _mask(group: Group, window: int | None, query: Tensor) -> Tensor | None:
+    """0 for the keys that a query sees, else minus infinity [queries, keys]; None where that is a plain triangle."""
     is_windowed = window is not None and window < group.num_keys
     if group.num_queries == group.num_keys and not is_windowed:
         return None
     offset = group.num_keys - group.num_queries
-    seen = torch.ones(group.num_queries, group.num_keys, dtype=torch.bool, device=device).tril_(offset)
-    return seen.triu_(offset - window + 1) if is_windowed and window is not None else seen
+    seen = torch.ones(group.num_queries, group.num_keys, dtype=torch.bool, device=query.device).tril_(offset)
+    seen = seen.triu_(offset - window + 1) if is_windowed and window is not None else seen
+    # As the kernel wants it: from a mask of booleans it would make this in every layer.
+    return torch.zeros_like(seen, dtype=query.dtype).masked_fill_(~seen, -torch.inf)
 
 
 def joined(first: KeysAndValues, second: KeysAndValues) -> KeysAndValues:

@@ -84,8 +84,8 @@ def chunked(
         if lengths[b] > room:
             raise InputError(
                 f"Expected a sample to fit model.backbone.memory_gb {budget_gb:g}, found one of {lengths[b]} tokens "
-                f"that takes {lengths[b] * token_bytes / GB:.3g} GB: allow as much, crop with data.num_segments, or use "
-                "model.backbone.gradient_checkpointing in place of memory_gb."
+                f"that takes {lengths[b] * token_bytes / GB:.3g} GB: allow as much, crop with data.num_segments, "
+                "or use model.backbone.gradient_checkpointing in place of memory_gb."
             )
         fitting = (chunk for chunk in chunks if _tokens([*chunk, b], lengths, prompts) <= room)
         chunk = next(fitting, None)
