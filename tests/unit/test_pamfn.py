@@ -108,3 +108,14 @@ def test_the_map_of_three_neighbours_is_a_convolution() -> None:
     kernel = layer.weight.unflatten(1, (3, 3)).transpose(1, 2)  # out, in, place
     expected = torch.nn.functional.conv1d(x_BTH.transpose(1, 2), kernel, layer.bias, padding=1).transpose(1, 2)
     torch.testing.assert_close(layer(beside(x_BTH)), expected)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_a_batch_in_which_nobody_owns_a_stream_can_be_learned_from(stage: int) -> None:
+    model = pamfn()
+    model.enter(model.stages[stage])
+    output = model.train()(batch_of(("video",), ("video",)))
+    terms = [output.unit_scores_BC.sum(), *(output.auxiliary or {}).values()]
+    torch.stack(terms).sum().backward()
+    assert torch.stack(terms).isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())

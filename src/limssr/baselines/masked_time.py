@@ -24,6 +24,8 @@ class RealRows(nn.Module):
 
     def forward(self, x_BTH: Tensor, real_BT: Tensor) -> Tensor:
         """[B, T, H] -> [B, T, out]."""
+        if real_BT.all():  # nothing to leave out, and so nothing to gather and to put back
+            return self.layers(x_BTH.flatten(0, 1)).unflatten(0, real_BT.shape)
         out_BTH = x_BTH.new_zeros((*real_BT.shape, self.out))
         if not real_BT.any():
             return out_BTH

@@ -161,7 +161,8 @@ class Pamfn(ComparisonSystem):
             with torch.set_grad_enabled(learns):
                 maps.append(_maps_of_owners(branch, scaled[modality.name], valid_BMT[:, index]))
         if alone:
-            logits = [branch.head(own[-1][:, 0]) for branch, own in zip(self.branches, maps, strict=True)]
+            heads = [branch.get_submodule("head") for branch in self.branches]
+            logits = [head(own[-1][:, 0]) for head, own in zip(heads, maps, strict=True)]
             return learning_apart(self, logits, valid_BMT.any(dim=2), batch, name="streams alone")
         places_T = torch.arange(valid_BMT.shape[2], device=valid_BMT.device)
         return self.scored(self.head(self._fused(maps, places_T < batch.lengths_B[:, None])))
