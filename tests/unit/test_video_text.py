@@ -9,7 +9,7 @@ from limssr.baselines.video_text import QueryReader, mean_of_rows
 from limssr.config import ModelConfig
 from limssr.data.windows import collate
 from limssr.errors import InputError
-from limssr.model import build_model
+from limssr.model import build_model, calibrate
 from limssr.types import Criterion, Modality, Sample
 
 MODALITIES = (Modality("audio", 2), Modality("video", 3), Modality("text", 4))
@@ -48,6 +48,14 @@ def test_streams_are_found_by_their_usual_names_or_by_options(system):
 def test_without_video_or_text_there_is_no_model(system, modalities, options, message):
     with pytest.raises(InputError, match=message):
         build(system, modalities, **options)
+
+
+@pytest.mark.parametrize("system", ["sgn", "vatp-net"])
+def test_training_samples_that_never_own_both_are_refused(system):
+    apart = [one.restricted_to(("audio", ("video", "text")[n % 2])) for n, one in enumerate(samples(4))]
+    with pytest.raises(InputError, match="both video and text, found none among 4"):
+        calibrate(build(system), apart)
+    calibrate(build(system), [*apart, *samples(1)])
 
 
 def test_sgn_scores_video_alone_and_says_so():

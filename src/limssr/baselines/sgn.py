@@ -4,9 +4,10 @@ A teacher reads the video with the text attended to from every segment; a studen
 few learned queries that attend to the segments and in a head of their own, and the student imitates the teacher's
 tokens, its attention over time and its score. Rebuilt from the abstract alone, with low confidence: it names learnable
 atomic queries, cross-attention and three alignment losses, and all sizes, the form of the losses and their weights are
-ours; teacher and student share the encoder of the video. Text is read only in training, from what a sample owns, and
-samples without it teach the student by their score alone. Scoring reads the video stream, whichever other streams
-there are; without it there is no score. It needs a stream of text, named by `text` (null: the one called "text").
+ours; teacher and student share the encoder of the video. Text is read only in training, from what a sample owns;
+samples without it teach the student by their score alone, and where no training sample has both, training is refused.
+Scoring reads the video stream, whichever other streams there are; without it there is no score. Which streams are meant
+is said by `video` and `text` (null: those called so).
 """
 
 from collections.abc import Sequence
@@ -17,9 +18,9 @@ from torch.nn import functional
 
 from limssr.baselines.contract import ComparisonSystem, System, SystemOptions
 from limssr.baselines.encoders import StreamEncoder, num_heads_of
-from limssr.baselines.video_text import QueryReader, mean_of_rows, video_and_text
+from limssr.baselines.video_text import QueryReader, check_pairs, mean_of_rows, video_and_text
 from limssr.config import ModelConfig
-from limssr.types import Batch, Criterion, Modality, ScoreOutput
+from limssr.types import Batch, Criterion, Modality, Sample, ScoreOutput
 
 DEFAULT_HIDDEN = 128
 
@@ -108,6 +109,15 @@ class SGN(ComparisonSystem):
         auxiliary = self._alignments((logits_BC, tokens_BQH, log_BQT), taught, valid_BT, rows_B)
         auxiliary["teacher"] = self.score_loss(self.output_scale(taught[0]), batch, rows_B)
         return self.scored(logits_BC, scored_B=seen_B, auxiliary=auxiliary)
+
+    def calibrate(self, samples: Sequence[Sample]) -> None:
+        """Measure scales on the training samples, once, before training.
+
+        Raises:
+            InputError: None of them owns both streams.
+        """
+        check_pairs("sgn", samples, self.modalities[self.video].name, self.modalities[self.text].name)
+        super().calibrate(samples)
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """Without video there is nothing to score."""

@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from limssr.baselines.contract import ComparisonSystem, System, SystemOptions
 from limssr.baselines.encoders import StreamEncoder
-from limssr.baselines.video_text import QueryReader, mean_of_rows, video_and_text
+from limssr.baselines.video_text import QueryReader, check_pairs, mean_of_rows, video_and_text
 from limssr.config import ModelConfig
-from limssr.types import Batch, Criterion, Modality, ScoreOutput
+from limssr.types import Batch, Criterion, Modality, Sample, ScoreOutput
 
 DEFAULT_HIDDEN = 128
 
@@ -107,6 +107,15 @@ class VATPNet(ComparisonSystem):
             "alignment": self.options.alignment_weight * mean_of_rows(alignment_B, rows_B),
         }
         return self.scored(logits_BC, scored_B=rows_B, auxiliary=auxiliary)
+
+    def calibrate(self, samples: Sequence[Sample]) -> None:
+        """Measure scales on the training samples, once, before training.
+
+        Raises:
+            InputError: None of them owns both streams.
+        """
+        check_pairs("vatp-net", samples, self.modalities[self.video].name, self.modalities[self.text].name)
+        super().calibrate(samples)
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """Without video or text there are no steps."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from limssr.errors import InputError
-from limssr.types import Modality
+from limssr.types import Modality, Sample
 
 
 def video_and_text(system: str, modalities: Sequence[Modality], video: str | None, text: str | None) -> tuple[int, int]:
@@ -33,6 +33,19 @@ def video_and_text(system: str, modalities: Sequence[Modality], video: str | Non
     if places["video"] == places["text"]:
         raise InputError(f"{system}: video and text must be two streams, found '{modalities[places['video']].name}'.")
     return places["video"], places["text"]
+
+
+def check_pairs(system: str, samples: Sequence[Sample], video: str, text: str) -> None:
+    """Refuse training samples of which none owns both streams: what joins them could not be learned.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not any(video in sample.streams and text in sample.streams for sample in samples):
+        raise InputError(
+            f"{system} learns from samples that own both {video} and {text}, found none among {len(samples)} training "
+            "samples: give it some, or take a system that does without."
+        )
 
 
 class QueryReader(nn.Module):
