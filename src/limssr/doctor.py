@@ -16,7 +16,7 @@ from limssr.errors import InputError
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "pyarrow", "numpy", "scipy", "scikit-learn")
 MIN_PYTHON = (3, 11)
 MIN_FREE_GIB = 2.0
-PRECISIONS = ("float32", "bf16", "fp16")
+PRECISIONS = ("float32", "tf32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _hub_cache() -> Path:
 
 
 def _precision(precision: str, device: Any) -> str:
-    from limssr.runtime import check_precision
+    from limssr.precision import check_precision
 
     try:
         return f"yes: {check_precision(precision, device)}"

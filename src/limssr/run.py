@@ -19,6 +19,7 @@ from limssr.evaluation import Evaluation, evaluate
 from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
 from limssr.model.int8 import check_int8
 from limssr.model.saving import Weights
+from limssr.precision import check_precision
 from limssr.progress import Reporter, SilentReporter
 from limssr.references import REFERENCES, check_references, chooser_on_test, run_reference, scorer_of
 from limssr.report import write_report
@@ -40,7 +41,7 @@ from limssr.runfiles import (
     write_run,
     write_scores,
 )
-from limssr.runtime import DeviceChoice, check_model_precision, check_precision, choose_device, environment
+from limssr.runtime import DeviceChoice, check_model_precision, choose_device, environment
 from limssr.training import fit
 from limssr.types import Sample, Split
 

@@ -22,8 +22,9 @@ import limssr
 from limssr.config import ModelConfig
 from limssr.data.draws import integer
 from limssr.errors import InputError
+from limssr.precision import check_precision
 
-MIXED_PRECISION = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
+MIXED_PRECISION = {"float32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
 RECORDED_PACKAGES = (
     "torch",
     "transformers",
@@ -66,40 +67,6 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise InputError("Expected a machine with Apple's MPS for device mps, found none: use device cpu or auto.")
     return DeviceChoice(torch.device(kind), "asked for")
-
-
-def check_precision(precision: str, device: torch.device) -> str:
-    """Refuse reduced precision where the device would only emulate it.
-
-    Args:
-        precision: "float32", "bf16" / "bfloat16" or "fp16" / "float16".
-        device: Where the run computes.
-
-    Returns:
-        Why it is fine.
-
-    Raises:
-        InputError: The device does not have it natively; the message says what was looked for.
-    """
-    if precision == "float32":
-        return "float32 works everywhere"
-    if precision not in ("bf16", "bfloat16", "fp16", "float16"):
-        raise InputError(f"Expected precision float32, bf16 or fp16, found {precision!r}: give one of them.")
-    is_bf16 = precision in ("bf16", "bfloat16")
-    if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        if is_bf16 and major < 8:
-            raise InputError(
-                f"Expected a CUDA device of compute capability 8.0 or more for {precision}, found {major}.{minor}: "
-                "use float32 or fp16."
-            )
-        return f"CUDA capability {major}.{minor} has {precision}"
-    if device.type == "cpu" and is_bf16:
-        return _check_cpu_bf16(precision)
-    advice = "float32" if device.type != "cpu" else "float32, or bf16 where the CPU has it"
-    raise InputError(
-        f"Expected a device with native {precision}, found {device.type}, which has none here: use {advice}."
-    )
 
 
 def check_model_precision(model: ModelConfig, device: torch.device) -> None:
@@ -185,16 +152,6 @@ def _cuda_device(number: int) -> DeviceChoice:
             "use device cpu or auto, or install a CUDA build of torch."
         )
     return DeviceChoice(torch.device("cuda", number), f"asked for: {torch.cuda.get_device_name(number)}")
-
-
-def _check_cpu_bf16(precision: str) -> str:
-    native = sorted(cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
-    if not native:
-        raise InputError(
-            f"Expected a CPU with AVX512_BF16, AMX or Arm BF16 for {precision}, found {_cpu_name()} without: "
-            "use float32, which is faster here."
-        )
-    return f"the CPU has {', '.join(native)}"
 
 
 @contextlib.contextmanager

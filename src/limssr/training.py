@@ -22,8 +22,9 @@ from limssr.errors import LimssrError
 from limssr.feed import EpochBatches, check_training_input
 from limssr.losses import total_loss
 from limssr.model import calibrate, load_saved_state, make_optimizer
+from limssr.precision import check_precision, tf32
 from limssr.progress import Reporter, SilentReporter
-from limssr.runtime import check_precision, make_accelerator, seeded
+from limssr.runtime import make_accelerator, seeded
 from limssr.selection import EpochValue, chosen_epoch, out_of_patience, own_subset_loss
 from limssr.stages import WHOLE, Place, place_of
 from limssr.training_state import TrainingParts
@@ -100,7 +101,7 @@ def fit(
     while len(history) < train.epochs and not out_of_patience(history, train):
         epoch, started = len(history), time.monotonic()
         place = place_of(stages, epoch, train.epochs)
-        with seeded(config.seed, "epoch", epoch):
+        with seeded(config.seed, "epoch", epoch), tf32(train.precision, device):
             record = _train_epoch(parts, train_samples, epoch, place)
         record |= _judge(parts, val_samples if place.is_last else (), test_value if place.is_last else None)
         if len(stages) > 1:

@@ -37,37 +37,6 @@ def test_mps_that_is_not_there_is_refused(monkeypatch):
         runtime.choose_device("mps")
 
 
-@pytest.mark.parametrize("precision", ["bf16", "bfloat16"])
-def test_bf16_on_a_cpu_takes_the_instructions_for_it(precision, monkeypatch):
-    monkeypatch.setattr(runtime, "cpu_flags", lambda: frozenset({"avx2", "avx512_bf16"}))
-    assert "avx512_bf16" in runtime.check_precision(precision, CPU)
-    monkeypatch.setattr(runtime, "cpu_flags", lambda: frozenset({"avx2"}))
-    with pytest.raises(InputError, match="AVX512_BF16"):
-        runtime.check_precision(precision, CPU)
-
-
-@pytest.mark.parametrize(("capability", "fine"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
-def test_bf16_on_cuda_takes_capability_8(capability, fine, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    if fine:
-        runtime.check_precision("bf16", torch.device("cuda"))
-    else:
-        with pytest.raises(InputError, match=r"8\.0"):
-            runtime.check_precision("bf16", torch.device("cuda"))
-    runtime.check_precision("fp16", torch.device("cuda"))
-
-
-@pytest.mark.parametrize("precision", ["fp16", "float16"])
-def test_fp16_on_a_cpu_is_refused(precision):
-    with pytest.raises(InputError, match="native"):
-        runtime.check_precision(precision, CPU)
-
-
-def test_an_unknown_precision_is_refused():
-    with pytest.raises(InputError, match="float32, bf16 or fp16"):
-        runtime.check_precision("int8", CPU)
-
-
 def test_only_systems_with_a_backbone_need_its_dtype():
     config = ModelConfig(backbone=BackboneConfig(dtype="float16"))
     with pytest.raises(InputError):

@@ -21,6 +21,7 @@ from limssr.model import make_optimizer, parameter_groups, save_pretrained
 from limssr.model.int8 import use_int8
 from limssr.model.limssr import LimssrModel
 from limssr.model.saving import load_saved_weights
+from limssr.precision import tf32
 from limssr.runtime import make_accelerator
 from limssr.scorer import ModelScorer, attend_padding
 from limssr.training import fit
@@ -88,8 +89,9 @@ class OurSide:
         model, optimizer, accelerator = self._prepared()
         assert batch.unit_scores_BC is not None
         model.train()
-        terms = total_loss(model(batch), batch.unit_scores_BC, self.config.loss)
-        accelerator.backward(terms.total)
+        with tf32(self.config.train.precision, self.setting.device):
+            terms = total_loss(model(batch), batch.unit_scores_BC, self.config.loss)
+            accelerator.backward(terms.total)
         accelerator.clip_grad_norm_(model.parameters(), self.config.train.clip_norm)
         optimizer.step()
         optimizer.zero_grad()

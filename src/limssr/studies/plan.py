@@ -12,11 +12,12 @@ from limssr.config import BackboneConfig, RunConfig
 from limssr.data.validate import unknown_name
 from limssr.errors import ArtifactError, InputError, LimssrError
 from limssr.model.backbone import load_backbone
+from limssr.precision import check_precision
 from limssr.references import check_references, chooser_on_test
 from limssr.run import check_same_store, folder_status
 from limssr.rundata import RunData, load_run_data
 from limssr.runfiles import FORMAT_VERSION, read_run
-from limssr.runtime import check_model_precision, check_precision, choose_device
+from limssr.runtime import check_model_precision, choose_device
 
 KEY = re.compile(r"[A-Za-z0-9_+=][A-Za-z0-9._+=-]*")
 
