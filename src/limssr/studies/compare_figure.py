@@ -32,7 +32,8 @@ def draw_critical_difference(
         labels: Systems, in the order of `test.average_ranks`; at least two.
         test: Their ranks.
         chosen: The label that is marked.
-        shape: "wide" is the classical one, with labels on both sides; "narrow" has a line a system, for a phone.
+        shape: "wide" is the classical one, with labels on both sides; "narrow", for a phone, has a line a
+            system, without its rank.
         form: Of the file.
     """
     with matplotlib.rc_context(_STYLE):
@@ -99,7 +100,7 @@ def _narrow(labels: Sequence[str], test: RankTest, chosen: str) -> Figure:
     number, levels = len(names), _levels(spans)
     depth, top = number * 1.0 + 0.2, 2.1
     # A label stands beside its dot, on the side with more room: that is at least half of the axis.
-    inches = max(NARROW_INCHES, 1.9 * CHARACTER_INCHES * (max(map(len, names)) + 7) + 0.4)
+    inches = max(NARROW_INCHES, 1.9 * CHARACTER_INCHES * (max(map(len, names)) + 1) + 0.4)
     figure = Figure(figsize=(inches, (depth + top) * 0.27))
     axes = _bare(figure)
     columns = max(levels, default=-1) + 1
@@ -115,11 +116,10 @@ def _narrow(labels: Sequence[str], test: RankTest, chosen: str) -> Figure:
         axes.plot([rank, rank], [0, y], color="#cfd3d8", linewidth=0.7, zorder=1)
         axes.plot(rank, y, "o", color=color, markersize=4.5, zorder=3)
         is_right = rank < (1 + number) / 2
-        text = f"{name}  {rank:.2f}" if is_right else f"{rank:.2f}  {name}"
         axes.text(
             rank + (0.03 if is_right else -0.03) * width,
             y,
-            text,
+            name,
             ha="left" if is_right else "right",
             va="center",
             color=color,

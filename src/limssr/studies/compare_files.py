@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,8 +18,8 @@ from limssr.studies.compare_page import lead_of, write_page
 from limssr.studies.compare_rows import CompareRow
 from limssr.studies.compare_scores import METRICS, Number
 from limssr.studies.compare_sheets import all_sheets
-from limssr.studies.render import TEXT_WIDTH, latex, stamp_lines
-from limssr.studies.sheets import sheet_latex, sheet_text
+from limssr.studies.render import latex
+from limssr.studies.sheets import sheet_latex, sheet_text, wrapped
 
 FORMAT_VERSION = 1
 NUMBER_NAMES = ("value", "sd", "low", "high", "partial", "num_partial", "reason")
@@ -67,8 +66,8 @@ def write_comparison(found: Comparison, out: Path, *, command: str) -> tuple[Pat
 
 def to_text(found: Comparison) -> str:
     """All tables for a terminal, after what must be known."""
-    stamps = [line for stamp in found.stamps for line in stamp_lines(stamp)]
-    lead = [line for text in lead_of(found) for line in textwrap.wrap(text, TEXT_WIDTH, subsequent_indent="  ")]
+    stamps = [line for stamp in found.stamps for line in wrapped(f"! {stamp.title}. {stamp.text}", indent="  ")]
+    lead = [line for text in lead_of(found) for line in wrapped(text, indent="  ")]
     parts = ["\n".join([*lead, *([""] if stamps else []), *stamps]) + "\n"]
     return "\n".join([*parts, *(sheet_text(sheet) for sheet in all_sheets(found))])
 

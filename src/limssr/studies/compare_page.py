@@ -15,7 +15,7 @@ from limssr.studies.compare import Comparison
 from limssr.studies.compare_figure import draw_critical_difference, figure_words
 from limssr.studies.compare_scores import INCOMPLETE, METRICS
 from limssr.studies.compare_sheets import all_sheets
-from limssr.studies.compare_stamps import SURE
+from limssr.studies.compare_stamps import SURE, listed
 from limssr.studies.sheets import Sheet, SheetCell
 
 Span = tuple[float, float, float]
@@ -73,7 +73,7 @@ def _verdict(found: Comparison) -> list[str]:
             (open_ if not settled else better if one.value > 0 else worse).append(found.signed(row.label))
         where = "On incomplete streams" if part == INCOMPLETE else "With all streams"
         words = ((f"above {name}", better), (f"below {name}", worse), (f"not told apart from {name}", open_))
-        said = [f"{how}: {', '.join(labels)}" for how, labels in words if labels]
+        said = [f"{how}: {listed(labels)}" for how, labels in words if labels]
         if said:
             texts.append(f"{where}, {'; '.join(said)}.")
     return texts

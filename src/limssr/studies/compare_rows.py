@@ -202,7 +202,10 @@ def _entries(run: Path, label: str, references: Which) -> list[Entry]:
         if name == own:
             continue
         if name not in known or name not in REFERENCES:
-            raise ArtifactError(f"{run} has predictions of {name}, which its run.json does not describe.")
+            raise ArtifactError(
+                f"Expected in {run} references that run.json describes and that this version knows, found {name}: "
+                "leave the references out."
+            )
         is_network = REFERENCES[name].pooled is None
         config = reference_config(name, record.config) if is_network else record.config
         entries.append(Entry(run, name, True, "", config, document, known[name], answers[name]))

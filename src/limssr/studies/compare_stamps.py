@@ -9,6 +9,8 @@ MARKS = {"complete": "†", "test": "‡", "data": "§"}
 """Beside a label: trained on complete data; epoch chosen on the test split; other training data than the chosen row."""
 SURE = 0.05
 """A difference counts as settled where its corrected p value is below."""
+MAX_NAMES = 8
+"""In a sentence; the tables name them all."""
 SELECTION_WORDS = {"val": "on validation", "test": "on the test split", "last": "the last one"}
 
 
@@ -79,6 +81,12 @@ def stamps_of(
     return stamps
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names with commas, cut where they are too many to be read."""
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
+
+
 def _uneven(rows: Sequence[CompareRow]) -> list[Stamp]:
     """Rows that chose their epochs in another way, or have another number of seeds."""
     stamps = []
@@ -89,11 +97,11 @@ def _uneven(rows: Sequence[CompareRow]) -> list[Stamp]:
         if row.first.selection is not None:
             selections.setdefault(row.first.selection, []).append(row.label)
     if len(selections) > 1:
-        parts = [f"{SELECTION_WORDS.get(key, key)}: {', '.join(labels)}" for key, labels in selections.items()]
+        parts = [f"{SELECTION_WORDS.get(key, key)}: {listed(labels)}" for key, labels in selections.items()]
         stamps.append(Stamp("note", "Epochs were chosen in different ways", f"{'; '.join(parts)}."))
     if len(seeds) > 1:
         parts = [
-            f"{number} seed{'s' * (number > 1)}: {', '.join(seeds[number])}" for number in sorted(seeds, reverse=True)
+            f"{number} seed{'s' * (number > 1)}: {listed(seeds[number])}" for number in sorted(seeds, reverse=True)
         ]
         stamps.append(Stamp("note", "Not all have as many seeds", f"{'; '.join(parts)}."))
     return stamps

@@ -64,12 +64,17 @@ class Sheet:
 
 def sheet_text(sheet: Sheet) -> str:
     """A sheet for a terminal or an e-mail, folded where it is too wide."""
-    lines = [sheet.title, "-" * len(sheet.title), *textwrap.wrap(sheet.hint, TEXT_WIDTH)]
+    lines = [sheet.title, "-" * len(sheet.title), *wrapped(sheet.hint)]
     for places in _folded(sheet):
         lines += ["", *_grid(sheet, places)]
     for note in sheet.notes:
-        lines += textwrap.wrap(note, TEXT_WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += [GAP + line for line in wrapped(note, indent=GAP)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def wrapped(text: str, *, indent: str = "") -> list[str]:
+    """Lines for a terminal; names with a hyphen stay whole. `indent` stands before all lines but the first."""
+    return textwrap.wrap(text, TEXT_WIDTH - len(indent), subsequent_indent=indent, break_on_hyphens=False)
 
 
 def sheet_latex(sheet: Sheet) -> str:
