@@ -17,7 +17,7 @@ NAMES = ("video", "audio")
 CRITERIA = (Criterion("points"),)
 
 
-def actionmae(**options: float | bool) -> torch.nn.Module:
+def actionmae(**options: float | bool | str) -> torch.nn.Module:
     config = ModelConfig(system="actionmae", hidden=8, dropout=0.0, options={"temporal_depth": 1, **options})
     return build_model(config, MODALITIES, CRITERIA, seed=0)
 
@@ -59,12 +59,15 @@ def test_a_target_learns_from_the_reconstruction_unless_it_is_detached(detach_ta
     assert (gradient is None or not gradient.abs().max() > 0) == detach_target
 
 
-def test_complete_samples_are_scored_from_their_own_tokens_and_others_from_rebuilt_ones() -> None:
-    model = actionmae().eval()
+@pytest.mark.parametrize(("complete_samples", "is_own"), [("own", True), ("rebuilt", False)])
+def test_complete_samples_are_scored_from_their_own_tokens_and_others_from_rebuilt_ones(
+    complete_samples: str, is_own: bool
+) -> None:
+    model = actionmae(complete_samples=complete_samples).eval()
     batch = batch_of(NAMES, ("video",))
     with torch.no_grad():
         before = model(batch).unit_scores_BC
         model.rebuild.predict.bias.add_(1.0)
         after = model(batch).unit_scores_BC
-    assert torch.equal(before[0], after[0])
+    assert torch.equal(before[0], after[0]) == is_own
     assert not torch.allclose(before[1], after[1])

@@ -13,6 +13,7 @@ public code; no count of it is known at these inputs.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -42,6 +43,9 @@ class ActionMaeOptions(SystemOptions):
     """Memory tokens."""
     reconstruction: float = Field(default=1.0, ge=0.0)
     """Weight of the reconstruction."""
+    complete_samples: Literal["own", "rebuilt"] = "own"
+    """Which tokens score a sample that has every stream. Its own (the paper's) are on another scale than rebuilt ones
+    and are learned from complete samples alone, which are few in incomplete training data."""
     detach_target: bool = False
     """Whether the reconstruction teaches the rebuilt token alone and not the token that it should equal."""
 
@@ -143,7 +147,9 @@ class ActionMae(ComparisonSystem):
         own_BMH = self._tokens(known)
         seen_BM = batch.valid_BMT.any(dim=2)
         rebuilt_BMH = self.rebuild(own_BMH.masked_fill(~seen_BM[..., None], 0.0), seen_BM)
-        read_BMH = torch.where(seen_BM.all(dim=1)[:, None, None], own_BMH, rebuilt_BMH)
+        read_BMH = rebuilt_BMH
+        if self.options.complete_samples == "own":
+            read_BMH = torch.where(seen_BM.all(dim=1)[:, None, None], own_BMH, rebuilt_BMH)
         logits_BC = torch.stack([head(read_BMH[:, index]) for index, head in enumerate(self.heads)]).sum(dim=0)
         if not self.training:
             return self.scored(logits_BC)
