@@ -23,6 +23,7 @@ SIZES: dict[str, dict[str, object]] = {
     "actionmae": {"options": {"temporal_depth": 1, "depth": 1, "num_memory": 2}},
     "missrag": {"options": {"memory_size": 24, "memory_segments": 3}},
     "mlp-mixer": {"options": {"depth": 1, "clip_segments": 2}},
+    "dmvg": {"options": {"latent": 8, "sampler_steps": 3}},
     "imder": {
         "hidden": 8,
         "options": {
@@ -35,17 +36,6 @@ SIZES: dict[str, dict[str, object]] = {
         },
     },
     "pamfn": {"hidden": 8, "options": {"num_mixtures": 2}},
-    "imder": {
-        "hidden": 8,
-        "options": {
-            "levels": 1,
-            "heads": 2,
-            "score_layers": 1,
-            "score_halvings": 2,
-            "refiner_blocks": 1,
-            "sampler_steps": 2,
-        },
-    },
     "momke": {"options": {"depth": 2}},
     "sdr-gnn": {"options": {"recurrent_layers": 1}},
 }

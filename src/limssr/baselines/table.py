@@ -7,6 +7,7 @@ from limssr.baselines import (
     bidirectional,
     cofinal,
     corrkd,
+    dmvg,
     gain,
     gcnet,
     gdlt,
@@ -48,6 +49,7 @@ SYSTEMS: dict[str, System] = {
     "pcd": pcd.PCD_SYSTEM,
     "missrag": missrag.MISSRAG,
     "gain": gain.GAIN_SYSTEM,
+    "dmvg": dmvg.DMVG_SYSTEM,
     # simple references
     "attention": attention.ATTENTION,
     "attention-mean": attention.ATTENTION_MEAN,

@@ -1,0 +1,78 @@
+"""DMVG: tokens of a stream, the way back from noise, noise that belongs to a sample."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from limssr.baselines.dmvg import token_weights
+from limssr.baselines.dmvg_diffusion import Diffusion
+from limssr.config import ModelConfig
+from limssr.data.windows import collate
+from limssr.model import build_model
+from limssr.types import Criterion, Modality, Sample
+
+MODALITIES = (Modality("one", 1), Modality("two", 2))
+
+
+def test_a_token_is_the_mean_over_a_part_of_its_sample() -> None:
+    long = np.array([[1.0], [3.0], [np.nan], [np.nan]], dtype=np.float32)
+    short = np.array([[2.0]], dtype=np.float32)
+    batch = collate([Sample("a", {"one": long}), Sample("b", {"one": short})], MODALITIES, ())
+    weights_BMKT = token_weights(batch, 2)
+    tokens_BK = (weights_BMKT[:, 0] @ batch.features["one"])[..., 0]
+    # the second half of sample a has no valid segment, so that its token is the mean over all
+    assert tokens_BK.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+    assert weights_BMKT[0, 0].tolist() == [[0.5, 0.5, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]]
+    assert not weights_BMKT[:, 1].any()
+    three = collate([Sample("a", {"one": np.ones((3, 1), dtype=np.float32)})], MODALITIES, ())
+    assert token_weights(three, 2)[0, 0].tolist() == [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
+
+
+class KnowsTheAnswer(nn.Module):
+    """The exact noise where all clean tokens are the condition."""
+
+    def __init__(self, diffusion: Diffusion) -> None:
+        super().__init__()
+        self.left_S = diffusion.get_buffer("left_S")
+
+    def forward(self, x: Tensor, step: Tensor, condition: Tensor) -> Tensor:
+        left = self.left_S[step][:, None, None]
+        return (x - left.sqrt() * condition) / (1 - left).sqrt()
+
+
+def test_noise_grows_from_almost_none_to_almost_all() -> None:
+    left_S = Diffusion(1000, first=1e-6, last=2e-2, largest=3.0).get_buffer("left_S")
+    assert left_S[0].item() == pytest.approx(1 - 1e-6, abs=1e-7)
+    assert left_S[-1].item() < 1e-4
+    assert (left_S.diff() < 0).all()
+
+
+@pytest.mark.parametrize("steps", [1, 4, 50])
+def test_with_the_exact_noise_the_way_back_ends_at_the_truth(steps: int) -> None:
+    diffusion = Diffusion(1000, first=1e-6, last=2e-2, largest=3.0)
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(2, 4, 3, generator=generator).clamp(-2.5, 2.5)
+    noise = torch.randn(2, 4, 3, generator=generator)
+    found = diffusion.sampled(KnowsTheAnswer(diffusion), noise, truth, steps)
+    torch.testing.assert_close(found, truth, rtol=0, atol=2e-3)
+
+
+def test_the_loss_is_zero_for_the_exact_noise_and_not_for_another() -> None:
+    # the first step adds enough here that single precision can tell it from one
+    diffusion = Diffusion(10, first=1e-2, last=2e-1, largest=3.0)
+    truth = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    assert diffusion.loss(KnowsTheAnswer(diffusion), truth, truth).item() < 1e-6
+    assert diffusion.loss(KnowsTheAnswer(diffusion), truth, truth + 1.0).item() > 1e-2
+
+
+def test_only_what_is_sampled_depends_on_the_id() -> None:
+    config = ModelConfig.model_validate({"system": "dmvg", "hidden": 8, "options": {"latent": 4, "sampler_steps": 2}})
+    model = build_model(config, MODALITIES, (Criterion("score"),), seed=0).eval()
+    rng = np.random.default_rng(0)
+    streams = {m.name: rng.normal(size=(5, m.dim)).astype(np.float32) for m in MODALITIES}
+    whole = [Sample(name, streams) for name in ("a", "b")]
+    part = [sample.restricted_to(("one",)) for sample in whole]
+    first, second = (model(collate(samples, MODALITIES, ())).unit_scores_BC for samples in (whole, part))
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(second[0], second[1])
