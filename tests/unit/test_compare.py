@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from limssr.checkpoint import read_json
+from limssr.compare.files import to_document, to_latex, to_text, write_comparison
+from limssr.compare.rows import read_rows, split_label
+from limssr.compare.run import CompareOptions, compare_runs
+from limssr.compare.scores import INCOMPLETE
+from limssr.compare.sheets import decimals_of, stream_codes
 from limssr.errors import InputError, LimssrError
-from limssr.studies.compare import CompareOptions, compare_runs
-from limssr.studies.compare_files import to_document, to_latex, to_text, write_comparison
-from limssr.studies.compare_rows import read_rows, split_label
-from limssr.studies.compare_scores import INCOMPLETE
-from limssr.studies.compare_sheets import decimals_of, stream_codes
 from limssr.studies.differences import Spearmans
 
 FULL = "video+audio+flow"

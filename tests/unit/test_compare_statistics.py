@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limssr.metrics import Resamples, bootstrap_spearman, mse
-from limssr.studies.compare_statistics import (
+from limssr.compare.resampled import draw
+from limssr.compare.statistics import (
     bootstrap_p_value,
     critical_difference,
     holm,
@@ -16,7 +16,7 @@ from limssr.studies.compare_statistics import (
     nemenyi_quantile,
     rank_test,
 )
-from limssr.studies.resampled import draw
+from limssr.metrics import Resamples, bootstrap_spearman, mse
 
 
 @pytest.mark.parametrize(

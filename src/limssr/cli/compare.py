@@ -36,10 +36,10 @@ class Compare:
 
     def run(self) -> Answer:
         """Compare."""
+        from limssr.compare.files import to_document, to_text, write_comparison
+        from limssr.compare.run import CompareOptions, compare_runs
         from limssr.errors import InputError
         from limssr.progress import make_reporter
-        from limssr.studies.compare import CompareOptions, compare_runs
-        from limssr.studies.compare_files import to_document, to_text, write_comparison
 
         if self.rounds < 1:
             raise InputError(f"Expected at least one round, found {self.rounds}.")

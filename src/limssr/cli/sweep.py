@@ -54,10 +54,10 @@ class Sweep:
         from limssr.bundled import recipe_path
         from limssr.cli.ablate import plan_lines
         from limssr.cli.verbs import shortcut_overrides
+        from limssr.compare import files as compare_files
+        from limssr.compare.run import CompareOptions, compare_runs
         from limssr.progress import make_reporter
         from limssr.recipe import load_recipe
-        from limssr.studies import compare_files
-        from limssr.studies.compare import CompareOptions, compare_runs
         from limssr.studies.sweep import SweepRequest, plan_sweep, preview, run_sweep, to_document
 
         shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)

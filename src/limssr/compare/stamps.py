@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from limssr.compare.rows import CompareRow
 from limssr.report.words import Stamp
-from limssr.studies.compare_rows import CompareRow
 
 MARKS = {"complete": "†", "test": "‡", "data": "§"}
 """Beside a label: trained on complete data; epoch chosen on the test split; other training data than the chosen row."""

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import limssr
 from limssr.checkpoint import write_atomically
+from limssr.compare.figure import draw_critical_difference, figure_words
+from limssr.compare.render import Sheet, SheetCell
+from limssr.compare.run import Comparison
+from limssr.compare.scores import INCOMPLETE, METRICS
+from limssr.compare.sheets import all_sheets
+from limssr.compare.stamps import SURE, listed
 from limssr.report import render_page
-from limssr.studies.compare import Comparison
-from limssr.studies.compare_figure import draw_critical_difference, figure_words
-from limssr.studies.compare_scores import INCOMPLETE, METRICS
-from limssr.studies.compare_sheets import all_sheets
-from limssr.studies.compare_stamps import SURE, listed
-from limssr.studies.sheets import Sheet, SheetCell
 
 Span = tuple[float, float, float]
 """Low, value and high of a cell that is drawn on an axis."""

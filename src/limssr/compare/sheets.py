@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from limssr.benchmark.timing import Spread
-from limssr.studies.compare import Comparison
-from limssr.studies.compare_differences import PairedDifference
-from limssr.studies.compare_rows import CompareRow
-from limssr.studies.compare_scores import INCOMPLETE, METRICS, MetricName, Number
-from limssr.studies.compare_stamps import MARKS, SURE
-from limssr.studies.compare_statistics import MIN_SYSTEMS
+from limssr.compare.differences import PairedDifference
+from limssr.compare.render import Sheet, SheetCell, SheetRow
+from limssr.compare.rows import CompareRow
+from limssr.compare.run import Comparison
+from limssr.compare.scores import INCOMPLETE, METRICS, MetricName, Number
+from limssr.compare.stamps import MARKS, SURE
+from limssr.compare.statistics import MIN_SYSTEMS
 from limssr.studies.run import duration
-from limssr.studies.sheets import Sheet, SheetCell, SheetRow
 
 TITLES: dict[MetricName, str] = {
     "spearman": "Spearman's correlation: higher is better",

@@ -7,6 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from limssr.compare.predictions import Answers
+from limssr.compare.resampled import draw
+from limssr.compare.rows import CompareRow
 from limssr.metrics import (
     NO_PREDICTION,
     Metric,
@@ -17,9 +20,6 @@ from limssr.metrics import (
     spearman,
 )
 from limssr.progress import Reporter, SilentReporter
-from limssr.studies.compare_predictions import Answers
-from limssr.studies.compare_rows import CompareRow
-from limssr.studies.resampled import draw
 
 MetricName = Literal["spearman", "mse"]
 METRICS: tuple[MetricName, ...] = ("spearman", "mse")

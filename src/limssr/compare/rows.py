@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from limssr.compare.predictions import Answers, check_same_questions, read_answers
 from limssr.config import RunConfig
 from limssr.errors import ArtifactError, InputError
 from limssr.references import REFERENCES, reference_config
 from limssr.runfiles import read_run
-from limssr.studies.compare_predictions import Answers, check_same_questions, read_answers
 
 Which = Literal["with", "without"]
 

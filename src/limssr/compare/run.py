@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from limssr.compare.costs import Cost, CountedSample, cost_of, counted_sample
+from limssr.compare.differences import PairedDifference, Ranking, paired_differences, rank_rows
+from limssr.compare.rows import CompareRow, Which, read_rows
+from limssr.compare.scores import MetricName, Scores, score_rows
+from limssr.compare.stamps import MARKS, marks_of, stamps_of
+from limssr.compare.timing import Timing, time_rows
 from limssr.data.validate import unknown_name
 from limssr.errors import InputError
 from limssr.progress import Reporter
 from limssr.report.words import Stamp
-from limssr.studies.compare_costs import Cost, CountedSample, cost_of, counted_sample
-from limssr.studies.compare_differences import PairedDifference, Ranking, paired_differences, rank_rows
-from limssr.studies.compare_rows import CompareRow, Which, read_rows
-from limssr.studies.compare_scores import MetricName, Scores, score_rows
-from limssr.studies.compare_stamps import MARKS, marks_of, stamps_of
-from limssr.studies.compare_timing import Timing, time_rows
 
 NUM_RESAMPLES = 2000
 

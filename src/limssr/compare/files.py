@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from limssr.checkpoint import write_atomically
+from limssr.compare.differences import PairedDifference
+from limssr.compare.figure import draw_critical_difference
+from limssr.compare.page import lead_of, write_page
+from limssr.compare.render import sheet_latex, sheet_text, wrapped
+from limssr.compare.rows import CompareRow
+from limssr.compare.run import Comparison
+from limssr.compare.scores import METRICS, Number
+from limssr.compare.sheets import all_sheets
 from limssr.errors import ResourceError
-from limssr.studies.compare import Comparison
-from limssr.studies.compare_differences import PairedDifference
-from limssr.studies.compare_figure import draw_critical_difference
-from limssr.studies.compare_page import lead_of, write_page
-from limssr.studies.compare_rows import CompareRow
-from limssr.studies.compare_scores import METRICS, Number
-from limssr.studies.compare_sheets import all_sheets
 from limssr.studies.render import latex
-from limssr.studies.sheets import sheet_latex, sheet_text, wrapped
 
 FORMAT_VERSION = 1
 NUMBER_NAMES = ("value", "sd", "low", "high", "partial", "num_partial", "reason")

@@ -9,6 +9,8 @@ import torch
 
 from limssr.baselines.pooled import PooledRegressor
 from limssr.benchmark.timing import Spread, ratios, take_turns
+from limssr.compare.costs import store_of
+from limssr.compare.rows import CompareRow, Entry
 from limssr.errors import LimssrError
 from limssr.model import load_pretrained
 from limssr.progress import Reporter, SilentReporter
@@ -16,8 +18,6 @@ from limssr.references import REFERENCES, scorer_of
 from limssr.rundata import load_run_data
 from limssr.runtime import choose_device
 from limssr.scorer import Scorer
-from limssr.studies.compare_costs import store_of
-from limssr.studies.compare_rows import CompareRow, Entry
 from limssr.types import Sample
 
 NUM_TIMED = 32

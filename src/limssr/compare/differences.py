@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from limssr.compare.rows import CompareRow
+from limssr.compare.scores import CONFIDENCE, METRICS, MetricName, Scores
+from limssr.compare.statistics import RankTest, bootstrap_p_value, holm, indistinct_groups, rank_test
 from limssr.metrics import percentile_interval
-from limssr.studies.compare_rows import CompareRow
-from limssr.studies.compare_scores import CONFIDENCE, METRICS, MetricName, Scores
-from limssr.studies.compare_statistics import RankTest, bootstrap_p_value, holm, indistinct_groups, rank_test
 
 
 @dataclass(frozen=True)

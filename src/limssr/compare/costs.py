@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from limssr.compare.rows import CompareRow, Entry
 from limssr.data.store import FeatureStore
 from limssr.describe import describe
 from limssr.errors import InputError, LimssrError
-from limssr.studies.compare_rows import CompareRow, Entry
 
 REGRESSION = "a regression on pooled statistics, no network"
 

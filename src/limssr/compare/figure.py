@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from limssr.studies.compare_statistics import RankTest, indistinct_groups
+from limssr.compare.statistics import RankTest, indistinct_groups
 
 INK, MUTED, BLUE = "#22252a", "#6b7078", "#0072B2"
 MAX_LABEL = 34
