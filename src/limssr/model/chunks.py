@@ -67,7 +67,7 @@ def bytes_a_token(read: Callable[[], Tensor], num_tokens: int, backbone: nn.Modu
 def chunked(
     lengths: Sequence[int], prompts: Sequence[Prompt], *, token_bytes: float, budget_gb: float
 ) -> list[list[int]]:
-    """Samples of a batch in as few chunks as fit the budget one by one, longest first.
+    """Samples of a batch in as few chunks as fit the budget one by one, longest first, and of about the same size.
 
     Args:
         lengths: L of each sample, its prompt included.
@@ -93,6 +93,9 @@ def chunked(
             chunks.append([b])
         else:
             chunk.append(b)
+    even = _spread(lengths, prompts, len(chunks))
+    if max(_tokens(chunk, lengths, prompts) for chunk in even) <= room:
+        chunks = even
     return [sorted(chunk) for chunk in chunks]
 
 
@@ -110,6 +113,14 @@ def together(parts: Sequence[Tensor], chunks: Sequence[Sequence[int]], dim: int)
     padded = torch.cat([_padded(part, longest - part.shape[dim], dim) for part in parts])
     order = torch.tensor([b for chunk in chunks for b in chunk]).argsort()
     return padded.index_select(0, order.to(padded.device))
+
+
+def _spread(lengths: Sequence[int], prompts: Sequence[Prompt], number: int) -> list[list[int]]:
+    """As many chunks, each about as large: the largest of them decides what memory it takes."""
+    chunks: list[list[int]] = [[] for _ in range(number)]
+    for b in sorted(range(len(lengths)), key=lambda b: -lengths[b]):
+        min(chunks, key=lambda chunk: _tokens([*chunk, b], lengths, prompts)).append(b)
+    return [chunk for chunk in chunks if chunk]
 
 
 def _tokens(chunk: Sequence[int], lengths: Sequence[int], prompts: Sequence[Prompt]) -> int:
