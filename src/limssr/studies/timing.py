@@ -14,6 +14,7 @@ from limssr.progress import Reporter, SilentReporter
 from limssr.references import scorer_of
 from limssr.rundata import RunData, load_run_data
 from limssr.runtime import choose_device
+from limssr.stages import WHOLE, Stage, stage_epochs
 from limssr.studies.plan import PlannedRun
 from limssr.studies.processes import threads_each
 from limssr.training import fit
@@ -36,9 +37,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Pace:
-    """Measured once for all runs of one shape."""
+    """Measured once for all runs of one shape.
 
-    step_s: float
+    Attributes:
+        stages: Of the training.
+        steps_s: A training step in each of them.
+        score_s: Scoring a sample.
+        saved_bytes: Of the model.
+        data: What is trained and scored on.
+    """
+
+    stages: tuple[Stage, ...]
+    steps_s: tuple[float, ...]
     score_s: float
     saved_bytes: int
     data: RunData
@@ -95,21 +105,23 @@ def _shape_of(config: RunConfig) -> str:
 def _measure(config: RunConfig, device: torch.device, num_steps: int) -> _Pace:
     data = load_run_data(config)
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
-    # `fit` itself is timed, for one epoch of as many samples as the steps need and without validation.
+    # `fit` itself is timed, for one epoch a stage of as many samples as the steps need and without validation.
+    stages = getattr(model, "stages", (WHOLE,))
     train = config.train.model_copy(
-        update={"epochs": 1, "selection": "last", "patience": None, "accumulate": 1, "warmup_epochs": 0}
+        update={"epochs": len(stages), "selection": "last", "patience": None, "accumulate": 1, "warmup_epochs": 0}
     )
     short = config.model_copy(update={"train": train})
     size = config.train.batch_size
     samples = _spread(data.splits["train"], num_steps * size)
     fit(model, samples[:size], (), config=short, device=device)
     timed = fit(model, samples, (), config=short, device=device)
-    step_s = timed.history[0]["seconds"] / math.ceil(len(samples) / size)
+    num_batches = math.ceil(len(samples) / size)
+    steps_s = tuple(record["seconds"] / num_batches for record in timed.history)
     shown = _spread(data.splits["test"] or data.splits["train"], config.evaluation.batch_size)
     started = time.perf_counter()
     scorer_of(model, short, device).score(shown)
     score_s = (time.perf_counter() - started) / len(shown)
-    return _Pace(step_s, score_s, _bytes_of(model), data)
+    return _Pace(stages, steps_s, score_s, _bytes_of(model), data)
 
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
@@ -129,6 +141,8 @@ def _total(config: RunConfig, pace: _Pace) -> Estimate:
         judged += len(splits["test"])
     steps = math.ceil(len(splits["train"]) / train.batch_size)
     scored = sum(2 ** len(sample.streams) - 1 for sample in splits["test"])
-    seconds = train.epochs * (steps * pace.step_s + judged * pace.score_s) + scored * pace.score_s
+    lengths = stage_epochs(pace.stages, train.epochs)
+    trained_s = steps * sum(epochs * step_s for epochs, step_s in zip(lengths, pace.steps_s, strict=True))
+    seconds = trained_s + (lengths[-1] * judged + scored) * pace.score_s  # only the last stage's epochs are judged
     times = 2 if "random-backbone" in config.evaluation.references else 1
     return Estimate(times * seconds, times * pace.saved_bytes)
