@@ -157,5 +157,5 @@ BIDIRECTIONAL = System(
     absent="learned placeholders, as in LIMSSR",
     checked="nothing: it is ours",
     changed="no prompt, sine positions",
-    small={"hidden": 48},
+    small={"hidden": 32, "options": {"num_layers": 1}},
 )
