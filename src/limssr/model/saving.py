@@ -49,7 +49,10 @@ def load_saved_state(model: nn.Module, state: dict[str, Tensor]) -> None:
             f"The saved weights do not fit the model: missing {missing or 'none'}, unexpected {surplus or 'none'}, "
             f"wrong shape {shapes or 'none'}. They belong to another configuration."
         )
-    model.load_state_dict(state, strict=False)
+    # Straight into the model's own memory: walking its thousand modules would take longer than reading the file.
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(state[name])
 
 
 def save_pretrained(model: nn.Module, folder: Path) -> None:
@@ -79,7 +82,7 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
         "random_seed": getattr(model, "seed", 0),
         "unseen_streams": list(getattr(model, "unseen", ())),
     }
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_to_save(model).items()}
+    tensors = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in state_to_save(model).items()})
     with tempfile.TemporaryDirectory(dir=folder) as partial:
         save_file(tensors, Path(partial) / WEIGHTS)
         (Path(partial) / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
@@ -177,6 +180,17 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 def _carries_backbone(model: nn.Module) -> bool:
     """Whether nothing could bring the frozen weights back: neither a file nor a seed."""
     return getattr(model, "fingerprint", None) == ""
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of which no two share memory, as the file format wants them; copied only where they do."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return found
 
 
 def as_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
