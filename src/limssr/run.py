@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from limssr.baselines.catalogue import hidden_values, target_words
 from limssr.config import RunConfig
 from limssr.errors import ArtifactError, InputError
 from limssr.evaluation import Evaluation, evaluate
@@ -262,6 +263,8 @@ def _say_what_to_know(config: RunConfig, data: RunData, reporter: Reporter) -> N
         reporter.note(text)
     if text := unseen_words(data):
         reporter.warn(text)
+    if text := target_words(config.model.system, config.missing.training):
+        reporter.note(text)
     for text in run_warnings(config):
         reporter.warn(text)
 
@@ -346,6 +349,7 @@ def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: nn.M
         "selection": config.train.selection,
         "availability": availability_record(config, data.store),
         "trained_on": config.missing.training,
+        "hidden_values": hidden_values(config.model.system),
         "dropout": config.missing.dropout,
         "store": {
             "path": str(data.store.path.absolute()),

@@ -259,6 +259,11 @@ def contrast(style):
             "Trained on complete data",
         ),
         ({"owned_streams": {"test": {"timing": 3, "timing+dynamics": 37}}}, "The test split is incomplete, too"),
+        ({"trained_on": "complete"}, "Trained on complete data"),
+        (
+            {"hidden_values": ["generation"], "owned_streams": {"train": {"timing": 20, "timing+dynamics": 30}}},
+            "Re-masked targets",
+        ),
     ],
 )
 def test_stamps(run_dir, changes, title):

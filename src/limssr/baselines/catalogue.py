@@ -49,6 +49,24 @@ def system_document(name: str) -> dict[str, Any]:
     }
 
 
+def hidden_values(name: str) -> list[str]:
+    """The losses of a system that look at values of streams which a step hides; none for LIMSSR."""
+    return list(SYSTEMS[name].hidden_values) if name in SYSTEMS else []
+
+
+def target_words(name: str, training: str) -> str:
+    """What the targets of such losses are under a kind of training data, as a sentence; empty where it has none."""
+    losses = " and ".join(hidden_values(name))
+    if not losses:
+        return ""
+    if training == "complete":
+        return f"{name}: {losses} look at every stream of a training sample, as its paper assumes"
+    return (
+        f"{name}: {losses} look at streams that a step hides; they are re-masked: a target is always one that the "
+        "sample owns"
+    )
+
+
 def _options(system: System) -> list[dict[str, Any]]:
     return [
         {"name": name, "default": field.get_default(), "meaning": " ".join((field.description or "").split())}

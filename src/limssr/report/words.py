@@ -59,6 +59,7 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
                 " Streams were only hidden from step to step, and over the epochs each was seen for each performance."
             )
         found.append(Stamp("note", "Trained on complete data", text))
+    found += _training_stamps(run)
     validation = run.get("validation")
     if validation:
         text = (
@@ -81,6 +82,24 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
         text = f"{', '.join(marks)}: shown as an upper mark, and left out when the best is marked."
         found.append(Stamp("note", "A reference saw more than this run: the streams that were taken away", text))
     return found
+
+
+def _training_stamps(run: Mapping[str, Any]) -> list[Stamp]:
+    """What a system was trained with that others are not."""
+    losses = " and ".join(run.get("hidden_values") or ())
+    if run.get("trained_on") == "complete":
+        text = (
+            "Training performances got back the streams that were taken away from validation and from other runs. "
+            "Numbers of runs on the incomplete data are not beaten by this one."
+        )
+        return [Stamp("warning", "Trained on complete data", text)]
+    if losses and not _is_complete(run, "train"):
+        text = (
+            f"Its paper trains {losses} on complete data. Here a target is one more stream that a performance owns and "
+            "the step hides; performances with one stream only learn their score."
+        )
+        return [Stamp("note", "Re-masked targets", text)]
+    return []
 
 
 def availability_words(availability: Mapping[str, Any] | None) -> str:
