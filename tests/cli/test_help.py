@@ -109,6 +109,7 @@ FLAGS = {
         "--threads",
         "--out",
         "--device",
+        "--int8",
     },
 }
 POSITIONALS = {
@@ -135,7 +136,7 @@ def options(text):
     found = {}
     flag = None
     for line in (line.strip("│| ") for line in text.splitlines()):
-        opening = re.match(r"(?:-\w, )?(--[a-z][a-z-]*)(.*)", line)
+        opening = re.match(r"(?:-\w, )?(--[a-z][a-z0-9-]*)(.*)", line)
         if opening:
             flag = opening[1]
             found[flag] = opening[2]
