@@ -241,7 +241,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         ({"references": ["ridge", "ridge"]}, "once"),
         ({"references": ["attention"]}, "system of the run"),
         ({"references": ["random-backbone"]}, "random-backbone needs"),
-        ({"train": {"precision": "fp16"}}, "native"),
+        ({"train": {"precision": "fp16"}}, "faster than float32"),
         ({"availability": {"pattern": "vidio"}}, "video"),
     ],
 )
