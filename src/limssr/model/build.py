@@ -49,7 +49,8 @@ def calibrate(model: nn.Module, train_samples: Sequence[Sample]) -> None:
     Streams that none of them owns are noted in `model.unseen`: scoring leaves them out, as nothing was learned of them.
     """
     names = tuple(modality.name for modality in model.modalities)  # type: ignore[union-attr]
-    model.unseen = tuple(name for name in names if not any(name in sample.streams for sample in train_samples))
+    unseen = [name for name in names if not any(name in sample.streams for sample in train_samples)]
+    model.unseen = tuple(unseen)  # type: ignore[assignment]
     model.calibrate(train_samples)  # type: ignore[operator]
 
 
