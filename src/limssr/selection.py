@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from limssr.config import RunConfig, TrainConfig
 from limssr.feed import own_subset_batches
+from limssr.scorer import unseen_streams
 from limssr.types import Sample, ScoreOutput
 
 
@@ -54,7 +55,7 @@ def own_subset_loss(model: nn.Module, samples: Sequence[Sample], *, config: RunC
     model.eval()
     total = torch.zeros((), dtype=torch.float64, device=device)
     num_samples = torch.zeros((), dtype=torch.float64, device=device)
-    unseen = getattr(model, "unseen", ())
+    unseen = unseen_streams(model)
     for batch, counts in own_subset_batches(samples, model.modalities, model.criteria, config, unseen):  # type: ignore[arg-type]
         batch = batch.to(device)
         assert batch.unit_scores_BC is not None
@@ -90,9 +91,10 @@ def candidate_epochs(history: Sequence[dict[str, Any]], train: TrainConfig) -> f
 
 def _in_order_of_choice(history: Sequence[dict[str, Any]], train: TrainConfig) -> list[int]:
     """Candidates, the chosen one last; of equal epochs the first counts."""
-    history = [record for record in history if record.get("can_be_chosen", True)] or [history[-1]]
-    if not history[-1].get("can_be_chosen", True):
-        return [history[-1]["epoch"]]  # an early stage: nothing can be chosen yet
+    newest = history[-1]["epoch"]
+    history = [record for record in history if record.get("can_be_chosen", True)]
+    if not history:
+        return [newest]  # an early stage: nothing is judged yet
     if train.selection == "last":
         return [history[-1]["epoch"]]
     if train.selection == "val":

@@ -55,10 +55,13 @@ class LateFusion(ComparisonSystem):
         config: `hidden`, `dropout`, `input_scaling` and `output` are used, the rest is of LIMSSR.
         modalities: The M streams, in order.
         criteria: The C criteria.
+        options: None of its own.
     """
 
-    def __init__(self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion]) -> None:
-        super().__init__(config, modalities, criteria)
+    def __init__(
+        self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion], options: SystemOptions
+    ) -> None:
+        super().__init__(config, modalities, criteria, options)
         hidden = config.hidden or DEFAULT_HIDDEN
         self.scorers = nn.ModuleList(
             StreamScorer(modality.dim, hidden, len(self.criteria), config.dropout) for modality in self.modalities
@@ -87,18 +90,12 @@ class LateFusion(ComparisonSystem):
         )
 
 
-def _build(
-    config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion], options: SystemOptions
-) -> LateFusion:
-    return LateFusion(config, modalities, criteria)
-
-
 LATE_FUSION = System(
     title="late fusion",
     source="a simple reference of ours",
     summary="one network a stream, each with its own loss; the mean over the streams that exist",
     family="reference",
-    builder=_build,
+    builder=LateFusion,
     absent="its network has no say",
     checked="nothing: it is ours",
 )

@@ -19,11 +19,14 @@ class StatisticsEnsemble(ComparisonSystem):
         config: `statistics` and `output` are used, the rest is of LIMSSR.
         modalities: The M streams, in order.
         criteria: The C criteria.
+        options: None of its own.
     """
 
-    def __init__(self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion]) -> None:
+    def __init__(
+        self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion], options: SystemOptions
+    ) -> None:
         # it scales its moments and not their inputs
-        super().__init__(config.model_copy(update={"input_scaling": "none"}), modalities, criteria)
+        super().__init__(config.model_copy(update={"input_scaling": "none"}), modalities, criteria, options)
         self.config = config
         self.statistics = PooledStatistics(self.modalities)
         self.members = build_members(self.statistics.num_outputs, len(self.criteria), config.statistics)
@@ -42,18 +45,12 @@ class StatisticsEnsemble(ComparisonSystem):
         super().calibrate(samples)
 
 
-def _build(
-    config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion], options: SystemOptions
-) -> StatisticsEnsemble:
-    return StatisticsEnsemble(config, modalities, criteria)
-
-
 STATISTICS = System(
     title="statistics",
     source="LIMSSR's head `statistics` by itself, an option of ours",
     summary="an ensemble of small networks on moments of the streams, without any language model",
     family="reference",
-    builder=_build,
+    builder=StatisticsEnsemble,
     absent="its training median (zero deviates), and a flag",
     checked="nothing: it is ours",
     learning_rate=2e-3,
