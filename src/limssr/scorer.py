@@ -133,6 +133,28 @@ def seen_streams(model: nn.Module) -> tuple[str, ...]:
     return tuple(item.name for item in model.modalities if item.name not in unseen)  # pyright: ignore
 
 
+def check_can_score(model: nn.Module, samples: Mapping[str, Sequence[Sample]]) -> None:
+    """Refuse samples of which the model could score none, under any subset of their streams.
+
+    Args:
+        model: Calibrated, so that it knows which streams no training sample owns.
+        samples: What they are for -> samples; none are fine.
+
+    Raises:
+        InputError: None of them can be scored, with the reason for one.
+    """
+    names, explain = seen_streams(model), getattr(model, "why_no_prediction", None)
+    for purpose, some in samples.items():
+        owned = {tuple(name for name in names if name in sample.streams) for sample in some} - {()}
+        if some and not any(explain is None or explain(streams) is None for streams in owned):
+            reasons = [explain(streams) for streams in sorted(owned)] if explain is not None else []
+            raise InputError(
+                f"Expected a {purpose} sample that can be scored, found none of {len(some)}: "
+                f"{reasons[0] if reasons else 'they own no stream that a training sample owns'}. Choose other streams "
+                "(data.modalities) or another system."
+            )
+
+
 def _at_once(order: Sequence[int], sizes: Mapping[int, int], batch_size: int) -> Iterator[list[int]]:
     rows: list[int] = []
     total = 0

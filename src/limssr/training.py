@@ -25,6 +25,7 @@ from limssr.model import calibrate, load_saved_state, make_optimizer
 from limssr.precision import check_precision, tf32
 from limssr.progress import Reporter, SilentReporter
 from limssr.runtime import make_accelerator, seeded
+from limssr.scorer import check_can_score
 from limssr.selection import EpochValue, chosen_epoch, out_of_patience, own_subset_loss
 from limssr.stages import WHOLE, Place, place_of
 from limssr.training_state import TrainingParts
@@ -87,6 +88,7 @@ def fit(
     place_of(stages, 0, train.epochs)  # refuses fewer epochs than stages
     # 1. the model on its device, with scales measured on the training samples
     calibrate(model, train_samples)
+    check_can_score(model, {"training": train_samples, "validation": val_samples})
     accelerator = make_accelerator(device, train.precision)
     model.to(device)
     model, optimizer = accelerator.prepare(model, make_optimizer(model, train))

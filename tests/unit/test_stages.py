@@ -98,3 +98,13 @@ def test_the_ensemble_is_trained_first_and_then_rests(store, average):
     assert not same(rest[1], rest[2])
     assert not same(rest[2], rest[3])
     assert [record["stage"] for record in result.history] == ["ensemble"] * 2 + ["language model"] * 2
+
+
+def test_validation_that_a_system_cannot_score_is_refused_before_training(store):
+    first, *others = (modality.name for modality in store.modalities)
+    settings = {"model": {"system": "gdlt", "hidden": 8, "options": {"stream": first}}, "train": {"epochs": 1}}
+    config = RunConfig.model_validate(settings)
+    blind = [sample.restricted_to(tuple(others)) for sample in store.samples("val")]
+    model = build_model(config.model, store.modalities, store.criteria, seed=0)
+    with pytest.raises(InputError, match="validation sample that can be scored"):
+        fit(model, store.samples("train"), blind, config=config)
