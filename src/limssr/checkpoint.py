@@ -19,7 +19,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from limssr.data.files import new_folder, sha256_of, write_bytes
+from limssr.data.files import new_folder, remove_leftovers, sha256_of, write_bytes
 from limssr.errors import ArtifactError
 
 FORMAT_VERSION = 1
@@ -206,5 +206,4 @@ def _prune(folder: Path, *, newest: int, keep: Collection[int]) -> None:
         elif epoch != newest:
             # Only the newest state is ever continued; of an epoch that may be chosen the weights are enough.
             (_epoch_folder(folder, epoch) / "optimizer.safetensors").unlink(missing_ok=True)
-    for leftover in folder.glob(".*.partial"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    remove_leftovers(folder)

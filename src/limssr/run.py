@@ -15,6 +15,7 @@ from torch import nn
 
 from limssr.baselines.catalogue import hidden_values, target_words
 from limssr.config import RunConfig
+from limssr.data.files import remove_leftovers
 from limssr.errors import ArtifactError, InputError
 from limssr.evaluation import Evaluation, evaluate
 from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
@@ -76,6 +77,7 @@ def train_run(
     reporter = reporter or SilentReporter()
     if folder_status(out, config, resume) == "done":
         reporter.note(f"{out} is done; nothing to do")
+        remove_leftovers(out)
         if not (out / "report.html").exists():
             write_report(out)
         return out
@@ -94,6 +96,7 @@ def train_run(
     # 2. from here on there is a run folder
     document = _opening(config, data, choice, model) | _from_before(out)
     out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     write_config(out, config)
     write_run(out, {**document, "status": "running"})
     with _bars_taken_away(reporter):

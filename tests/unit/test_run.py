@@ -197,6 +197,20 @@ def test_an_interrupted_run_can_be_gone_on_with(tmp_path, store_path):
     assert (document["status"], document["sessions"], document["started"]) == ("done", 2, started)
 
 
+def test_what_a_killed_writer_left_is_removed_when_the_run_goes_on(tmp_path, store_path):
+    # A process killed between writing a file and renaming it cannot remove it itself.
+    out = tmp_path / "run"
+    interrupted(out, make_config(store_path))
+    leftovers = [out / ".run.json.0a1b2c3d.partial", out / "model" / ".xyz.partial", out / ".report.html.1.partial"]
+    leftovers[1].mkdir(parents=True)
+    leftovers[0].write_text("{")
+    (leftovers[1] / "model.safetensors").write_bytes(b"half")
+    train_run(make_config(store_path), out, resume="auto")
+    leftovers[2].write_text("<html>")  # killed while the report of a finished run was written
+    train_run(make_config(store_path), out, resume="auto")
+    assert not [path for path in leftovers if path.exists()]
+
+
 def test_resuming_on_an_altered_store_is_refused(tmp_path, world, store_path):
     def write(path, samples):
         with StoreWriter(path, name="s", modalities=world.modalities, criteria=world.criteria, provenance={}) as writer:

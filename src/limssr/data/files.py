@@ -14,6 +14,8 @@ from limssr.errors import InputError, ResourceError
 # No space left on the device, over the user's quota.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_BYTES = 1 << 20
+# How the temporary names of everything that is written look.
+LEFTOVERS = ".*.partial"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -75,6 +77,15 @@ def new_folder(path: Path, kind: str) -> Iterator[Path]:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left at or below a folder; for when nobody else is writing there."""
+    for leftover in list(folder.rglob(LEFTOVERS)):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _make_folder(path: Path, kind: str) -> None:

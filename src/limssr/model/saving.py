@@ -83,7 +83,7 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
         "unseen_streams": list(getattr(model, "unseen", ())),
     }
     tensors = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in state_to_save(model).items()})
-    with tempfile.TemporaryDirectory(dir=folder) as partial:
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".partial", dir=folder) as partial:
         save_file(tensors, Path(partial) / WEIGHTS)
         (Path(partial) / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
         os.replace(Path(partial) / WEIGHTS, folder / WEIGHTS)
