@@ -10,14 +10,13 @@ import pytest
 
 from limssr.bundled import recipe_path
 from limssr.errors import InputError
-from limssr.metrics import mean_spearman
 from limssr.model import build_model
 from limssr.published.numbers import published_scores
 from limssr.recipe import load_recipe, parse_config
 from limssr.studies.ablate import plan_ablation, preview, read_ablation, run_ablation, to_document
 from limssr.studies.ablate_tables import published, to_csv, to_markdown, write_tables
 from limssr.studies.ablations import FULL, TABLES
-from limssr.studies.differences import Spearmans, read_predictions
+from limssr.studies.differences import Spearmans
 from limssr.studies.plan import distinct_runs
 from limssr.types import Criterion, Modality
 
@@ -141,15 +140,6 @@ def _row_of(table, name):
 
     row = next(row for row in table.rows if row.name == name)
     return RowResult(row, 0, {}, {}, dict.fromkeys(PARTS), math.nan, 0)
-
-
-def test_predictions_are_read_back_sample_by_sample(study):
-    _, out, _ = study
-    predictions = read_predictions(out / "full-model-seed42")
-    document = json.loads((out / "full-model-seed42" / "evaluation.json").read_text())
-    assert list(predictions.by_subset) == ["+".join(entry["streams"]) for entry in document["subsets"]]
-    for entry, predicted_NC in zip(document["subsets"], predictions.by_subset.values(), strict=True):
-        assert mean_spearman(predictions.truth_NC, predicted_NC).value == pytest.approx(entry["spearman"])
 
 
 def test_a_run_does_not_differ_from_itself(study):

@@ -130,6 +130,21 @@ def test_differences_are_those_on_the_same_resamples(scored_run):
     assert compared(*runs, against="ridge").differences["attention", FULL, "spearman"].value == -one.value
 
 
+def test_differences_of_studies_are_those_of_compare_where_test_samples_lack_streams(scored_run):
+    def without_some(samples):
+        return [one.restricted_to(("video", "audio")) if n < 2 else one for n, one in enumerate(samples)]
+
+    good, bad = (scored_run(f"noise{noise}", noise=noise, system=system, samples=without_some)
+                 for noise, system in ((2.0, "attention"), (9.0, "statistics")))  # fmt: skip
+    found = compared(good, bad, num_resamples=300)
+    for part, name in ((INCOMPLETE, "incomplete"), (FULL, "full")):
+        expected = Spearmans(300).difference([bad], [good], name)
+        one = found.differences["statistics", part, "spearman"]
+        assert one.value == pytest.approx(expected.value, abs=1e-9)
+        # The two treat resamples of 12 in which a criterion is constant differently.
+        assert (one.low, one.high) == pytest.approx((expected.low, expected.high), abs=2e-3)
+
+
 def test_no_number_is_made_from_nothing(scored_run):
     seeing = scored_run("seeing", references={"ridge": 3.0})
     blind = scored_run("blind", system="statistics", blind=("flow",), constant=("audio",))

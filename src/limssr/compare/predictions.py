@@ -38,12 +38,12 @@ class Answers:
     reasons_S: tuple[str, ...] = ()
 
 
-def read_answers(run: Path, modalities: Sequence[str]) -> dict[str, Answers]:
+def read_answers(run: Path, modalities: Sequence[str] | None = None) -> dict[str, Answers]:
     """Read predictions.parquet of a run folder, with the reasons for gaps of its subsets.parquet.
 
     Args:
         run: A finished run.
-        modalities: Its streams, in order.
+        modalities: Its streams, in order; None: those of the largest subset that was scored.
 
     Returns:
         System -> answers; the run's own system is the first.
@@ -52,6 +52,9 @@ def read_answers(run: Path, modalities: Sequence[str]) -> dict[str, Answers]:
         ArtifactError: The files are not there, or not those of a finished run.
     """
     predictions, judged = _read(run / "predictions.parquet"), _read(run / "subsets.parquet")
+    if modalities is None:
+        scored = predictions.column("streams").unique().to_pylist()
+        modalities = max((str(name).split("+") for name in scored), key=len, default=[])
     names = ["+".join(subset) for subset in subsets(tuple(modalities))]
     systems = [str(name) for name in predictions.column("system").unique().to_pylist()]
     found = {}
