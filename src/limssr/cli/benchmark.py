@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from tyro import conf
 
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from limssr.benchmark import BenchmarkOptions
 
 WorkWord = Literal["step", "score-one", "score", "subsets", "epoch", "read", "save", "load"]
-SavingWord = Literal["headless", "states", "used-rows", "fused", "packed", "kept-prompts", "length"]
+SavingWord = Literal[
+    "headless", "states", "used-rows", "fused", "last-rows", "no-waits", "packed", "kept-prompts", "length"
+]
 AxisWord = Literal["segments", "modalities", "batch_size", "num_layers"]
-WORK_WORDS: tuple[WorkWord, ...] = ("step", "score-one", "score", "subsets", "epoch", "read", "save", "load")
-SAVING_WORDS: tuple[SavingWord, ...] = ("headless", "states", "used-rows", "fused", "packed", "kept-prompts", "length")
-AXIS_WORDS: tuple[AxisWord, ...] = ("segments", "modalities", "batch_size", "num_layers")
+WORK_WORDS: tuple[WorkWord, ...] = get_args(WorkWord)
+SAVING_WORDS: tuple[SavingWord, ...] = get_args(SavingWord)
+AXIS_WORDS: tuple[AxisWord, ...] = get_args(AxisWord)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ class Reader:
     Attributes:
         how: May be changed from packed to padded and back.
         keeps_prompts: Whether packed reading in evaluation mode without gradients keeps what it computed of prompts.
+        leaves_out: Whether packed reading leaves out of the last layer what no head reads.
 
     Raises:
         InputError: The backbone can only be read padded.
@@ -102,7 +103,7 @@ class Reader:
     ) -> None:
         self.backbone, self.tokens, self.memory_gb = backbone, tokens, memory_gb
         self._token_bytes: float | None = None
-        self.keeps_prompts = True
+        self.keeps_prompts = self.leaves_out = True
         self._can_pack = False
         self._kept: KeptPrompts | None = None
         self._weights: list[Tensor] | None = None
@@ -143,7 +144,7 @@ class Reader:
             return self._read_to_train(bank_RH, layout, prompts, with_inputs=with_inputs)
         kept = self._keep(bank_RH, prompts)
         device = bank_RH.device
-        packed = pack(layout, prompts, kept=kept.first if kept else None, device_type=device.type).to(device)
+        packed = self._packed(layout, prompts, device, kept=kept.first if kept else None)
         hidden_BLH = _unpacked(self._read_packed(bank_RH, packed, kept), packed.body_BL)
         inputs_BLH = _unpacked(bank_RH, packed.body_source_BL) if with_inputs else None
         return States(inputs_BLH, hidden_BLH, packed.pool_BML, packed.fusion_BK)
@@ -194,8 +195,15 @@ class Reader:
             )
         return self._token_bytes
 
-    def _packed(self, layout: Layout, prompts: Sequence[Prompt], device: torch.device) -> PackedLayout:
-        return pack(layout, prompts, device_type=device.type).to(device)
+    def _packed(
+        self,
+        layout: Layout,
+        prompts: Sequence[Prompt],
+        device: torch.device,
+        *,
+        kept: Mapping[Prompt, int] | None = None,
+    ) -> PackedLayout:
+        return pack(layout, prompts, kept=kept, device_type=device.type, leave_out=self.leaves_out).to(device)
 
     def _read_padded(self, bank_RH: Tensor, layout: Layout) -> States:
         """Padding stands at the end and the backbone is causal: nothing real can see it."""
