@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from limssr.baselines import SYSTEMS
+from limssr.cli.options import SYSTEM_NAMES
+
 COMMON = {"--help", "--json", "--debug"}
 FLAGS = {
     "doctor": set(),
@@ -165,6 +168,13 @@ def test_positionals_are_named(limssr, verb):
     named = re.findall(r"\b[A-Z]{3,}\b", usage.partition("[-h]")[2])
     expected = POSITIONALS[verb]
     assert [word for word in named if word in expected] == expected
+
+
+def test_help_names_every_system(limssr):
+    assert tuple(SYSTEMS) == SYSTEM_NAMES
+    for verb in ("train", "sweep"):
+        words = re.split(r"[\s│,.;]+", limssr(verb, "--help").out)
+        assert set(SYSTEMS) <= set(words)
 
 
 def test_the_verbs_are_the_known_ones(limssr):

@@ -20,6 +20,14 @@ VariantNames = Annotated[
     conf.UseAppendAction[tuple[str, ...]],
     conf.arg(metavar="GROUP=NAME", help="Take a variant of the recipe, such as task=PCS; may be repeated."),
 ]
+# Of `limssr.baselines.SYSTEMS`, written out: help must not wait for torch.
+SYSTEM_NAMES = (
+    *("mcmoe", "momke", "gcnet", "sdr-gnn", "actionmae", "mlp-mixer", "imder", "pamfn"),
+    *("t2cr", "asgtn", "cofinal", "gdlt", "sgn", "vatp-net"),
+    *("corrkd", "pcd", "missrag", "gain", "dmvg"),
+    *("attention", "attention-mean", "attention-zeros", "attention-learned"),
+    *("statistics", "late-fusion", "bidirectional"),
+)
 SplitName = Literal["train", "val", "test"]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro import conf
 
-from limssr.cli.options import Common, Device, Position
+from limssr.cli.options import SYSTEM_NAMES, Common, Device, Position
 from limssr.cli.output import Answer
 
 
@@ -18,8 +18,13 @@ class Sweep:
     what: Annotated[Position[Literal["systems"]], conf.arg(help="What is swept over.")]
     recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
     """A YAML file, or the name of a recipe that comes with limssr; its system is limssr."""
-    systems: Annotated[tuple[str, ...], conf.arg(metavar="NAME ...")] = ()
-    """Some of limssr and the names that `limssr systems` lists; all that the streams allow if not given."""
+    systems: Annotated[
+        tuple[str, ...],
+        conf.arg(
+            metavar="NAME ...",
+            help=f"Some of limssr, {', '.join(SYSTEM_NAMES)}; all that the streams allow if not given.",
+        ),
+    ] = ()
     seeds: Annotated[int, conf.arg(metavar="N")] = 3
     """Runs a system: the recipe's seed and the ones after it."""
     tries: Annotated[int, conf.arg(metavar="N")] = 1

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro import conf
 
-from limssr.cli.options import Common, Device, Position, SplitName, VariantNames, run_document
+from limssr.cli.options import SYSTEM_NAMES, Common, Device, Position, SplitName, VariantNames, run_document
 from limssr.cli.output import Answer
 
 
@@ -79,7 +79,8 @@ class Train:
         str | None,
         conf.arg(
             metavar="NAME",
-            help="Train a comparison system on the recipe's data, at its paper's size; `limssr systems` lists them.",
+            help=f"Train a comparison system on the recipe's data, at its paper's size: {', '.join(SYSTEM_NAMES)}. "
+            "`limssr systems` says what each needs and what was verified.",
         ),
     ] = None
     complete_training: bool = False

@@ -1,0 +1,73 @@
+"""Print the main table of a comparison as Markdown, for docs/results.
+
+python tools/results_table.py runs/sweep/percepiano/compare.json
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+INCOMPLETE = "average of incomplete"
+HEAD = (
+    "system",
+    "ρ incomplete",
+    "ρ all streams",
+    "minus {against}, incomplete",
+    "all streams",
+    "rank",
+    "trained",
+    "training",
+)
+
+
+def table(document: dict[str, Any]) -> str:
+    """A row a system, the best on incomplete streams first; n/a last."""
+    full, against = document["subsets"][-1], document["against"]
+    rows = sorted(document["rows"], key=lambda row: -(_value(row, INCOMPLETE) or -1.0))
+    lines = [f"| {' | '.join(HEAD).format(against=against)} |", "|---" * len(HEAD) + "|"]
+    for row in rows:
+        marks = "".join(row["marks"])
+        seeds = "" if len(row["seeds"]) == len(document["rows"][0]["seeds"]) else f" ({len(row['seeds'])} seed)"
+        cells = (
+            f"{row['label']}{marks}{seeds}",
+            _number(row, INCOMPLETE),
+            _number(row, full),
+            _difference(row, INCOMPLETE),
+            _difference(row, full),
+            _or_dash(row["average_rank"], "{:.1f}"),
+            _or_dash(row["cost"]["trained"], "{:,}"),
+            _or_dash(row["cost"]["training_s"], "{:.0f} s"),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _value(row: dict[str, Any], part: str) -> float | None:
+    return row["numbers"][part]["spearman"]["value"]
+
+
+def _number(row: dict[str, Any], part: str) -> str:
+    number = row["numbers"][part]["spearman"]
+    if number["value"] is None:
+        over = f" ({number['partial']:.3f} over {number['num_partial']} of {number['num_subsets']})"
+        return "n/a" + (over if number["partial"] is not None else "")
+    return f"{number['value']:.3f}" + ("" if number["sd"] is None else f" ± {number['sd']:.3f}")
+
+
+def _difference(row: dict[str, Any], part: str) -> str:
+    one = row["numbers"][part]["spearman"]["difference"]
+    if one is None or one["value"] is None:
+        return "-"
+    star = "\\*" if one["adjusted_p"] is not None and one["adjusted_p"] < 0.05 else ""
+    return f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]{star}"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("comparison", type=Path)
+    print(table(json.loads(parser.parse_args().comparison.read_text(encoding="utf-8"))))
