@@ -308,15 +308,12 @@ class TestKeptPrompts:
         assert rows[3:] == [prompts + bodies]
 
     def test_the_last_layer_may_compute_every_row(self, model, batch):
-        expected = self.scores(model, batch)
         rows = []
         model.backbone.norm.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[1]))
-        self.scores(model, batch, keeps=False)
+        expected = self.scores(model, batch, keeps=False)
         model.reader.leaves_out = False
         assert_same(expected, self.scores(model, batch, keeps=False))
-        assert_same(expected, self.scores(model, batch))
-        some, every = rows[:2]
-        assert some < every
+        assert rows[0] < rows[1]
 
     def test_new_patterns_are_added(self, model):
         for sample in make_samples():
