@@ -27,7 +27,7 @@ def table(document: dict[str, Any]) -> str:
     rows = sorted(document["rows"], key=lambda row: -(_value(row, INCOMPLETE) or -1.0))
     lines = [f"| {' | '.join(HEAD).format(against=against)} |", "|---" * len(HEAD) + "|"]
     for row in rows:
-        marks = "".join(row["marks"])
+        marks = " †" if row["trained_on"] != document["rows"][0]["trained_on"] else ""
         seeds = "" if len(row["seeds"]) == len(document["rows"][0]["seeds"]) else f" ({len(row['seeds'])} seed)"
         cells = (
             f"{row['label']}{marks}{seeds}",

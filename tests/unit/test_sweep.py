@@ -56,6 +56,16 @@ def test_all_systems_are_planned_or_left_out_with_a_reason(config):
     assert all(one.references == () for one in others)
 
 
+def test_systems_that_cannot_learn_from_the_samples_are_left_out_or_refused(config):
+    changes = ["data.modalities=[flow,video,audio]", "missing.availability={rate: 1.0, pattern: flow}"]
+    changed = parse_config(config.model_dump(mode="json"), where="test", overrides=changes)
+    plan = plan_sweep(changed, SweepRequest(num_seeds=1, sizes="small"))
+    assert {"gdlt", "cofinal", "asgtn", "t2cr"} <= set(plan.left_out)  # they read flow, which no training sample owns
+    assert "attention" not in plan.left_out
+    with pytest.raises(InputError, match="flow"):
+        plan_sweep(changed, SweepRequest(("limssr", "gdlt"), num_seeds=1, sizes="small"))
+
+
 def test_what_cannot_be_swept_is_refused(config):
     with pytest.raises(InputError, match="attention"):
         plan_sweep(config, SweepRequest(("attentoin",)))

@@ -11,11 +11,12 @@ from limssr.checkpoint import write_json
 from limssr.config import RunConfig
 from limssr.data.validate import unknown_name
 from limssr.errors import InputError
-from limssr.model import build_model
+from limssr.model import build_model, calibrate
 from limssr.progress import Reporter, SilentReporter
 from limssr.references import REFERENCES
-from limssr.rundata import load_run_data
+from limssr.rundata import RunData, load_run_data
 from limssr.runfiles import FORMAT_VERSION
+from limssr.scorer import check_can_score
 from limssr.studies.plan import PlannedRun, check_runs, distinct_runs
 from limssr.studies.run import run_all
 from limssr.studies.systems import LIMSSR
@@ -127,7 +128,7 @@ def plan_sweep(config: RunConfig, request: SweepRequest) -> SweepPlan:
 
     Raises:
         InputError: An unknown or repeated system, no seed, a recipe of another system, a system that was named and
-            cannot be built on these streams.
+            cannot be trained on this data.
     """
     if request.num_seeds < 1:
         raise InputError(f"Expected at least one seed, found {request.num_seeds}.")
@@ -138,27 +139,37 @@ def plan_sweep(config: RunConfig, request: SweepRequest) -> SweepPlan:
             f"Tuning chooses by the validation loss, found train.selection: {config.train.selection}: use val, or one "
             "try."
         )
-    data = load_run_data(config)
+    data = {training: load_run_data(_trained_on(config, training)) for training in request.training}
     regressions = tuple(name for name in config.evaluation.references if REFERENCES[name].pooled is not None)
     contestants: list[Contestant] = []
     left_out: dict[str, str] = {}
     for name in _chosen(request.systems):
         own = config if name == LIMSSR else _beside(name, config, request)
-        if name != LIMSSR:
-            try:
-                build_model(own.model, data.modalities, data.criteria, seed=own.seed)
-            except InputError as error:
-                if request.systems:
-                    raise
-                left_out[name] = str(error)
-                continue
         for training in request.training:
-            missing = own.missing.model_copy(update={"training": training})
-            bare = own.evaluation.model_copy(update={"references": ()})
-            changed = own.model_copy(update={"missing": missing, "evaluation": bare})
             label = name if training == "available" else f"{name}-complete"
+            if name != LIMSSR:
+                try:
+                    _check(own, data[training])
+                except InputError as error:
+                    if request.systems:
+                        raise
+                    left_out[label] = str(error)
+                    continue
+            bare = own.evaluation.model_copy(update={"references": ()})
+            changed = _trained_on(own, training).model_copy(update={"evaluation": bare})
             contestants.append(Contestant(label, name, changed, () if contestants else regressions))
     return SweepPlan(request, tuple(contestants), settings(request.tries), left_out)
+
+
+def _trained_on(config: RunConfig, training: Training) -> RunConfig:
+    return config.model_copy(update={"missing": config.missing.model_copy(update={"training": training})})
+
+
+def _check(config: RunConfig, data: RunData) -> None:
+    """Raise `InputError` where a system cannot be built for these streams, or cannot learn from these samples."""
+    model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
+    calibrate(model, data.splits["train"])
+    check_can_score(model, {"training": data.splits["train"], "validation": data.splits["val"]})
 
 
 def run_sweep(
