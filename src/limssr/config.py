@@ -144,6 +144,9 @@ class StatisticsConfig(_Config):
     first: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the epochs in which the head's ensemble is trained alone, without the language model, before the rest
     is; it rests then. The two need very different numbers of steps. 0: both are trained together."""
+    keeps: Literal["last", "best"] = "last"
+    """Which epoch of that time the ensemble rests at: the last, or the one with its lowest validation loss. Few samples
+    are soon learned by heart: best; a validation split that is smaller still chooses poorly: last."""
 
 
 class ModelConfig(_Config):

@@ -91,10 +91,10 @@ def candidate_epochs(history: Sequence[dict[str, Any]], train: TrainConfig) -> f
 
 def _in_order_of_choice(history: Sequence[dict[str, Any]], train: TrainConfig) -> list[int]:
     """Candidates, the chosen one last; of equal epochs the first counts."""
-    newest = history[-1]["epoch"]
+    everything = history
     history = [record for record in history if record.get("can_be_chosen", True)]
     if not history:
-        return [newest]  # an early stage: nothing is judged yet
+        return [_end_of_stage(everything)]
     if train.selection == "last":
         return [history[-1]["epoch"]]
     if train.selection == "val":
@@ -120,6 +120,12 @@ def _share(loss: float, *, of: float) -> float:
     if loss == 0:
         return 0.0
     return loss / abs(of) if of else math.inf
+
+
+def _end_of_stage(history: Sequence[dict[str, Any]]) -> int:
+    """Of an early stage: the epoch that the next one would go on with."""
+    judged = [one for one in history if one.get("stage") == history[-1].get("stage") and one["val_loss"] is not None]
+    return min(judged, key=lambda record: record["val_loss"])["epoch"] if judged else history[-1]["epoch"]
 
 
 def out_of_patience(history: Sequence[dict[str, Any]], train: TrainConfig) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from limssr.errors import InputError
 
@@ -14,11 +15,14 @@ class Stage:
         name: What the model is told when the stage begins.
         share: Of the epochs; only the proportions between stages matter.
         trains: Beginnings of the names of the parameters that are trained; the others rest. "" begins every name.
+        keeps: Which of its epochs the next stage goes on with: the last, or the one with the lowest validation loss of
+            what the model answers in this stage. Of the last stage `train.selection` decides.
     """
 
     name: str
     share: float = 1.0
     trains: tuple[str, ...] = ("",)
+    keeps: Literal["last", "best"] = "last"
 
     def moves(self, parameter: str) -> bool:
         """Whether a parameter of this name is trained in the stage."""

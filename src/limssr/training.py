@@ -18,7 +18,7 @@ from torch import nn
 
 from limssr.averaging import WeightAverage
 from limssr.config import RunConfig, TrainConfig
-from limssr.errors import LimssrError
+from limssr.errors import InputError, LimssrError
 from limssr.feed import EpochBatches, check_training_input
 from limssr.losses import total_loss
 from limssr.model import calibrate, load_saved_state, make_optimizer
@@ -86,6 +86,11 @@ def fit(
     check_training_input(train_samples, val_samples, config, modalities, can_use_test=test_value is not None)
     stages = getattr(model, "stages", (WHOLE,))
     place_of(stages, 0, train.epochs)  # refuses fewer epochs than stages
+    if not val_samples and any(stage.keeps == "best" for stage in stages[:-1]):
+        raise InputError(
+            "Expected validation samples, by whose loss a stage of the training keeps its best epoch, found none: give "
+            "some, or set model.statistics.keeps=last."
+        )
     # 1. the model on its device, with scales measured on the training samples
     calibrate(model, train_samples)
     check_can_score(model, {"training": train_samples, "validation": val_samples})
@@ -103,9 +108,12 @@ def fit(
     while len(history) < train.epochs and not out_of_patience(history, train):
         epoch, started = len(history), time.monotonic()
         place = place_of(stages, epoch, train.epochs)
+        if history and place.epoch == 0:  # what rests from now on rests as it was in the epoch that its stage keeps
+            load_saved_state(parts.model, kept[chosen_epoch(history, train)])
         with seeded(config.seed, "epoch", epoch), tf32(train.precision, device):
             record = _train_epoch(parts, train_samples, epoch, place)
-        record |= _judge(parts, val_samples if place.is_last else (), test_value if place.is_last else None)
+        is_judged = place.is_last or place.stage.keeps == "best"
+        record |= _judge(parts, val_samples if is_judged else (), test_value if place.is_last else None)
         if len(stages) > 1:
             record |= {"stage": place.stage.name, "can_be_chosen": place.is_last}
         history.append({**record, "seconds": round(time.monotonic() - started, 3)})
@@ -179,14 +187,12 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, pl
 
 
 def _enter(parts: TrainingParts, place: Place) -> None:
-    """Tell the model its stage. Each ends with its averaged weights, and a new average begins."""
+    """Tell the model its stage, and let a new average begin with it."""
     enter: Any = getattr(parts.model, "enter", None)
     if enter is None:
         return
     enter(place.stage)
     if parts.average and place.epoch == 0:
-        if parts.average.values:  # a part that rests from now on rests at its average
-            load_saved_state(parts.model, parts.average.values)
         parts.average.restore({}, 0, parts.accelerator.device)
 
 

@@ -52,6 +52,8 @@ def test_only_epochs_of_the_last_stage_are_chosen_or_run_out_of_patience():
     late = [{"epoch": 4, "val_loss": 0.5, "can_be_chosen": True}, {"epoch": 5, "val_loss": 0.7, "can_be_chosen": True}]
     train = TrainConfig(patience=2)
     assert chosen_epoch(early, train) == 3
+    judged = [{**record, "stage": "parts", "val_loss": loss} for record, loss in zip(early, (3, 1, 2, 2), strict=True)]
+    assert chosen_epoch(judged, train) == 1
     assert chosen_epoch(early + late, train) == 4
     assert not out_of_patience(early, train)
     assert not out_of_patience(early + late, train)
@@ -98,6 +100,32 @@ def test_the_ensemble_is_trained_first_and_then_rests(store, average):
     assert not same(rest[1], rest[2])
     assert not same(rest[2], rest[3])
     assert [record["stage"] for record in result.history] == ["ensemble"] * 2 + ["language model"] * 2
+
+
+def test_the_ensemble_may_rest_at_its_best_epoch(store):
+    config = RunConfig.model_validate(
+        {
+            "model": {
+                "backbone": {"name": "tiny"},
+                "head": "statistics",
+                "output": "standardized",
+                "statistics": {"first": 0.8, "keeps": "best"},
+            },
+            "train": {"epochs": 10, "warmup_epochs": 0, "learning_rate": 0.02, "batch_size": 16},
+        }
+    )
+    model = build_model(config.model, store.modalities, store.criteria, seed=0)
+    watches = Watches(model)
+    result = fit(model, store.samples("train"), store.samples("val"), config=config, reporter=watches)
+    losses = [record["val_loss"] for record in result.history]
+    best = min(range(8), key=losses.__getitem__)
+    assert best != 7, "nothing to see: the last epoch is the best"
+    assert same(watches.members[8], watches.members[best])
+    assert not same(watches.members[8], watches.members[7])
+    assert result.best_epoch >= 8
+    unjudged = config.model_copy(update={"train": config.train.model_copy(update={"selection": "last"})})
+    with pytest.raises(InputError, match="keeps its best epoch"):
+        fit(model, store.samples("train"), [], config=unjudged)
 
 
 def test_validation_that_a_system_cannot_score_is_refused_before_training(store):

@@ -77,7 +77,7 @@ class LimssrModel(nn.Module):
             3. Draw every sequence from the bank of learned rows and projected segments, and let the backbone read them.
             4. Read the scores from slots and blocks (3.6).
         """
-        if self.training and self.stage.name == ENSEMBLE:
+        if self.stage.name == ENSEMBLE:
             return self._read_moments(batch)
         present_BM, valid_BMT, lengths_B = batch.masks_on_host()
         bank_RH = torch.cat([self.tokens(), *self._project(self.scaler(batch), valid_BMT)])
@@ -126,7 +126,7 @@ class LimssrModel(nn.Module):
             self.head.statistics.fit(samples)
 
     def enter(self, stage: Stage) -> None:
-        """Hear that a stage of the training begins; scoring is always done as in the last one."""
+        """Hear that a stage of the training begins. A model that is not being trained is in the last one."""
         self.stage = stage
 
     def _read_moments(self, batch: Batch) -> ScoreOutput:
@@ -173,7 +173,8 @@ def _stages(config: ModelConfig) -> tuple[Stage, ...]:
     first = config.statistics.first
     if config.head != "statistics" or first == 0:
         return (WHOLE,)
-    return (Stage(ENSEMBLE, first, ("head.members.",)), Stage("language model", 1.0 - first, AROUND_ENSEMBLE))
+    ensemble = Stage(ENSEMBLE, first, ("head.members.",), config.statistics.keeps)
+    return (ensemble, Stage("language model", 1.0 - first, AROUND_ENSEMBLE))
 
 
 def num_special_tokens(config: ModelConfig, num_modalities: int) -> int:
