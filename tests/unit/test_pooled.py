@@ -98,8 +98,20 @@ def test_too_few_training_samples_give_nan_and_a_reason():
     assert np.isfinite(model.score([sample.restricted_to(("a",)) for sample in test])).all()
     assert np.isnan(model.score([sample.restricted_to(("a", "b")) for sample in test])).all()
     assert model.why_no_prediction(("a", "b")) == "9 training samples own these streams, at least 10 needed"
-    assert model.why_no_prediction(("c",)) == "0 training samples own these streams, at least 10 needed"
+    assert model.why_no_prediction(("c",)) == "no training sample owns c"
     assert model.why_no_prediction(("a",)) is None
+
+
+@pytest.mark.parametrize("strategy", ["per_subset", "impute", "repeat"])
+def test_a_stream_that_no_training_sample_owns_is_left_out(strategy):
+    model = regressor("ridge", strategy).fit(world(owned=lambda *_: ("a", "b")))
+    test = world(10, seed=1)
+    known = model.score([sample.restricted_to(("a",)) for sample in test])
+    np.testing.assert_array_equal(model.score([sample.restricted_to(("a", "c")) for sample in test]), known)
+    assert np.isfinite(known).all()
+    assert np.isnan(model.score([sample.restricted_to(("c",)) for sample in test])).all()
+    assert model.why_no_prediction(("a", "c")) is None
+    assert model.why_no_prediction(("c",)) == "no training sample owns c"
 
 
 def test_a_criterion_that_nobody_judged_is_nan():

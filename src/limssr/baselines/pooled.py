@@ -76,6 +76,7 @@ class PooledRegressor:
         self.training_means: dict[str, np.ndarray] = {}
         self._models: dict[tuple[str, ...], _Model] = {}
         self._gaps: dict[tuple[str, ...], str] = {}
+        self._unseen: frozenset[str] = frozenset()
 
     def fit(self, train_samples: Sequence[Sample]) -> "PooledRegressor":
         """Train on what the samples own, and on nothing else.
@@ -88,8 +89,9 @@ class PooledRegressor:
         """
         if not train_samples:
             raise InputError("Expected training samples, found none; choose a split that is not empty.")
-        self._models, self._gaps = {}, {}
+        self._models, self._gaps, self._unseen = {}, {}, frozenset()
         table = [self._pool(sample) for sample in train_samples]
+        self._unseen = frozenset(one.name for one in self.modalities).difference(*table)
         for modality in self.modalities:
             owned = [row[modality.name] for row in table if modality.name in row]
             empty = np.zeros(4 * modality.dim)
@@ -97,6 +99,8 @@ class PooledRegressor:
         every = subsets([modality.name for modality in self.modalities])
         if self.strategy == "per_subset":
             for streams in every:
+                if not self._unseen.isdisjoint(streams):
+                    continue
                 rows = [(n, streams) for n, row in enumerate(table) if set(streams) <= set(row)]
                 self._fit_one(streams, table, train_samples, rows)
             return self
@@ -107,7 +111,10 @@ class PooledRegressor:
         return self
 
     def score(self, samples: Sequence[Sample]) -> np.ndarray:
-        """Scores [N, C] in the data set's unit; NaN where there is no model (see `why_no_prediction`)."""
+        """Scores [N, C] in the data set's unit; NaN where there is no model (see `why_no_prediction`).
+
+        Streams that no training sample owned are left out: nothing was learned of them.
+        """
         if not self.training_means:
             raise InputError("Expected a fitted model, found one without training; call fit first.")
         prediction_NC = np.full((len(samples), len(self.criteria)), np.nan)
@@ -116,7 +123,7 @@ class PooledRegressor:
         for n, row in enumerate(table):
             rows_of.setdefault(self._owned(row), []).append(n)
         for streams, rows in rows_of.items():
-            model = self._models.get(self._key(streams))
+            model = self._models.get(self._key(streams)) if streams else None
             if model is not None:
                 features = np.stack([self._features(table[n], streams) for n in rows])
                 prediction_NC[rows] = model.predict(features)
@@ -124,7 +131,8 @@ class PooledRegressor:
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """Why `score` returns NaN for samples that hold exactly `streams`; None where it does not."""
-        return self._gaps.get(self._key(tuple(streams)))
+        known = tuple(name for name in streams if name not in self._unseen)
+        return self._gaps.get(self._key(known)) if known else f"no training sample owns {' or '.join(streams)}"
 
     def _key(self, streams: tuple[str, ...]) -> tuple[str, ...]:
         every = tuple(modality.name for modality in self.modalities)
@@ -136,6 +144,8 @@ class PooledRegressor:
     def _pool(self, sample: Sample) -> dict[str, np.ndarray]:
         pooled = {}
         for modality in self.modalities:
+            if modality.name in self._unseen:
+                continue
             stream_TD = sample.streams.get(modality.name)
             if stream_TD is not None and not np.isnan(stream_TD).all():
                 pooled[modality.name] = pool_statistics(stream_TD)
