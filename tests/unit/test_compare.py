@@ -199,6 +199,18 @@ def test_subsets_that_the_test_split_cannot_judge_are_left_out_for_all(scored_ru
     assert found.ranking.test.num_blocks == 6
 
 
+def test_subsets_that_nobody_answers_are_left_out_for_all(scored_run):
+    runs = [scored_run(name, system=name, blind=("flow",)) for name in ("attention", "statistics")]
+    found = compared(*runs)
+    number = found.scores.numbers["attention", INCOMPLETE, "spearman"]
+    assert number.is_defined
+    assert number.num_subsets == 5
+    assert not found.scores.numbers["attention", "flow", "spearman"].is_defined
+    assert found.scores.unanswered == ("flow",)
+    assert any("flow: no system has a prediction" in stamp.text for stamp in found.stamps)
+    assert found.ranking.test.num_blocks == 12
+
+
 def test_ranks_are_over_subsets_and_criteria(scored_run):
     noises = {"attention": 1.0, "statistics": 30.0}
     runs = [scored_run(name, system=name, noise=noise) for name, noise in noises.items()]

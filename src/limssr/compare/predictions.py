@@ -37,6 +37,10 @@ class Answers:
     predicted_SNC: np.ndarray
     reasons_S: tuple[str, ...] = ()
 
+    def predicts(self, s: int) -> bool:
+        """Whether there is any prediction for subset `s`."""
+        return not bool(np.isnan(self.predicted_SNC[s]).all())
+
 
 def read_answers(run: Path, modalities: Sequence[str] | None = None) -> dict[str, Answers]:
     """Read predictions.parquet of a run folder, with the reasons for gaps of its subsets.parquet.

@@ -109,7 +109,11 @@ def compare_runs(
         rows,
         against,
         marks,
-        tuple(stamps_of(rows, against, marks, notes=found.notes, num_resamples=options.num_resamples)),
+        tuple(
+            stamps_of(
+                rows, against, marks, notes=(*found.notes, *_unanswered(scores)), num_resamples=options.num_resamples
+            )
+        ),
         scores,
         paired_differences(rows, scores, against),
         rank_rows(rows, scores, against, alpha=options.alpha),
@@ -117,6 +121,12 @@ def compare_runs(
         {row.label: cost_of(row, sample, options.store) for row in rows},
         timing,
     )
+
+
+def _unanswered(scores: Scores) -> tuple[str, ...]:
+    if not scores.unanswered:
+        return ()
+    return (f"{', '.join(scores.unanswered)}: no system has a prediction, so averages and ranks do without it.",)
 
 
 def _chosen(rows: Sequence[CompareRow], wanted: str | None) -> CompareRow:

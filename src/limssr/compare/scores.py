@@ -74,7 +74,9 @@ class Scores:
         numbers: (row's label, part, metric) -> number; a part is a subset or `INCOMPLETE`.
         spearman_by_criterion: Row's label -> Spearman [S, C], mean over the seeds; NaN where there is none.
         judged_SC: Whether the truth of a criterion allows a correlation among the samples of a subset: at least three
-            judged ones that are not all the same. What is not judged is left out for all systems alike.
+            judged ones that are not all the same; and some system has a prediction. What is not judged is left out for
+            all systems alike.
+        unanswered: Subsets that the data could judge and for which no system has a prediction.
         num_resamples: R.
     """
 
@@ -84,6 +86,7 @@ class Scores:
     numbers: Mapping[tuple[str, str, MetricName], Number]
     spearman_by_criterion: Mapping[str, np.ndarray]
     judged_SC: np.ndarray
+    unanswered: tuple[str, ...]
     num_resamples: int
 
     @property
@@ -112,7 +115,8 @@ class _Found:
         mean: [...] over the criteria.
         drawn: [..., R], the same on every resample.
         reasons: [...], why there is none, or "".
-        usable: [..., C] of the data alone: whether a perfect prediction would have a number.
+        usable: [..., C]: whether a perfect prediction would have a number, of the data alone; in several subsets also
+            whether anybody has one.
     """
 
     criterion: np.ndarray
@@ -142,7 +146,14 @@ def score_rows(
         each.append(_score_subset(answers, s, resamples))
         reporter.advance(what)
     reporter.finish()
+    answered_S = np.array([any(one.predicts(s) for one in answers) for s in range(len(first.subsets))])
+    unanswered = tuple(
+        name
+        for name, answered, one in zip(first.subsets, answered_S, each, strict=True)
+        if not answered and one["mse"].usable.any()
+    )
     found = {metric: _stacked([one[metric] for one in each]) for metric in METRICS}
+    found = {metric: replace(one, usable=one.usable & answered_S[:, None]) for metric, one in found.items()}
     numbers: dict[tuple[str, str, MetricName], Number] = {}
     by_criterion: dict[str, np.ndarray] = {}
     end = 0
@@ -154,7 +165,7 @@ def score_rows(
                 numbers[row.label, part, metric] = number
     counts = {name: int(owned_N.sum()) for name, owned_N in zip(first.subsets, first.owned_SN, strict=True)}
     judged_SC = found["spearman"].usable
-    return Scores(first.subsets, first.criteria, counts, numbers, by_criterion, judged_SC, num_resamples)
+    return Scores(first.subsets, first.criteria, counts, numbers, by_criterion, judged_SC, unanswered, num_resamples)
 
 
 def _score_subset(answers: Sequence[Answers], s: int, resamples: Resamples) -> dict[MetricName, _Found]:
