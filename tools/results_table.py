@@ -50,8 +50,9 @@ def _value(row: dict[str, Any], part: str) -> float | None:
 def _number(row: dict[str, Any], part: str) -> str:
     number = row["numbers"][part]["spearman"]
     if number["value"] is None:
-        over = f" ({number['partial']:.3f} over {number['num_partial']} of {number['num_subsets']})"
-        return "n/a" + (over if number["partial"] is not None else "")
+        if number["partial"] is None:
+            return "n/a"
+        return f"n/a ({number['partial']:.3f} over {number['num_partial']} of {number['num_subsets']})"
     return f"{number['value']:.3f}" + ("" if number["sd"] is None else f" ± {number['sd']:.3f}")
 
 
