@@ -28,7 +28,7 @@ def table(document: dict[str, Any]) -> str:
     lines = [f"| {' | '.join(HEAD).format(against=against)} |", "|---" * len(HEAD) + "|"]
     for row in rows:
         marks = " †" if row["trained_on"] != document["rows"][0]["trained_on"] else ""
-        seeds = "" if len(row["seeds"]) == len(document["rows"][0]["seeds"]) else f" ({len(row['seeds'])} seed)"
+        seeds = "" if len(row["seeds"]) == len(document["rows"][0]["seeds"]) else f" ({len(row['seeds'])} seeds)"
         cells = (
             f"{row['label']}{marks}{seeds}",
             _number(row, INCOMPLETE),
