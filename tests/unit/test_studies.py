@@ -178,7 +178,10 @@ def test_an_interruption_ends_every_process_and_the_study_goes_on(store_path, tm
 
     recipe, out = tmp_path / "long.yaml", tmp_path / "study"
     recipe.write_text(dump_config(make_config(store_path, train={"epochs": 100_000})))
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(recipe), str(out)], stderr=subprocess.DEVNULL)
+    words = [sys.executable, "-c", CHILD, str(recipe), str(out)]
+    # Where the tests run in the background of a script, interrupts are ignored, and a child would inherit that.
+    heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    child = subprocess.Popen(words, stderr=subprocess.DEVNULL, preexec_fn=heeds)
     histories = [out / f"run{seed}" / "metrics.jsonl" for seed in (1, 2)]
     deadline = time.monotonic() + 300
     while not all(path.exists() for path in histories) and time.monotonic() < deadline:
