@@ -25,10 +25,13 @@ def table(document: dict[str, Any]) -> str:
     """A row a system, the best on incomplete streams first; n/a last."""
     full, against = document["subsets"][-1], document["against"]
     rows = sorted(document["rows"], key=lambda row: -(_value(row, INCOMPLETE) or -1.0))
+    chosen = next(row for row in rows if row["label"] == against)
+    most = max(len(row["seeds"]) for row in rows)
     lines = [f"| {' | '.join(HEAD).format(against=against)} |", "|---" * len(HEAD) + "|"]
     for row in rows:
-        marks = " †" if row["trained_on"] != document["rows"][0]["trained_on"] else ""
-        seeds = "" if len(row["seeds"]) == len(document["rows"][0]["seeds"]) else f" ({len(row['seeds'])} seeds)"
+        marks = " †" if row["trained_on"] != chosen["trained_on"] else ""
+        number = len(row["seeds"])
+        seeds = "" if number == most else f" ({number} seed{'s' if number > 1 else ''})"
         cells = (
             f"{row['label']}{marks}{seeds}",
             _number(row, INCOMPLETE),

@@ -91,19 +91,20 @@ def candidate_epochs(history: Sequence[dict[str, Any]], train: TrainConfig) -> f
 
 def _in_order_of_choice(history: Sequence[dict[str, Any]], train: TrainConfig) -> list[int]:
     """Candidates, the chosen one last; of equal epochs the first counts."""
-    everything = history
-    history = [record for record in history if record.get("can_be_chosen", True)]
-    if not history:
-        return [_end_of_stage(everything)]
+    choosable = [record for record in history if record.get("can_be_chosen", True)]
+    if not choosable:
+        return [_end_of_stage(history)]
     if train.selection == "last":
-        return [history[-1]["epoch"]]
+        return [choosable[-1]["epoch"]]
     if train.selection == "val":
-        return [min(history, key=lambda record: record["val_loss"])["epoch"]]
+        return [min(choosable, key=lambda record: record["val_loss"])["epoch"]]
     # NOTE(paper): the published protocol keeps the epoch of the best Spearman and that of the best MSE on the test
     # split and reports the better balanced one. Balance is read here as: which of the two gives away the smaller share
     # of what the other reaches.
-    by_rank = max(history, key=lambda record: -math.inf if record["test_spearman"] is None else record["test_spearman"])
-    by_error = min(history, key=lambda record: record["test_mse"])
+    by_rank = max(
+        choosable, key=lambda record: -math.inf if record["test_spearman"] is None else record["test_spearman"]
+    )
+    by_error = min(choosable, key=lambda record: record["test_mse"])
     mse_given_away = _share(by_rank["test_mse"] - by_error["test_mse"], of=by_error["test_mse"])
     rank_given_away = _rank_given_away(by_rank["test_spearman"], by_error["test_spearman"])
     winner, other = (by_rank, by_error) if mse_given_away <= rank_given_away else (by_error, by_rank)

@@ -99,8 +99,6 @@ class PooledRegressor:
         every = subsets([modality.name for modality in self.modalities])
         if self.strategy == "per_subset":
             for streams in every:
-                if not self._unseen.isdisjoint(streams):
-                    continue
                 rows = [(n, streams) for n, row in enumerate(table) if set(streams) <= set(row)]
                 self._fit_one(streams, table, train_samples, rows)
             return self

@@ -72,7 +72,7 @@ class SweepPlan:
         request: As asked.
         contestants: Every system.
         tries: The settings that each of them gets.
-        left_out: System -> why the data do not allow it.
+        left_out: Label -> why the data do not allow it.
     """
 
     request: SweepRequest
