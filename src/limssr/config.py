@@ -17,12 +17,24 @@ class _Config(BaseModel):
 
 
 class ValidationConfig(_Config):
-    """A validation split out of the training samples, for a store that has none."""
+    """A validation split other than the store's: a share of the training samples, or one fold of several."""
 
     share: float = Field(default=0.15, gt=0.0, lt=1.0)
-    """Of the training samples. Samples of one group move together; at least one group moves and at least one stays."""
+    """Of the training samples, for a store without a validation split. Samples of one group move together; at least
+    one group moves and at least one stays."""
+    folds: int | None = Field(default=None, ge=2)
+    """Divide training and validation samples together into so many folds of whole groups; `fold` of them validates, the
+    others train, and `share` has no say. For cross-validation: a small validation split judges settings poorly."""
+    fold: int = Field(default=0, ge=0)
+    """Which one, from 0."""
     seed: int = 0
     """Decides, with a group's name, which groups; it is not the seed of the run, so all seeds share one validation."""
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "ValidationConfig":
+        if self.fold >= (self.folds or 1):
+            raise ValueError(f"fold is {self.fold}, expected one below folds, which is {self.folds}")
+        return self
 
 
 class DataConfig(_Config):
@@ -40,7 +52,7 @@ class DataConfig(_Config):
     """T of the paper: longer performances are cropped to it, at random in training, around the centre when scoring.
     null keeps every performance whole."""
     validation: ValidationConfig | None = None
-    """Hold out part of the training samples to choose the epoch by; null: the store's own validation split."""
+    """Hold out samples to choose the epoch by, other than the store's own validation split; null: that split."""
     padding: Literal["masked", "attended"] = "masked"
     """masked: padding does not exist for the model. attended: every performance is zero-padded to `num_segments` and
     the padding is read like data, as the published code does."""

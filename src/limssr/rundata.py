@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from limssr.config import RunConfig, ValidationConfig
-from limssr.data.holdout import hold_out
+from limssr.data.holdout import cross_validate, hold_out
 from limssr.data.missing import check_pattern
 from limssr.data.store import FeatureStore
 from limssr.data.validate import check_collection
@@ -125,14 +125,15 @@ def unseen_words(data: RunData) -> str:
 
 
 def validation_record(config: RunConfig, data: RunData) -> dict[str, Any] | None:
-    """How the validation split was held out, for run.json; None where it is the store's own or there is none."""
+    """How validation was held out, for run.json; None where the split is the store's own or there is none."""
     validation = config.data.validation
     if validation is None:
         return None
     held = data.splits["val"]
     groups = {sample.group for sample in held if sample.group}
     alone = sum(not sample.group for sample in held)
-    return {**validation.model_dump(), "num_groups": len(groups) + alone, "num_samples": len(held)}
+    unread = {"folds", "fold"} if validation.folds is None else {"share"}
+    return {**validation.model_dump(exclude=unread), "num_groups": len(groups) + alone, "num_samples": len(held)}
 
 
 def _judged_splits(
@@ -147,12 +148,17 @@ def _judged_splits(
     judged: dict[Split, list[Sample]] = {split: _judged(samples) for split, samples in every.items()}
     left_out: dict[Split, int] = {split: len(samples) - len(judged[split]) for split, samples in every.items()}
     if validation is not None:
-        if every["val"]:
+        if every["val"] and validation.folds is None:
             raise InputError(
                 f"data.validation holds out part of the training samples where a store has no validation split, found "
-                f"{len(every['val'])} validation samples in {store.path}: use data.validation=null to choose on them."
+                f"{len(every['val'])} validation samples in {store.path}: use data.validation=null to choose on them, "
+                "or data.validation={folds: 5, fold: 0} to divide both anew."
             )
-        divided = hold_out(judged["train"], share=validation.share, seed=validation.seed)
+        if validation.folds is None:
+            divided = hold_out(judged["train"], share=validation.share, seed=validation.seed)
+        else:
+            both = [*judged["train"], *judged["val"]]
+            divided = cross_validate(both, num_folds=validation.folds, fold=validation.fold, seed=validation.seed)
         for part in ("train", "val"):
             judged[part] = [one for one in divided if one.split == part]
     return judged, left_out

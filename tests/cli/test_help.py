@@ -68,6 +68,7 @@ FLAGS = {
         "--systems",
         "--seeds",
         "--tries",
+        "--folds",
         "--sizes",
         "--epochs",
         "--training",

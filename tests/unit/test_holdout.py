@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from limssr.config import AvailabilityConfig, EvalConfig
-from limssr.data.holdout import hold_out
+from limssr.data.holdout import cross_validate, hold_out
 from limssr.data.simulate import simulate_world
 from limssr.data.store import StoreWriter
 from limssr.errors import InputError
@@ -56,6 +56,41 @@ def test_both_sides_get_a_group(share, groups):
 def test_one_group_cannot_be_divided():
     with pytest.raises(InputError, match="at least two, found 1"):
         hold_out(make_samples(["g", "g"]), share=0.5, seed=0)
+
+
+def folds(samples, num_folds=3, seed=0):
+    return [
+        {one.id for one in cross_validate(samples, num_folds=num_folds, fold=fold, seed=seed) if one.split == "val"}
+        for fold in range(num_folds)
+    ]
+
+
+def test_folds_are_whole_groups_of_nearly_one_size_and_every_sample_validates_once():
+    samples = make_samples(["g1"] * 4 + ["g2"] * 3 + ["g3"] * 2 + [None] * 6)
+    samples += [dataclasses.replace(one, id=f"v{one.id}", split="val") for one in make_samples(["g1", None])]
+    found = folds(samples)
+    assert sorted(name for fold in found for name in fold) == sorted(one.id for one in samples)
+    assert {len(fold) for fold in found} <= {5, 6}
+    for group in ("g1", "g2", "g3"):
+        assert sum(any(one.group == group for one in samples if one.id in fold) for fold in found) == 1
+    assert folds(samples[::-1]) == found
+    assert any(folds(samples, seed=seed) != found for seed in range(1, 5))
+    with pytest.raises(InputError, match="at least 3 groups"):
+        folds(make_samples(["g", "g", None]))
+
+
+def test_a_run_on_one_fold_leaves_test_alone_and_says_so(store_path, tmp_path):
+    fold = {"folds": 3, "fold": 1}
+    own, divided = (load_run_data(make_config(store_path, validation=one)) for one in (None, fold))
+    assert [one.id for one in divided.splits["test"]] == [one.id for one in own.splits["test"]]
+    both = {one.id for split in ("train", "val") for one in own.splits[split]}
+    assert {one.id for split in ("train", "val") for one in divided.splits[split]} == both
+    assert len(divided.splits["val"]) == pytest.approx(len(both) / 3, abs=1)
+    out = train_run(make_config(store_path, validation=fold), tmp_path / "run")
+    assert read_run(out).document["validation"].items() >= {"folds": 3, "fold": 1, "seed": 0}.items()
+    assert "Fold 2 of 3 of a cross-validation" in write_report(out).read_text()
+    with pytest.raises(InputError, match="fold is 3"):
+        make_config(store_path, validation={"folds": 3, "fold": 3})
 
 
 @pytest.fixture(scope="module")

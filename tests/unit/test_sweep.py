@@ -73,6 +73,9 @@ def test_what_cannot_be_swept_is_refused(config):
         plan_sweep(config, SweepRequest(("attention", "attention")))
     with pytest.raises(InputError, match="seed"):
         plan_sweep(config, SweepRequest(("attention",), num_seeds=0))
+    for request in (SweepRequest(("attention",), folds=5), SweepRequest(("attention",), folds=1, tries=2)):
+        with pytest.raises(InputError, match="at least 2 of them and at least 2 tries"):
+            plan_sweep(config, request)
     beside = config.model_copy(update={"model": config.model.model_copy(update={"system": "attention"})})
     with pytest.raises(InputError, match="recipe of limssr"):
         plan_sweep(beside, SweepRequest(("attention",)))
@@ -102,6 +105,17 @@ def test_tuned_on_validation_then_run_with_every_seed(study, config):
         assert records[0].config.train == tuned.applied(own).train
         assert records[0].config.train.epochs == (1 if label.startswith("limssr") else 2)
     assert json.loads((out / "sweep.json").read_text())["systems"] == to_document(plan, result)["systems"]
+
+
+def test_tries_are_judged_by_the_mean_over_folds(config, tmp_path):
+    plan = plan_sweep(config, SweepRequest(("attention",), num_seeds=1, tries=2, folds=3, epochs=1))
+    result = run_sweep(plan, tmp_path, device="cpu")
+    assert read_run(result.runs["attention"][0]).config.data.validation is None
+    for n, loss in enumerate(result.losses["attention"]):
+        runs = [tmp_path / f"attention-try{n}-fold{fold}" for fold in range(3)]
+        assert loss == pytest.approx(sum(validation_loss(run) for run in runs) / 3)
+        assert {read_run(run).config.data.validation.fold for run in runs} == {0, 1, 2}
+    assert json.loads((tmp_path / "sweep.json").read_text())["folds"] == 3
 
 
 def test_a_second_call_runs_nothing(study):

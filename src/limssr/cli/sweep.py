@@ -29,6 +29,8 @@ class Sweep:
     """Runs a system: the recipe's seed and the ones after it."""
     tries: Annotated[int, conf.arg(metavar="N")] = 1
     """Settings tried for each system, the unchanged one included; the lowest validation loss wins."""
+    folds: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Judge each try by cross-validation over training and validation samples, not on the one validation split."""
     sizes: Literal["paper", "small"] = "paper"
     """Of the comparison systems: their papers', or reduced for two cores (limssr systems NAME says how)."""
     epochs: Annotated[int | None, conf.arg(metavar="N")] = None
@@ -67,7 +69,15 @@ class Sweep:
 
         shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
         config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
-        request = SweepRequest(self.systems, self.seeds, self.tries, self.sizes, self.epochs, self.training)
+        request = SweepRequest(
+            systems=self.systems,
+            num_seeds=self.seeds,
+            tries=self.tries,
+            folds=self.folds,
+            sizes=self.sizes,
+            epochs=self.epochs,
+            training=self.training,
+        )
         plan = plan_sweep(config, request)
         out = self.out or Path("runs") / "sweep" / config.name
         if self.dry_run:

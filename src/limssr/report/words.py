@@ -62,11 +62,20 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
     found += _training_stamps(run)
     validation = run.get("validation")
     if validation:
-        text = (
-            f"The store has no validation split. This run took {validation['num_samples']} performances "
-            f"({validation['num_groups']} groups) of the training split for one and did not train on them."
-        )
-        found.append(Stamp("note", "Validation was held out of the training split", text))
+        held = f"{validation['num_samples']} performances ({validation['num_groups']} groups)"
+        if "folds" in validation:
+            title = f"Fold {validation['fold'] + 1} of {validation['folds']} of a cross-validation"
+            text = (
+                f"Training and validation split were divided anew. This run chose its epoch on {held} and trained on "
+                "the other folds."
+            )
+        else:
+            title = "Validation was held out of the training split"
+            text = (
+                f"The store has no validation split. This run took {held} of the training split for one and did not "
+                "train on them."
+            )
+        found.append(Stamp("note", title, text))
     left_out = {split: count for split, count in (run.get("left_out") or {}).items() if count}
     if left_out:
         counts = ", ".join(f"{count} in {_SPLIT_WORDS.get(split, split)}" for split, count in left_out.items())

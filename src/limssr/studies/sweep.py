@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from limssr.baselines import SYSTEMS
 from limssr.baselines.settings import Sizes, config_beside
 from limssr.checkpoint import write_json
-from limssr.config import RunConfig
+from limssr.config import RunConfig, ValidationConfig
 from limssr.data.validate import unknown_name
 from limssr.errors import InputError
 from limssr.model import build_model, calibrate
@@ -34,6 +35,7 @@ class SweepRequest:
         systems: limssr and networks of `limssr.baselines.SYSTEMS`; empty: all that the streams allow.
         num_seeds: The recipe's seed and the ones after it.
         tries: Settings tried for each system, the unchanged one included.
+        folds: Of training and validation samples, on which each try is judged; None: on the validation split.
         sizes: Of the comparison systems: their papers', or reduced for two cores.
         epochs: Of the comparison systems; None: as many as the recipe's.
         training: What they are all trained on: one or both.
@@ -42,6 +44,7 @@ class SweepRequest:
     systems: tuple[str, ...] = ()
     num_seeds: int = 3
     tries: int = 1
+    folds: int | None = None
     sizes: Sizes = "paper"
     epochs: int | None = None
     training: tuple[Training, ...] = ("available",)
@@ -80,12 +83,14 @@ class SweepPlan:
     tries: tuple[Setting, ...]
     left_out: Mapping[str, str]
 
-    def trial_runs(self) -> dict[tuple[str, int], PlannedRun]:
-        """(label, try) -> run; none where there is nothing to choose."""
+    def trial_runs(self) -> dict[tuple[str, int], tuple[PlannedRun, ...]]:
+        """(label, try) -> its run, or one a fold; none where there is nothing to choose."""
         if len(self.tries) == 1:
             return {}
         return {
-            (one.label, n): PlannedRun(f"{one.label}-try{n}", _named(setting.applied(one.config), one.label))
+            (one.label, n): _judged_by(
+                PlannedRun(f"{one.label}-try{n}", _named(setting.applied(one.config), one.label)), self.request.folds
+            )
             for one in self.contestants
             for n, setting in enumerate(self.tries)
         }
@@ -108,7 +113,7 @@ class SweepResult:
 
     Attributes:
         chosen: Label -> the try that won on validation.
-        losses: Label -> validation loss of every try; empty where there was one try.
+        losses: Label -> validation loss of every try, the mean over folds; empty where there was one try.
         runs: Label -> its run folders, one a seed.
     """
 
@@ -138,6 +143,11 @@ def plan_sweep(config: RunConfig, request: SweepRequest) -> SweepPlan:
         raise InputError(
             f"Tuning chooses by the validation loss, found train.selection: {config.train.selection}: use val, or one "
             "try."
+        )
+    if request.folds is not None and (request.folds < 2 or request.tries == 1):
+        raise InputError(
+            f"Folds judge settings against each other: expected at least 2 of them and at least 2 tries, found "
+            f"{request.folds} and {request.tries}."
         )
     data = {training: load_run_data(_trained_on(config, training)) for training in request.training}
     regressions = tuple(name for name in config.evaluation.references if REFERENCES[name].pooled is not None)
@@ -197,10 +207,11 @@ def run_sweep(
     trials = plan.trial_runs()
     if trials:
         reporter.note(f"tuning: {len(plan.tries)} settings for each of {len(plan.contestants)} systems")
-        run_all(list(trials.values()), out, processes=processes, device=device, reporter=reporter)
-    folders = distinct_runs(list(trials.values()))
+        run_all(_flat(trials), out, processes=processes, device=device, reporter=reporter)
+    folders = distinct_runs(_flat(trials))
+    loss_of = {key: fmean(validation_loss(out / folders[run.key].key) for run in runs) for key, runs in trials.items()}
     losses = {
-        one.label: tuple(validation_loss(out / folders[trials[one.label, n].key].key) for n in range(len(plan.tries)))
+        one.label: tuple(loss_of[one.label, n] for n in range(len(plan.tries)))
         for one in (plan.contestants if trials else ())
     }
     chosen = {one.label: best_of(losses[one.label]) if trials else 0 for one in plan.contestants}
@@ -221,7 +232,7 @@ def preview(plan: SweepPlan, out: Path, *, processes: int = 1, device: str = "au
 
     Which try wins is not known yet; the runs with all seeds are priced as the first one.
     """
-    planned = [*plan.trial_runs().values(), *plan.final_runs({}).values()]
+    planned = [*_flat(plan.trial_runs()), *plan.final_runs({}).values()]
     waiting = check_runs(planned, out, device=device)
     estimates = estimate(waiting, device=device, processes=processes)
     return {
@@ -236,6 +247,7 @@ def to_document(plan: SweepPlan, result: SweepResult) -> dict[str, Any]:
     """The budget and what it chose, as plain JSON values."""
     return {
         "tries": [setting.to_dict() for setting in plan.tries],
+        "folds": plan.request.folds,
         "sizes": plan.request.sizes,
         "epochs": plan.request.epochs,
         "seeds": plan.request.num_seeds,
@@ -269,6 +281,21 @@ def _beside(name: str, config: RunConfig, request: SweepRequest) -> RunConfig:
     if request.epochs is None:
         return beside
     return beside.model_copy(update={"train": beside.train.model_copy(update={"epochs": request.epochs})})
+
+
+def _judged_by(trial: PlannedRun, folds: int | None) -> tuple[PlannedRun, ...]:
+    """A try as it is, or once for every fold."""
+    if folds is None:
+        return (trial,)
+    runs = []
+    for fold in range(folds):
+        data = trial.config.data.model_copy(update={"validation": ValidationConfig(folds=folds, fold=fold)})
+        runs.append(PlannedRun(f"{trial.key}-fold{fold}", trial.config.model_copy(update={"data": data})))
+    return tuple(runs)
+
+
+def _flat(trials: Mapping[tuple[str, int], Sequence[PlannedRun]]) -> list[PlannedRun]:
+    return [run for runs in trials.values() for run in runs]
 
 
 def _named(config: RunConfig, label: str) -> RunConfig:
