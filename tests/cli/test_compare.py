@@ -5,12 +5,14 @@ def test_runs_are_compared_and_files_written(limssr, scored_run, tmp_path):
     run = scored_run("first", references={"ridge": 30.0})
     other = scored_run("second", system="statistics", noise=5.0)
     out = tmp_path / "out"
-    done = limssr("compare", run, f"small={other}", "--against", "small", "--resamples", 200, "--out", out)
+    done = limssr(
+        "compare", run, f"small={other}", "--against", "small", "--order", "score", "--resamples", 200, "--out", out
+    )
     assert done.code == 0, done.err
     assert "Paired differences to small" in done.out
     assert (out / "compare.html").exists()
     page = (out / "compare.html").read_text(encoding="utf-8")
-    assert f"--against small --resamples 200 --out {out}" in page
+    assert f"--against small --order score --resamples 200 --out {out}" in page
 
 
 def test_json_is_one_document(limssr, scored_run, tmp_path):

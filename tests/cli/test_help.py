@@ -49,7 +49,17 @@ FLAGS = {
     "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
     "predict": {"--out", "--int8", "--device"},
     "report": set(),
-    "compare": {"--against", "--no-references", "--timing", "--rounds", "--resamples", "--store", "--out", "--device"},
+    "compare": {
+        "--against",
+        "--no-references",
+        "--order",
+        "--timing",
+        "--rounds",
+        "--resamples",
+        "--store",
+        "--out",
+        "--device",
+    },
     "describe": {"--variant", "--set"},
     "reproduce": {
         "--data",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from limssr.checkpoint import read_json
-from limssr.compare.files import to_document, to_latex, to_text, write_comparison
+from limssr.compare.files import scores_csv, to_document, to_latex, to_text, write_comparison
 from limssr.compare.rows import read_rows, split_label
 from limssr.compare.run import CompareOptions, compare_runs
 from limssr.compare.scores import INCOMPLETE
@@ -209,6 +209,24 @@ def test_subsets_that_nobody_answers_are_left_out_for_all(scored_run):
     assert found.scores.unanswered == ("flow",)
     assert any("flow: no system has a prediction" in stamp.text for stamp in found.stamps)
     assert found.ranking.test.num_blocks == 12
+
+
+def test_the_best_comes_first_where_that_is_asked_for(scored_run):
+    runs = [
+        scored_run("blind", system="gain", noise=1.0, blind=("flow",)),
+        scored_run("blinder", system="corrkd", noise=30.0, blind=("flow", "audio")),
+        scored_run("poor", noise=30.0),
+        scored_run("good", system="statistics", noise=1.0),
+    ]
+    as_given, best_first = compared(*runs), compared(*runs, order="score")
+    assert [row.label for row in as_given.rows] == ["gain", "corrkd", "attention", "statistics"]
+    assert [row.label for row in best_first.rows] == ["statistics", "attention", "gain", "corrkd"]
+    assert as_given.against.label == best_first.against.label == "gain"
+    for label in ("gain", "corrkd", "attention", "statistics"):
+        ordered, given = (found.scores.numbers[label, FULL, "mse"].value for found in (best_first, as_given))
+        assert ordered == given
+    lines = scores_csv(best_first).splitlines()
+    assert lines[1].startswith("statistics,")
 
 
 def test_ranks_are_over_subsets_and_criteria(scored_run):

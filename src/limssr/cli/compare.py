@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro import conf
 
@@ -21,6 +21,8 @@ class Compare:
     """Row that every other one is compared with; without it limssr, or the first."""
     no_references: bool = False
     """Leave out the references inside the runs."""
+    order: Literal["given", "score"] = "given"
+    """Of the rows: as given, or the best Spearman over incomplete streams first."""
     timing: bool = False
     """Also measure how long each takes to score, all of them in turns."""
     rounds: Annotated[int, conf.arg(metavar="N")] = 5
@@ -47,6 +49,7 @@ class Compare:
             runs=self.runs,
             against=self.against,
             references="without" if self.no_references else "with",
+            order=self.order,
             num_resamples=self.resamples,
             store=self.store,
         )
@@ -61,6 +64,7 @@ class Compare:
         words = ["limssr", "compare", *self.runs]
         words += ["--against", self.against] if self.against is not None else []
         words += ["--no-references"] if self.no_references else []
+        words += ["--order", self.order] if self.order != Compare.order else []
         words += ["--timing", "--rounds", str(self.rounds)] if self.timing else []
         words += ["--resamples", str(self.resamples)] if self.resamples != Compare.resamples else []
         words += ["--store", str(self.store)] if self.store is not None else []

@@ -85,9 +85,9 @@ class Sweep:
             return Answer(document, plan_lines(document))
         reporter = make_reporter()
         result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
-        options = CompareOptions(result.compared())
+        options = CompareOptions(result.compared(), order="score")
         found = compare_runs(options, reporter=reporter)
-        command = shlex.join(["limssr", "compare", *options.runs, "--out", str(out)])
+        command = shlex.join(["limssr", "compare", *options.runs, "--order", "score", "--out", str(out)])
         files = [out / "sweep.json", *compare_files.write_comparison(found, out, command=command)]
         document = {
             **to_document(plan, result),

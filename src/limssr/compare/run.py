@@ -1,8 +1,10 @@
 """`limssr compare`: runs, and what stands beside them, on the same resampled performances."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from limssr.compare.costs import Cost, CountedSample, cost_of, counted_sample
 from limssr.compare.differences import PairedDifference, Ranking, paired_differences, rank_rows
@@ -16,6 +18,7 @@ from limssr.progress import Reporter
 from limssr.report.words import Stamp
 
 NUM_RESAMPLES = 2000
+Order = Literal["given", "score"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class CompareOptions:
         runs: Run folders, or LABEL=FOLDER.
         against: Label of the row that all others are compared with; None: limssr if there is one, else the first.
         references: Whether what stands beside the runs are rows too.
+        order: Of the rows: as the runs are given, or the best Spearman over incomplete streams first.
         num_resamples: Draws of the test performances.
         seed: Of the draws.
         alpha: Level of the critical difference.
@@ -35,6 +39,7 @@ class CompareOptions:
     runs: tuple[str, ...]
     against: str | None = None
     references: Which = "with"
+    order: Order = "given"
     num_resamples: int = NUM_RESAMPLES
     seed: int = 0
     alpha: float = 0.05
@@ -99,6 +104,8 @@ def compare_runs(
     rows = found.rows
     against = _chosen(rows, options.against)
     scores = score_rows(rows, num_resamples=options.num_resamples, seed=options.seed, reporter=reporter)
+    if options.order == "score":
+        rows = _best_first(rows, scores)
     sample = counted_sample(against.first, options.store)
     timing = None
     if rounds:
@@ -121,6 +128,17 @@ def compare_runs(
         {row.label: cost_of(row, sample, options.store) for row in rows},
         timing,
     )
+
+
+def _best_first(rows: Sequence[CompareRow], scores: Scores) -> tuple[CompareRow, ...]:
+    """By the first number of the table; rows without it last, by what they have of it."""
+
+    def place(row: CompareRow) -> tuple[bool, float]:
+        number = scores.numbers[row.label, scores.parts[0], "spearman"]
+        known = number.value if number.is_defined else number.partial
+        return not number.is_defined, -known if math.isfinite(known) else math.inf
+
+    return tuple(sorted(rows, key=place))
 
 
 def _unanswered(scores: Scores) -> tuple[str, ...]:
