@@ -284,13 +284,15 @@ def _beside(name: str, config: RunConfig, request: SweepRequest) -> RunConfig:
 
 
 def _judged_by(trial: PlannedRun, folds: int | None) -> tuple[PlannedRun, ...]:
-    """A try as it is, or once for every fold."""
+    """A try as it is, or once for every fold, without intervals on the test split, which nobody reads."""
     if folds is None:
         return (trial,)
-    runs = []
+    config, runs = trial.config, []
+    evaluation = config.evaluation.model_copy(update={"bootstrap": 0})
     for fold in range(folds):
-        data = trial.config.data.model_copy(update={"validation": ValidationConfig(folds=folds, fold=fold)})
-        runs.append(PlannedRun(f"{trial.key}-fold{fold}", trial.config.model_copy(update={"data": data})))
+        data = config.data.model_copy(update={"validation": ValidationConfig(folds=folds, fold=fold)})
+        divided = config.model_copy(update={"data": data, "evaluation": evaluation})
+        runs.append(PlannedRun(f"{trial.key}-fold{fold}", divided))
     return tuple(runs)
 
 
