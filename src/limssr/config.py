@@ -33,7 +33,9 @@ class ValidationConfig(_Config):
     @model_validator(mode="after")
     def _fold_exists(self) -> "ValidationConfig":
         if self.fold >= (self.folds or 1):
-            raise ValueError(f"fold is {self.fold}, expected one below folds, which is {self.folds}")
+            raise ValueError(
+                f"fold is {self.fold} and folds is {self.folds}: expected folds, and a fold from 0 that is below them"
+            )
         return self
 
 

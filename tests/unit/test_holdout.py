@@ -89,8 +89,9 @@ def test_a_run_on_one_fold_leaves_test_alone_and_says_so(store_path, tmp_path):
     out = train_run(make_config(store_path, validation=fold), tmp_path / "run")
     assert read_run(out).document["validation"].items() >= {"folds": 3, "fold": 1, "seed": 0}.items()
     assert "Fold 2 of 3 of a cross-validation" in write_report(out).read_text()
-    with pytest.raises(InputError, match="fold is 3"):
-        make_config(store_path, validation={"folds": 3, "fold": 3})
+    for wrong in ({"folds": 3, "fold": 3}, {"fold": 1}):
+        with pytest.raises(InputError, match=f"fold is {wrong['fold']} and folds is {wrong.get('folds')}"):
+            make_config(store_path, validation=wrong)
 
 
 @pytest.fixture(scope="module")
