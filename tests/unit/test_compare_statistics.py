@@ -94,11 +94,12 @@ def test_groups_are_the_largest_that_are_not_told_apart(ranks, difference, group
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(3, 20), st.booleans(), st.floats(0.0, 0.4))
 def test_shared_draws_give_the_numbers_of_the_metrics(seed, num_samples, has_members, unjudged):
-    """Ties, unjudged samples and subsets included: the same as one system at a time."""
+    """Ties and none, unjudged samples and subsets included: the same as one system at a time."""
     rng = np.random.default_rng(seed)
     truth_N = rng.integers(0, 6, num_samples).astype(float)
     truth_N[rng.random(num_samples) < unjudged] = np.nan
     predicted_EN = rng.integers(0, 8, (3, num_samples)).astype(float)
+    predicted_EN[2] = rng.permutation(num_samples)
     members_N = np.sort(rng.permutation(num_samples + 5)[:num_samples]) if has_members else None
     resamples = Resamples(num_samples + 5 if has_members else num_samples, 150, seed)
     found = draw(truth_N, predicted_EN, resamples, members_N=members_N)

@@ -60,13 +60,23 @@ def _correlations(truth: "_Order", orders: Sequence["_Order | None"], counts_NR:
     ranks_NR = truth.centred_ranks(counts_NR)
     weighted_NR = counts_NR * ranks_NR
     spread_R = np.einsum("nr,nr->r", weighted_NR, ranks_NR)
+    # Of values that all differ, whatever their order: ranks 1 to n but for the samples that were drawn repeatedly.
+    own_spread_R = (number_R**3 - np.einsum("nr,nr,nr->r", counts_NR, counts_NR, counts_NR)) / 12.0
+    half_R = 0.5 * np.einsum("nr,nr->r", weighted_NR, counts_NR)
     rho_ER = np.full((len(orders), len(number_R)), np.nan)
     for e, order in enumerate(orders):
         if order is None:
             continue
-        own_NR = order.centred_ranks(counts_NR)
-        covariance_R = np.einsum("nr,nr->r", weighted_NR, own_NR)
-        scale_R = np.sqrt(spread_R * np.einsum("nr,nr,nr->r", counts_NR, own_NR, own_NR))
+        if order.has_ties:
+            own_NR = order.centred_ranks(counts_NR)
+            covariance_R = np.einsum("nr,nr->r", weighted_NR, own_NR)
+            scale_R = np.sqrt(spread_R * np.einsum("nr,nr,nr->r", counts_NR, own_NR, own_NR))
+        else:
+            # A sample's mean rank is what stands up to it, less half of its own count; weights sum to zero, so
+            # constants fall away.
+            upto_NR = np.cumsum(counts_NR[order.order_N], axis=0)
+            covariance_R = np.einsum("nr,nr->r", weighted_NR[order.order_N], upto_NR) - half_R
+            scale_R = np.sqrt(spread_R * own_spread_R)
         there_R = (scale_R > 0) & (number_R >= 3)
         rho_ER[e] = np.where(there_R, covariance_R / np.where(there_R, scale_R, 1.0), np.nan)
     return rho_ER
@@ -78,6 +88,7 @@ class _Order:
     def __init__(self, values_N: np.ndarray) -> None:
         self.order_N = np.argsort(values_N, kind="stable")
         ordered = values_N[self.order_N]
+        self.has_ties = bool((ordered[1:] == ordered[:-1]).any())
         self.begin_N = np.searchsorted(ordered, values_N, side="left")
         self.end_N = np.searchsorted(ordered, values_N, side="right")
 
