@@ -47,6 +47,14 @@ PAIRS_WITHOUT_TARGETS = {
 }
 """Systems that need samples with two streams though no loss of theirs looks at a hidden one, and why."""
 
+SCORES_FROM_ALL_OWNED = {
+    ("imder", "complete"): "its first stage is trained on all that a sample owns",
+    ("corrkd", "teacher"): "so is the teacher",
+    ("pcd", "teacher"): "so is the teacher",
+    ("mcmoe", "training"): "BatchNorm of the projections sees the targets, too",
+}
+"""(system, stage) in which a stream that the step hides moves the score, and why."""
+
 MIN_STREAMS = {"sgn": 2, "vatp-net": 2}
 """Systems that are made of two streams with different parts and cannot be built for one alone."""
 

@@ -13,7 +13,7 @@ from limssr.config import LossConfig, RunConfig
 from limssr.data.missing import subsets
 from limssr.errors import InputError
 from limssr.losses import total_loss
-from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
+from limssr.model import build_model, calibrate, load_pretrained, save_pretrained, state_to_save
 from limssr.progress import SilentReporter
 from limssr.scorer import ModelScorer
 from limssr.training import fit
@@ -27,6 +27,7 @@ from system_cases import (
     MIN_STREAMS,
     NAMES,
     PAIRS_WITHOUT_TARGETS,
+    SCORES_FROM_ALL_OWNED,
     Case,
     case_of,
     samples_of_every_pattern,
@@ -126,6 +127,38 @@ def test_every_trained_tensor_gets_a_gradient_that_poison_does_not_reach(case: C
         assert [name for name, gradient in trained.items() if gradient is None or not gradient.abs().max() > 0] == []
     moved = {name for name in trained if any(stage.moves(name) for stage in case.model.stages)}
     assert moved == set(trained)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if SYSTEMS[name].hidden_values])
+def test_a_hidden_stream_never_moves_a_score_in_training(name: str) -> None:
+    """Targets may be hidden streams, scores may not; what is allowed beside it is named here and in the declaration."""
+    modalities = ALL_MODALITIES[:3]
+    model = build_model(small_config(name, dropout=0.0), modalities, CRITERIA, seed=0)
+    samples = samples_of_every_pattern(modalities)
+    calibrate(model, samples)
+    batch = training_batch(samples, modalities)
+    assert batch.owned is not None
+    altered = {key: x_BTD.flip(0) for key, x_BTD in batch.owned.features.items()}
+    hidden_BM = batch.owned.present_BM & ~batch.present_BM
+    kept = {
+        modality.name: torch.where(
+            hidden_BM[:, index, None, None] & batch.owned.valid_BMT[:, index, :, None],
+            altered[modality.name].nan_to_num(0.5),
+            batch.owned.features[modality.name],
+        )
+        for index, modality in enumerate(modalities)
+    }
+    other = dataclasses.replace(batch, owned=dataclasses.replace(batch.owned, features=kept))
+    state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    for stage in model.stages:
+        model.enter(stage)
+        found = []
+        for one in (batch, other):
+            model.load_state_dict(state)
+            torch.manual_seed(0)
+            found.append(model.train()(one).unit_scores_BC)
+        same = torch.allclose(*found, rtol=0.0, atol=1e-6)
+        assert same == ((name, stage.name) not in SCORES_FROM_ALL_OWNED), stage.name
 
 
 def test_saved_and_loaded_scores_are_the_same_bits(case: Case, tmp_path: Path) -> None:

@@ -50,15 +50,22 @@ def test_sum_convolution_adds_the_sum_of_the_neighbours() -> None:
 
 
 def test_hypergraph_convolution_means_twice_and_keeps_a_constant() -> None:
-    layer = HypergraphConv(1, 1)
+    layer = HypergraphConv(1)
     with torch.no_grad():
-        layer.map.weight.fill_(1.0)
         joined = joined_BTT(REAL, past=1, future=1)
         constant = layer(torch.full((1, 5, 1), 3.0), joined)
         found = layer(torch.tensor([[[0.0], [0.0], [0.0], [12.0], [99.0]]]), joined)
     torch.testing.assert_close(constant[0, :4, 0], torch.full((4,), 3.0))
     # hyperedges of segments 0..3 hold the means 0, 0, 4, 6
     torch.testing.assert_close(found[0, :4, 0], torch.tensor([0.0, 4 / 3, 10 / 3, 5.0]))
+
+
+def test_hypergraph_convolution_leaks_below_zero() -> None:
+    layer = HypergraphConv(1)
+    with torch.no_grad():
+        layer.bias.fill_(-1.0)
+        found = layer(torch.full((1, 5, 1), -3.0), joined_BTT(REAL, past=1, future=1))
+    torch.testing.assert_close(found[0, :4, 0], torch.full((4,), -0.04))
 
 
 def test_high_frequency_convolution_can_subtract_neighbours() -> None:

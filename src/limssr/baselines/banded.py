@@ -6,6 +6,7 @@ are [B, T, T], row i holds the neighbours that segment i hears.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 EVERYTHING = -1
 """As a window: without a limit."""
@@ -74,22 +75,22 @@ class SumConv(nn.Module):
 
 
 class HypergraphConv(nn.Module):
-    """Hypergraph convolution: segments -> means of hyperedges -> means of segments; a window is a hyperedge.
+    """Hypergraph convolution without a map: means of hyperedges, then means over a segment's, then a leaky ReLU.
+
+    A window is a hyperedge.
 
     Args:
-        width: Of the input.
-        hidden: Of the output.
+        width: Of input and output.
     """
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.map = nn.Linear(width, hidden, bias=False)
-        self.bias = nn.Parameter(torch.zeros(hidden))
+        self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x_BTI: Tensor, joined_BTT: Tensor) -> Tensor:
-        """[B, T, I] and [B, T, T] bool (row: segment, column: hyperedge that it is in) -> [B, T, O]."""
-        edges_BTO = row_means(joined_BTT.transpose(1, 2), x_BTI.dtype) @ self.map(x_BTI)
-        return row_means(joined_BTT, x_BTI.dtype) @ edges_BTO + self.bias
+        """[B, T, I] and [B, T, T] bool (row: segment, column: hyperedge that it is in) -> [B, T, I]."""
+        edges_BTI = row_means(joined_BTT.transpose(1, 2), x_BTI.dtype) @ x_BTI
+        return functional.leaky_relu(row_means(joined_BTT, x_BTI.dtype) @ edges_BTI + self.bias)
 
 
 class HighFrequencyConv(nn.Module):

@@ -123,7 +123,8 @@ class System:
             some samples with two streams or more; "no".
         stages: In order.
         stochastic: Whether scoring draws random numbers (seeded here, so that a score is a function of the sample).
-        hidden_values: The losses that look at values of a stream that the step hides; () for none.
+        hidden_values: The losses that look at values of a stream that the step hides; () for none. That of the score
+            is one of them where a stage teaches a network on all that a sample owns.
         absent: What stands where a stream is absent, in a few words.
         checked: What our numbers were checked against.
         changed: What was adapted, in a few words; "" where nothing was.

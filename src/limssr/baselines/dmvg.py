@@ -6,10 +6,11 @@ other streams; absent ones are zeros with a flag, and one time in ten it learns 
 MLP scores the latent tokens of all streams, a missing one sampled.
 
 Adapted: the public code works on images of a fixed set of views and generates whole views; here the tokens are
-diffused. The target is a stream that the sample owns though the step hides it. Latent tokens have length one by
-construction, which keeps the noise in proportion. Sampling takes 50 steps without further noise, from a start that is a
-function of the sample's id. The networks are small and our own; what follows the paper is the three parts, the schedule
-of the noise and how the condition is dropped. With one stream nothing is ever missing and no denoiser exists.
+diffused. The target is any stream that the sample owns, hidden by the step or not; the condition is the others that
+the step shows. Latent tokens are normed, which keeps the noise in proportion. Sampling takes 50 steps without further
+noise, from a start that is a function of the sample's id. The networks are small and our own; what follows the paper is
+the three parts, the schedule of the noise, how the condition is dropped and how it guides. With one stream nothing is
+ever missing and no denoiser exists.
 """
 
 from collections.abc import Sequence
@@ -17,11 +18,10 @@ from collections.abc import Sequence
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
-from limssr.baselines.blocks import hidden_BM, seeded_noise
+from limssr.baselines.blocks import seeded_noise
 from limssr.baselines.contract import ComparisonSystem, System, SystemOptions
-from limssr.baselines.dmvg_diffusion import Denoiser, Diffusion
+from limssr.baselines.dmvg_diffusion import Denoiser, Diffusion, normed
 from limssr.config import ModelConfig
 from limssr.stages import Stage
 from limssr.types import Batch, Criterion, Modality, ScoreOutput
@@ -48,6 +48,8 @@ class DMVGOptions(SystemOptions):
     """Steps in which it is taken away."""
     condition_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Probability that a denoiser learns without its condition."""
+    guidance: float = Field(default=1.0, ge=0.0)
+    """How far a sample is moved away from what would come without its condition."""
 
 
 class DMVG(ComparisonSystem):
@@ -77,9 +79,7 @@ class DMVG(ComparisonSystem):
         condition = (num_modalities - 1) * (latent + 1)
         completed = num_modalities if num_modalities > 1 else 0
         self.denoisers = nn.ModuleList(Denoiser(latent, condition, hidden) for _ in range(completed))
-        self.diffusion = Diffusion(
-            options.diffusion_steps, first=FIRST_NOISE, last=LAST_NOISE, largest=float(latent - 1) ** 0.5
-        )
+        self.diffusion = Diffusion(options.diffusion_steps, first=FIRST_NOISE, last=LAST_NOISE)
         self.scorer = nn.Sequential(
             nn.Linear(num_modalities * options.num_tokens * latent, hidden),
             nn.ReLU(),
@@ -114,10 +114,7 @@ class DMVG(ComparisonSystem):
 
     def _encoded(self, batch: Batch) -> Tensor:
         """[B, M, K, W], zeros where a stream is absent."""
-        found = [
-            functional.layer_norm(encoder(tokens), (self.options.latent,))
-            for encoder, tokens in zip(self.encoders, self._tokens(batch), strict=True)
-        ]
+        found = [normed(encoder(tokens)) for encoder, tokens in zip(self.encoders, self._tokens(batch), strict=True)]
         return torch.stack(found, dim=1).masked_fill(~_there(batch)[:, :, None, None], 0.0)
 
     def _reconstruction(self, batch: Batch) -> Tensor:
@@ -136,14 +133,13 @@ class DMVG(ComparisonSystem):
         return flagged[:, others].transpose(1, 2).flatten(2)
 
     def _denoising(self, latents_BMKW: Tensor, batch: Batch) -> Tensor:
-        total = next(self.scorer.parameters()).sum() * 0.0  # where nothing is hidden there is nothing to learn from
-        if batch.owned is None:
-            return total
+        total = next(self.scorer.parameters()).sum() * 0.0  # where no sample has two streams there is nothing to learn
+        owned, shown_BM = batch.owned or batch, _there(batch)
         with torch.no_grad():
-            targets_BMKW = self._encoded(batch.owned)
-        usable_BM = hidden_BM(batch) & _there(batch.owned) & ~_there(batch)
+            targets_BMKW = self._encoded(owned)
         for index, denoiser in enumerate(self.denoisers):
-            rows_N = usable_BM[:, index].nonzero()[:, 0]
+            others = [other for other in range(len(self.modalities)) if other != index]
+            rows_N = (_there(owned)[:, index] & shown_BM[:, others].any(dim=1)).nonzero()[:, 0]
             if not len(rows_N):
                 continue
             kept_N = torch.rand(len(rows_N), device=rows_N.device) >= self.options.condition_dropout
@@ -159,7 +155,8 @@ class DMVG(ComparisonSystem):
                 continue
             condition = self._condition(latents_BMKW, batch, index, rows_N)
             noise = self._noise(latents_BMKW[rows_N, index], batch, rows_N, self.modalities[index].name)
-            completed[rows_N, index] = self.diffusion.sampled(denoiser, noise, condition, self.options.sampler_steps)
+            steps, guidance = self.options.sampler_steps, self.options.guidance
+            completed[rows_N, index] = self.diffusion.sampled(denoiser, noise, condition, steps, guidance=guidance)
         return completed
 
     def _noise(self, like_NKW: Tensor, batch: Batch, rows_N: Tensor, name: str) -> Tensor:
@@ -207,8 +204,8 @@ DMVG_SYSTEM = System(
     stochastic=True,
     hidden_values=("denoising",),
     absent="sampled by diffusion",
-    checked="the parts and the noise are those of the public code; its networks for images were not followed",
-    changed="tokens of streams for images; targets are hidden streams; 50 steps; small networks; the MLP is ours",
+    checked="parts, noise and guidance are those of the public code; its networks for images were not followed",
+    changed="tokens of streams for images; targets are owned streams; 50 steps; small networks; the MLP is ours",
     learning_rate=1e-3,
-    small={"hidden": 16, "options": {"latent": 8, "sampler_steps": 5}},
+    small={"hidden": 32, "options": {"latent": 8, "sampler_steps": 10}},
 )

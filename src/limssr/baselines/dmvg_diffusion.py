@@ -71,13 +71,11 @@ class Diffusion(nn.Module):
         num_steps: Of adding noise.
         first: Share of noise that the first step adds.
         last: Of the last; between them it grows evenly.
-        largest: No entry of a clean token is larger: the way back cuts there.
     """
 
-    def __init__(self, num_steps: int, *, first: float, last: float, largest: float) -> None:
+    def __init__(self, num_steps: int, *, first: float, last: float) -> None:
         super().__init__()
         self.num_steps = num_steps
-        self.largest = largest
         added = torch.linspace(first, last, num_steps, dtype=torch.float64)
         self.register_buffer("left_S", (1 - added).cumprod(dim=0).float(), persistent=False)
 
@@ -90,20 +88,40 @@ class Diffusion(nn.Module):
         return (found - noise).square().mean()
 
     @torch.no_grad()
-    def sampled(self, denoiser: nn.Module, noise_NKW: Tensor, condition_NKF: Tensor, num_steps: int) -> Tensor:
-        """From noise to tokens in `num_steps` steps without further noise (DDIM), without a gradient."""
+    def sampled(
+        self, denoiser: nn.Module, noise_NKW: Tensor, condition_NKF: Tensor, num_steps: int, *, guidance: float = 0.0
+    ) -> Tensor:
+        """From noise to tokens in `num_steps` steps without further noise (DDIM), without a gradient.
+
+        What a step takes for the clean tokens is normed as tokens are (`normed`): the first steps, in which nearly
+        nothing of the signal is left, would otherwise answer with tokens of any length and believe themselves.
+
+        Args:
+            denoiser: Tells the noise.
+            noise_NKW: Where the way begins.
+            condition_NKF: Of each row; zeros stand for none.
+            num_steps: Of the way.
+            guidance: How far the noise is moved away from that without a condition.
+        """
         places = torch.linspace(self.num_steps - 1, 0, num_steps, device=noise_NKW.device).round().long()
-        left_S, x = self.get_buffer("left_S"), noise_NKW
+        left_S, x, nothing = self.get_buffer("left_S"), noise_NKW, torch.zeros_like(condition_NKF)
         for index, place in enumerate(places):
-            left = left_S[place]
-            noise = denoiser(x, place.expand(len(x)), condition_NKF)
-            clean = ((x - (1 - left).sqrt() * noise) / left.sqrt()).clamp(-self.largest, self.largest)
+            left, place_N = left_S[place], place.expand(len(x))
+            noise = denoiser(x, place_N, condition_NKF)
+            if guidance:
+                noise = noise + guidance * (noise - denoiser(x, place_N, nothing))
+            clean = normed((x - (1 - left).sqrt() * noise) / left.sqrt())
             if index + 1 == len(places):
                 return clean
             noise = (x - left.sqrt() * clean) / (1 - left).sqrt()
             after = left_S[places[index + 1]]
             x = after.sqrt() * clean + (1 - after).sqrt() * noise
         return x
+
+
+def normed(tokens: Tensor) -> Tensor:
+    """[..., W] -> every token with mean zero and deviation one."""
+    return functional.layer_norm(tokens, tokens.shape[-1:])
 
 
 def _norm(channels: int) -> nn.GroupNorm:

@@ -9,12 +9,13 @@ Adapted: the target is a stream that the sample owns though the step hides it; i
 does not own is zeros; the condition is a map of all other streams, zeros where one is absent, so that any subset of any
 number of streams works (the paper has a map for two and none for one); convolutions keep the length, and masks go
 through every layer, so that any length does; the loss of the task is squared, not absolute. The sampler takes exact
-steps of the same process, so that 25 do instead of 100. Its noise is a function of the sample's id. With one stream
-nothing can be missing and only the transformer is left.
+steps of the same process, so that 25 do instead of 100. Its noise is a function of the sample's id. The condition is
+read as it is: the public code noises it, in training with the very noise that is to be found. The loss of the score is
+a mean over places, not a sum. With one stream nothing can be missing and only the transformer is left.
 
 Checked: at width 32 with four levels the parameter count is that of the public code with three streams, but for the
-384 fixed frequencies, which are no parameters here. Where the count leaves open what a layer does (the order inside a
-level of the score network, how many groups its norms have), it is ours.
+384 fixed frequencies, which are no parameters here. The order inside a level of the score network is that of the public
+code; how many groups its norms have is ours.
 """
 
 from collections.abc import Sequence
@@ -204,13 +205,20 @@ IMDER = System(
     needs_complete_training="pairs",
     stages=STAGES,
     stochastic=True,
-    hidden_values=("denoising", "refinement"),
+    hidden_values=("the first stage's score", "denoising", "refinement"),
     absent="sampled by diffusion; in the first stage zeros",
     checked="parameter counts of the public code at four levels, without fixed frequencies",
-    changed="targets are hidden streams; the condition takes any subset; exact sampler steps, 25; squared task loss",
+    changed="targets are hidden streams; conditions of any subset, not noised; 25 exact sampler steps; squared loss",
     learning_rate=1e-3,
     small={
-        "hidden": 8,
-        "options": {"levels": 1, "score_layers": 1, "score_halvings": 1, "refiner_blocks": 2, "sampler_steps": 3},
+        "hidden": 16,
+        "options": {
+            "levels": 1,
+            "heads": 2,
+            "score_layers": 1,
+            "score_halvings": 1,
+            "refiner_blocks": 2,
+            "sampler_steps": 3,
+        },
     },
 )

@@ -49,7 +49,7 @@ class MaskedGroupNorm(nn.Module):
 
 
 class Level(nn.Module):
-    """One resolution: convolution of the state, time, norm, swish; then the state looks at the condition.
+    """One resolution: convolution of the state, plus what it sees in the condition; then time, norm, swish.
 
     Args:
         convolution: Of the state.
@@ -79,12 +79,13 @@ class Level(nn.Module):
         """State, condition, embedded time, real places after the convolution -> state and condition."""
         unreal_B1T = ~real_BT[:, None]
         x_BCT = self.convolution(x_BCT)
-        if self.time is not None and self.norm is not None:
-            x_BCT = functional.silu(self.norm(x_BCT + self.time(time_BE)[:, :, None], real_BT))
         if self.condition is not None:
             condition_BCT = self.condition(condition_BCT).masked_fill(unreal_B1T, 0.0)
         looked_BTC = self.attention(x_BCT.transpose(1, 2), condition_BCT.transpose(1, 2), real_BT)
-        return looked_BTC.transpose(1, 2).masked_fill(unreal_B1T, 0.0), condition_BCT
+        x_BCT = x_BCT + looked_BTC.transpose(1, 2)
+        if self.time is not None and self.norm is not None:
+            x_BCT = functional.silu(self.norm(x_BCT + self.time(time_BE)[:, :, None], real_BT))
+        return x_BCT.masked_fill(unreal_B1T, 0.0), condition_BCT
 
 
 class ScoreNetwork(nn.Module):

@@ -1,14 +1,14 @@
 """SDR-GNN: hypergraphs and high frequencies against missing streams (Fu et al., Knowledge-Based Systems 2025).
 
-As GCNet, with gated recurrent units, and in each graph branch a hypergraph convolution followed by one whose signed
+As GCNet, with gated recurrent units, and in each graph branch a relational convolution (past, now and future in one
+branch, one relation in the other, as a performance has one speaker), a hypergraph convolution, and one whose signed
 weights keep what changes from segment to segment. The reconstruction ends in attention. An absent stream is zeros, as
 in the paper; its error counts where a stream is hidden in this step though the sample owns it.
 
 Adapted: the two branches are summed, where the public code computes both and reads one; the reconstruction's attention
-runs over time, where the public code lets the samples of a batch look at one another; without relations the two
-branches differ only in their weights, as a performance has one speaker. The order of the layers and the widths follow
-the public code. Not checked: its count at width 200 is known only rounded (56.5 million, with layers never used), and
-ours lacks those.
+runs over time, where the public code lets the samples of a batch look at one another. Checked: with the layers that
+the public code builds and never uses, ours has its counts as far as these are known (36.2 million at width 100 and 56.5
+million at 200, rounded).
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,8 @@ from collections.abc import Sequence
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
-from limssr.baselines.banded import HighFrequencyConv, HypergraphConv, joined_BTT
+from limssr.baselines.banded import HighFrequencyConv, HypergraphConv, RelationalConv, by_order, joined_BTT
 from limssr.baselines.blocks import masked_mean
 from limssr.baselines.contract import ComparisonSystem, System, SystemOptions
 from limssr.baselines.gcnet import missing_error
@@ -47,26 +46,29 @@ class SDRGNNOptions(SystemOptions):
 
 
 class HypergraphBranch(nn.Module):
-    """Hypergraph convolution, high-frequency convolution, both beside their input; a recurrent layer.
+    """Relational, hypergraph and high-frequency convolution beside their input; a recurrent layer.
 
     Args:
         width: 2 H of the encoder.
         graph_width: Of the convolutions.
+        num_relations: Of the graph.
         num_layers: Of the recurrent part.
         dropout: In the recurrent layers and at the end.
     """
 
-    def __init__(self, width: int, graph_width: int, *, num_layers: int, dropout: float) -> None:
+    def __init__(self, width: int, graph_width: int, *, num_relations: int, num_layers: int, dropout: float) -> None:
         super().__init__()
         joined = width + graph_width
-        self.hypergraph = HypergraphConv(width, graph_width)
+        self.relational = RelationalConv(width, graph_width, num_relations)
+        self.hypergraph = HypergraphConv(graph_width)
         self.high_frequency = HighFrequencyConv(graph_width)
         self.recurrent = BothDirections(joined, joined, cell="gru", num_layers=num_layers, dropout=dropout)
         self.end = nn.Sequential(nn.Linear(2 * joined, joined), nn.ReLU(), nn.Dropout(dropout))
 
-    def forward(self, x_BTW: Tensor, edges_BTT: Tensor, lengths_B: Tensor) -> Tensor:
-        """[B, T, W], edges, lengths on the CPU -> [B, T, W + G]."""
-        smooth = functional.leaky_relu(self.hypergraph(x_BTW, edges_BTT))
+    def forward(self, x_BTW: Tensor, joined_BRTT: Tensor, lengths_B: Tensor) -> Tensor:
+        """[B, T, W], edges by relation, lengths on the CPU -> [B, T, W + G]."""
+        edges_BTT = joined_BRTT.any(dim=1)
+        smooth = self.hypergraph(self.relational(x_BTW, joined_BRTT), edges_BTT)
         convolved = self.high_frequency(smooth, edges_BTT)
         return self.end(self.recurrent(torch.cat([x_BTW, convolved], dim=2), lengths_B))
 
@@ -117,8 +119,8 @@ class SDRGNN(ComparisonSystem):
         hidden, dropout, num_layers = config.hidden or DEFAULT_HIDDEN, config.dropout, options.recurrent_layers
         total, width, half = sum(modality.dim for modality in self.modalities), 2 * hidden, max(1, hidden // 2)
         self.encoder = BothDirections(total, hidden, cell="gru", num_layers=num_layers, dropout=dropout)
-        self.temporal = HypergraphBranch(width, half, num_layers=num_layers, dropout=dropout)
-        self.speaker = HypergraphBranch(width, half, num_layers=num_layers, dropout=dropout)
+        self.temporal = HypergraphBranch(width, half, num_relations=3, num_layers=num_layers, dropout=dropout)
+        self.speaker = HypergraphBranch(width, half, num_relations=1, num_layers=num_layers, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width + half, len(self.criteria))
         self.reconstruction = Reconstruction(width + half, total, options)
@@ -130,7 +132,8 @@ class SDRGNN(ComparisonSystem):
         lengths_B = batch.masks_on_host()[2]
         x_BTW = self.dropout(self.encoder(torch.cat(list(features.values()), dim=2), lengths_B))
         edges_BTT = joined_BTT(real_BT, past=self.options.past, future=self.options.future)
-        states_BTW = self.temporal(x_BTW, edges_BTT, lengths_B) + self.speaker(x_BTW, edges_BTT, lengths_B)
+        temporal_BTW = self.temporal(x_BTW, by_order(edges_BTT), lengths_B)
+        states_BTW = temporal_BTW + self.speaker(x_BTW, edges_BTT[:, None], lengths_B)
         auxiliary = None
         if self.training:
             targets = self.input_scaler(batch.owned) if batch.owned is not None else {}
@@ -149,7 +152,7 @@ SDR_GNN = System(
     needs_complete_training="pairs",
     hidden_values=("reconstruction",),
     absent="zeros, as its paper",
-    checked="shapes of the public code; its parameter count is known only rounded and with unused layers",
+    checked="parameter counts of the public code (widths 100 and 200, rounded), without layers that it never uses",
     changed="both branches are read; the reconstruction attends over time and not over the batch",
     learning_rate=1e-3,
     small={"hidden": 16, "options": {"recurrent_layers": 1, "reconstruction_width": 32, "reconstruction_heads": 4}},
