@@ -72,23 +72,27 @@ class Resamples:
     Attributes:
         num_samples: N, how many samples there are to draw from (with replacement, N times).
         num_resamples: R.
-        seed: The draws are a pure function of (num_samples, num_resamples, seed).
+        seed: The draws are a pure function of (num_samples, num_resamples, seed, groups).
+        groups: Number (from 0) of each sample's group; then groups are drawn, each with all its samples, as often as
+            there are groups. None: every sample is drawn by itself.
     """
 
     num_samples: int
     num_resamples: int
     seed: int
+    groups: tuple[int, ...] | None = None
 
     def counts(self) -> Iterator[np.ndarray]:
         """Yield blocks [r, N] that add up to R rows: how often each sample was drawn."""
-        rng = np.random.default_rng([self.seed, self.num_samples])
+        units = self.num_samples if self.groups is None else max(self.groups, default=-1) + 1
+        rng = np.random.default_rng([self.seed, units])
         left = self.num_resamples
         while left > 0:
             rows = min(left, max(1, _CHUNK_VALUES // max(1, self.num_samples)))
-            draws = rng.integers(0, self.num_samples, size=(rows, self.num_samples))
-            draws += np.arange(rows)[:, None] * self.num_samples
-            flat = np.bincount(draws.ravel(), minlength=rows * self.num_samples)
-            yield flat.reshape(rows, self.num_samples).astype(np.float64)
+            draws = rng.integers(0, units, size=(rows, units))
+            draws += np.arange(rows)[:, None] * units
+            counts = np.bincount(draws.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+            yield counts if self.groups is None else counts[:, self.groups]
             left -= rows
 
 

@@ -67,6 +67,21 @@ GOLDEN: tuple[Golden, ...] = (
 )
 
 
+@pytest.mark.parametrize(("hidden", "expected"), [(100, 36.2e6), (200, 56.5e6)])
+def test_sdr_gnn_has_the_rounded_count_of_the_reference(hidden: int, expected: float) -> None:
+    """That is known in tenths of millions, and holds what the reference builds and never uses."""
+    model = build_model(ModelConfig(system="sdr-gnn", hidden=hidden), (VIDEO, AUDIO, FLOW), CRITERIA, seed=0)
+    total, joined, half = 2560, 5 * hidden // 2, hidden // 2
+    first, second = (8 * hidden * (width + hidden + 2) for width in (total, 2 * hidden))
+    unused = {
+        "a recurrent encoder of the other kind, two layers": first + second,
+        "attention over time in both branches": 2 * 2 * joined * (2 * joined + 1),
+        "a map from the streams": (total + 1) * joined,
+        "three maps of each hypergraph convolution": 2 * (3 * half * half + half),
+    }
+    assert num_parameters(model) + sum(unused.values()) == pytest.approx(expected, abs=0.05e6)
+
+
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.system)
 def test_the_count_is_that_of_the_reference(golden: Golden) -> None:
     config = ModelConfig(system=golden.system, hidden=golden.hidden, options=golden.options)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from limssr.baselines.dmvg import token_weights
-from limssr.baselines.dmvg_diffusion import Diffusion, normed
+from limssr.baselines.dmvg_diffusion import Denoiser, Diffusion, normed
 from limssr.config import ModelConfig
 from limssr.data.windows import collate
 from limssr.model import build_model
@@ -64,6 +64,25 @@ def test_the_loss_is_zero_for_the_exact_noise_and_not_for_another() -> None:
     truth = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
     assert diffusion.loss(KnowsTheAnswer(diffusion), truth, truth).item() < 1e-6
     assert diffusion.loss(KnowsTheAnswer(diffusion), truth, truth + 1.0).item() > 1e-2
+
+
+def test_a_trained_denoiser_samples_what_its_condition_says() -> None:
+    """Better than zeros (an error of 1) and than a token of the right length by chance (2), and of that length."""
+    torch.manual_seed(0)
+    answer_WW = torch.randn(4, 4)
+    denoiser, diffusion = Denoiser(4, 4, 16), Diffusion(1000, first=1e-6, last=2e-2)
+    optimizer = torch.optim.Adam(denoiser.parameters(), lr=5e-3)
+    for _ in range(250):
+        condition = torch.randn(64, 4, 4)
+        kept_N11 = torch.rand(64, 1, 1) > 0.1
+        optimizer.zero_grad()
+        diffusion.loss(denoiser, normed(condition @ answer_WW), condition * kept_N11).backward()
+        optimizer.step()
+    condition = torch.randn(256, 4, 4)
+    for guidance in (0.0, 1.0):
+        found = diffusion.sampled(denoiser, torch.randn(256, 4, 4), condition, 10, guidance=guidance)
+        assert (found - normed(condition @ answer_WW)).square().mean() < 0.7
+        assert found.std().item() == pytest.approx(1.0, abs=0.02)
 
 
 def test_only_what_is_sampled_depends_on_the_id() -> None:

@@ -29,6 +29,8 @@ class Compare:
     """With --timing: rounds that are measured."""
     resamples: Annotated[int, conf.arg(metavar="N")] = 2000
     """How often the test performances are drawn anew; no p value is below 2 / (N + 1)."""
+    resample: Literal["samples", "groups"] = "samples"
+    """What is drawn: performances one by one, or whole groups of them (the store's passages, persons)."""
     store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
     """Where the runs' feature store is now, if not where they were trained on it."""
     out: Annotated[Path, conf.arg(metavar="PATH")] = Path("runs/compare")
@@ -51,6 +53,7 @@ class Compare:
             references="without" if self.no_references else "with",
             order=self.order,
             num_resamples=self.resamples,
+            resample=self.resample,
             store=self.store,
         )
         found = compare_runs(
@@ -67,6 +70,7 @@ class Compare:
         words += ["--order", self.order] if self.order != Compare.order else []
         words += ["--timing", "--rounds", str(self.rounds)] if self.timing else []
         words += ["--resamples", str(self.resamples)] if self.resamples != Compare.resamples else []
+        words += ["--resample", self.resample] if self.resample != Compare.resample else []
         words += ["--store", str(self.store)] if self.store is not None else []
         words += ["--out", str(self.out)] if self.out != Compare.out else []
         return shlex.join(words)

@@ -133,6 +133,7 @@ def to_document(found: Comparison) -> dict[str, Any]:
         "subsets": list(found.scores.subsets),
         "criteria": list(found.scores.criteria),
         "num_resamples": found.scores.num_resamples,
+        "resample": found.options.resample,
         "notes": [{"kind": stamp.kind, "title": stamp.title, "text": stamp.text} for stamp in found.stamps],
         "ranking": {
             "labels": list(found.ranking.labels),

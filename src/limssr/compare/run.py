@@ -8,6 +8,7 @@ from typing import Literal
 
 from limssr.compare.costs import Cost, CountedSample, cost_of, counted_sample
 from limssr.compare.differences import PairedDifference, Ranking, paired_differences, rank_rows
+from limssr.compare.groups import Resampled, drawn_groups, groups_of, stamps_of_groups
 from limssr.compare.rows import CompareRow, Which, read_rows
 from limssr.compare.scores import MetricName, Scores, score_rows
 from limssr.compare.stamps import MARKS, marks_of, stamps_of
@@ -31,6 +32,7 @@ class CompareOptions:
         references: Whether what stands beside the runs are rows too.
         order: Of the rows: as the runs are given, or the best Spearman over incomplete streams first.
         num_resamples: Draws of the test performances.
+        resample: What is drawn: performances, or whole groups of them.
         seed: Of the draws.
         alpha: Level of the critical difference.
         store: Where the runs' store is now; None: where they say.
@@ -41,6 +43,7 @@ class CompareOptions:
     references: Which = "with"
     order: Order = "given"
     num_resamples: int = NUM_RESAMPLES
+    resample: Resampled = "samples"
     seed: int = 0
     alpha: float = 0.05
     store: Path | None = None
@@ -103,7 +106,9 @@ def compare_runs(
     found = read_rows(options.runs, references=options.references)
     rows = found.rows
     against = _chosen(rows, options.against)
-    scores = score_rows(rows, num_resamples=options.num_resamples, seed=options.seed, reporter=reporter)
+    groups = groups_of(against.first, options.store)
+    drawn = drawn_groups(groups, options.resample)
+    scores = score_rows(rows, num_resamples=options.num_resamples, seed=options.seed, groups=drawn, reporter=reporter)
     if options.order == "score":
         rows = _best_first(rows, scores)
     sample = counted_sample(against.first, options.store)
@@ -116,10 +121,11 @@ def compare_runs(
         rows,
         against,
         marks,
-        tuple(
-            stamps_of(
+        (
+            *stamps_of_groups(groups, options.resample),
+            *stamps_of(
                 rows, against, marks, notes=(*found.notes, *_unanswered(scores)), num_resamples=options.num_resamples
-            )
+            ),
         ),
         scores,
         paired_differences(rows, scores, against),

@@ -78,6 +78,7 @@ class Scores:
             all systems alike.
         unanswered: Subsets that the data could judge and for which no system has a prediction.
         num_resamples: R.
+        drawn: What a resample draws, in words.
     """
 
     subsets: tuple[str, ...]
@@ -88,6 +89,7 @@ class Scores:
     judged_SC: np.ndarray
     unanswered: tuple[str, ...]
     num_resamples: int
+    drawn: str
 
     @property
     def full(self) -> str:
@@ -127,7 +129,12 @@ class _Found:
 
 
 def score_rows(
-    rows: Sequence[CompareRow], *, num_resamples: int, seed: int = 0, reporter: Reporter | None = None
+    rows: Sequence[CompareRow],
+    *,
+    num_resamples: int,
+    seed: int = 0,
+    groups: tuple[int, ...] | None = None,
+    reporter: Reporter | None = None,
 ) -> Scores:
     """Score every row under every subset.
 
@@ -135,11 +142,12 @@ def score_rows(
         rows: As read, samples and criteria in the same order in all of them.
         num_resamples: Draws of the test performances.
         seed: Of the draws.
+        groups: Drawn instead of performances, see `limssr.metrics.Resamples`.
         reporter: Hears of the progress.
     """
     answers = [entry.answers for row in rows for entry in row.entries]
     first, reporter = answers[0], reporter or SilentReporter()
-    resamples, what = Resamples(len(first.ids), num_resamples, seed), "subsets"
+    resamples, what = Resamples(len(first.ids), num_resamples, seed, groups), "subsets"
     reporter.start(what, len(first.subsets))
     each: list[dict[MetricName, _Found]] = []
     for s in range(len(first.subsets)):
@@ -165,7 +173,10 @@ def score_rows(
                 numbers[row.label, part, metric] = number
     counts = {name: int(owned_N.sum()) for name, owned_N in zip(first.subsets, first.owned_SN, strict=True)}
     judged_SC = found["spearman"].usable
-    return Scores(first.subsets, first.criteria, counts, numbers, by_criterion, judged_SC, unanswered, num_resamples)
+    drawn = "test performances" if groups is None else "groups of test performances"
+    return Scores(
+        first.subsets, first.criteria, counts, numbers, by_criterion, judged_SC, unanswered, num_resamples, drawn
+    )
 
 
 def _score_subset(answers: Sequence[Answers], s: int, resamples: Resamples) -> dict[MetricName, _Found]:

@@ -69,7 +69,7 @@ def _score_sheet(found: Comparison, metric: MetricName) -> Sheet:
     how = {"spearman": "by Fisher's z, so is the average over subsets", "mse": "plain means"}[metric]
     hint = (
         f"{over}{how}. ± is the standard deviation over seeds; below, the 95 % interval over {scores.num_resamples} "
-        "resamples of the test performances, seeds averaged. Incomplete: all subsets that lack a stream."
+        f"resamples of the {scores.drawn}, seeds averaged. Incomplete: all subsets that lack a stream."
     )
     codes = stream_codes(scores.full.split("+"))
     legend = "Streams: " + ", ".join(f"{code} {name}" for name, code in codes.items()) + "."
@@ -164,7 +164,7 @@ def _difference_sheet(found: Comparison) -> Sheet:
     num_others = len(rows)
     hint = (
         f"Each row minus {found.against.label}: positive is better for Spearman, negative for MSE. Both are scored on "
-        f"the same {scores.num_resamples} resamples of the test performances; below, the 95 % interval, and p, which "
+        f"the same {scores.num_resamples} resamples of the {scores.drawn}; below, the 95 % interval, and p, which "
         "is twice the smaller share of resamples on one side of zero (the data itself counted in), after Holm's "
         f"correction over the {num_others} rows of each column; set off where it is below {SURE}. "
         "It says how sure the difference is for performances like these given these trainings; what another "
