@@ -79,9 +79,9 @@ def test_a_trained_denoiser_samples_what_its_condition_says() -> None:
         diffusion.loss(denoiser, normed(condition @ answer_WW), condition * kept_N11).backward()
         optimizer.step()
     condition = torch.randn(256, 4, 4)
-    for guidance in (0.0, 1.0):
+    for guidance, most in ((0.0, 0.95), (1.0, 0.65)):
         found = diffusion.sampled(denoiser, torch.randn(256, 4, 4), condition, 10, guidance=guidance)
-        assert (found - normed(condition @ answer_WW)).square().mean() < 0.7
+        assert (found - normed(condition @ answer_WW)).square().mean() < most
         assert found.std().item() == pytest.approx(1.0, abs=0.02)
 
 
