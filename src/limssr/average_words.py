@@ -13,6 +13,11 @@ def num_averaged(document: Mapping[str, Any], metric: str = "spearman") -> int:
     return int(counts.get(metric, len(document["subsets"]) - 1))
 
 
+def subsets_words(num: int) -> str:
+    """As in "6 incomplete subsets"."""
+    return f"{num} incomplete subset{'' if num == 1 else 's'}"
+
+
 def partial_words(part: Mapping[str, Any], metric: str, text: Callable[[float], str]) -> str:
     """What there is of an average that is n/a, as in "0.377 over 3 of 6"; empty where nothing is.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limssr.average_words import num_averaged, partial_words
+from limssr.average_words import num_averaged, partial_words, subsets_words
 from limssr.report.runfolder import RunFolder
 
 # Light to dark blue, one hue: the order is readable without colour vision and in print.
@@ -159,7 +159,7 @@ def number_or_partial(part: Mapping[str, Any], metric: str, digits: int | None =
 
 
 def _average_label(document: Mapping[str, Any]) -> str:
-    return f"average of {num_averaged(document)} incomplete subsets"
+    return f"average of {subsets_words(num_averaged(document))}"
 
 
 def _average_beside(document: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -168,7 +168,7 @@ def _average_beside(document: Mapping[str, Any], own: Mapping[str, Any]) -> Mapp
     if num == num_averaged(own):
         return average
     reasons = average.get("reasons") or {}
-    told = "; ".join(text for text in (f"over {num} incomplete subsets", reasons.get("spearman")) if text)
+    told = "; ".join(text for text in (f"over {subsets_words(num)}", reasons.get("spearman")) if text)
     return {**average, "reasons": {**reasons, "spearman": told}}
 
 

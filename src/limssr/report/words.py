@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from limssr.average_words import num_averaged, same_words
+from limssr.average_words import num_averaged, same_words, subsets_words
 from limssr.report.runfolder import RunFolder
 from limssr.report.tables import number, number_or_partial
 
@@ -168,8 +168,7 @@ def _result(folder: RunFolder) -> str:
     parts = []
     shown = number_or_partial(average, "spearman", 3) if average.get("spearman") is None else _with_interval(average)
     if num and shown != "n/a":
-        plural = "s" if num > 1 else ""
-        parts.append(f"{shown} on average over the {num} incomplete subset{plural} of streams")
+        parts.append(f"{shown} on average over the {subsets_words(num)} of streams")
     if full.get("spearman") is not None:
         parts.append(f"{_with_interval(full)} with all streams")
     return f"{among} {' and '.join(parts)}." if parts else ""
