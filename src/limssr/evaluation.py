@@ -4,7 +4,6 @@ All 2^M - 1 non-empty subsets are evaluated. A sample counts for a subset when i
 scorer is handed a sample that holds these streams and nothing else: it cannot read what it should not see.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from limssr.config import EvalConfig
-from limssr.data.missing import subsets
+from limssr.data.missing import distinct_subsets, subsets
 from limssr.errors import InputError
+from limssr.incomplete import average_incomplete
 from limssr.metrics import (
     NO_SAMPLES,
     TOO_FEW,
@@ -22,7 +22,6 @@ from limssr.metrics import (
     arithmetic_mean,
     bootstrap_spearman,
     fisher_mean,
-    fisher_mean_rows,
     mae,
     mse,
     pearson,
@@ -31,7 +30,7 @@ from limssr.metrics import (
     spearman,
 )
 from limssr.results import METRICS, Evaluation, SubsetResult
-from limssr.scorer import ExplainsGaps, ModelScorer, Scorer, attend_padding
+from limssr.scorer import ExplainsGaps, LeavesOutStreams, ModelScorer, Scorer, attend_padding
 from limssr.types import Criterion, Sample
 
 __all__ = [
@@ -80,7 +79,7 @@ def evaluate(
     resamples = Resamples(len(samples), config.bootstrap, seed)
     spans = [_span(truth_NC[:, column]) for column in range(len(criteria))]
     all_subsets = subsets(modalities)
-    results, draws, tables = [], [], []
+    results, draws, tables, judged = [], [], [], []
     for done, streams in enumerate(all_subsets):
         owning = np.array([n for n, sample in enumerate(samples) if set(streams) <= set(sample.streams)], dtype=int)
         shown = [samples[n].restricted_to(streams) for n in owning]
@@ -94,15 +93,23 @@ def evaluate(
         interval = percentile_interval(draws_R, config.confidence)
         results.append(SubsetResult(streams, len(owning), _means(per_criterion), interval, per_criterion))
         draws.append(draws_R)
+        judged.append(_judged(truth_NC[owning], spans))
         tables.append(_prediction_rows(shown, streams, criteria, truth_NC[owning], prediction_NC))
         if progress is not None:
             progress(done + 1, len(all_subsets))
-    # Draws of different subsets belong together resample by resample, as all come from the same draw of the split.
-    average_R = fisher_mean_rows(np.stack(draws[:-1], axis=1)) if len(draws) > 1 else np.empty(0)
+    unseen = scorer.unseen if isinstance(scorer, LeavesOutStreams) else ()
+    distinct = distinct_subsets(all_subsets, unseen)
+    kept = [(result, n) for n, result in enumerate(results) if result.streams in distinct.kept]
     return Evaluation(
         subsets=tuple(results),
-        average_incomplete=_means({"+".join(result.streams): result.metrics for result in results[:-1]}),
-        average_ci=percentile_interval(average_R, config.confidence),
+        average=average_incomplete(
+            {result.streams: result.metrics for result, _ in kept},
+            {result.streams: judged[n] for result, n in kept},
+            [draws[n] for _, n in kept],
+            confidence=config.confidence,
+            left_out=distinct.same_as,
+            unseen=unseen,
+        ),
         full=results[-1].metrics,
         predictions=pa.concat_tables(tables),
         criteria=tuple(criterion.name for criterion in criteria),
@@ -154,9 +161,13 @@ def _measure(truth_N: np.ndarray, prediction_N: np.ndarray, span: float, why: st
     }
 
 
+def _judged(truth_NC: np.ndarray, spans: Sequence[float]) -> list[str]:
+    """Names of the metrics that a perfect prediction of some criterion would have."""
+    perfect = [_measure(truth_NC[:, c], truth_NC[:, c], span, None) for c, span in enumerate(spans)]
+    return [name for name in METRICS if any(metrics[name].is_defined for metrics in perfect)]
+
+
 def _means(parts: Mapping[str, Mapping[str, Metric]]) -> dict[str, Metric]:
-    if not parts:
-        return {name: Metric(math.nan, "one stream has no incomplete subset") for name in METRICS}
     means = {}
     for name in METRICS:
         mean = fisher_mean if name in ("spearman", "pearson") else arithmetic_mean

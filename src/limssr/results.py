@@ -7,9 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from limssr.incomplete import METRICS, IncompleteAverage
 from limssr.metrics import Metric
-
-METRICS = ("spearman", "pearson", "mse", "mae", "relative_l2")
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class Evaluation:
 
     Attributes:
         subsets: In the order of `limssr.data.missing.subsets`; the full one is last.
-        average_incomplete: Metric name -> mean over the 2^M - 2 incomplete subsets.
-        average_ci: Bootstrap interval of its Spearman.
+        average: The mean over the incomplete subsets.
         full: Metric name -> value with all streams.
         predictions: Columns id, streams ("timing+dynamics"), criterion, score, prediction.
         criteria: Names of the C criteria.
@@ -60,14 +58,23 @@ class Evaluation:
     """
 
     subsets: tuple[SubsetResult, ...]
-    average_incomplete: Mapping[str, Metric]
-    average_ci: tuple[float, float]
+    average: IncompleteAverage
     full: Mapping[str, Metric]
     predictions: pa.Table
     criteria: tuple[str, ...]
     split: str | None = None
     selection: str | None = None
     availability: Mapping[str, Any] | None = None
+
+    @property
+    def average_incomplete(self) -> Mapping[str, Metric]:
+        """Metric name -> mean over the incomplete subsets; NaN where a judged one has no number."""
+        return self.average.metrics
+
+    @property
+    def average_ci(self) -> tuple[float, float]:
+        """Bootstrap interval of its Spearman."""
+        return self.average.interval
 
     def to_dict(self) -> dict[str, Any]:
         """The document of `limssr evaluate --json`."""
@@ -77,10 +84,7 @@ class Evaluation:
             "availability": None if self.availability is None else dict(self.availability),
             "criteria": list(self.criteria),
             "subsets": [subset.to_dict() for subset in self.subsets],
-            "average_incomplete": {
-                **_json_metrics(self.average_incomplete),
-                "spearman_ci": [_json_number(bound) for bound in self.average_ci],
-            },
+            "average_incomplete": _json_average(self.average),
             "full": {
                 **_json_metrics(self.full),
                 "spearman_ci": [_json_number(bound) for bound in self.subsets[-1].spearman_ci],
@@ -135,6 +139,21 @@ _SUBSET_SCHEMA = pa.schema(
 
 def _json_number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _json_average(average: IncompleteAverage) -> dict[str, Any]:
+    """The mean, what there is of it by metric, and the subsets that it leaves out."""
+    return {
+        **_json_metrics(average.metrics),
+        "spearman_ci": [_json_number(bound) for bound in average.interval],
+        "partial": {name: _json_number(one.partial) for name, one in average.coverage.items()},
+        "num_partial": {name: one.num_partial for name, one in average.coverage.items()},
+        "num_subsets": {name: one.num_subsets for name, one in average.coverage.items()},
+        "left_out": [
+            {"streams": list(streams), "same_as": list(same_as), "reason": average.why_left_out(streams)}
+            for streams, same_as in average.left_out.items()
+        ],
+    }
 
 
 def _json_metrics(metrics: Mapping[str, Metric]) -> dict[str, Any]:

@@ -32,6 +32,16 @@ class ExplainsGaps(Protocol):
         ...
 
 
+@runtime_checkable
+class LeavesOutStreams(Protocol):
+    """A scorer that does not read streams of which it has learned nothing."""
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Streams that no training sample had: with them and without them the predictions are the same."""
+        ...
+
+
 class ModelScorer:
     """A network as a `Scorer`: centre crop, similar lengths together, eval mode, no gradients.
 
@@ -59,6 +69,11 @@ class ModelScorer:
         self.device = torch.device(device) if device is not None else next(model.parameters()).device
         self.num_segments = num_segments
         self.padding = padding
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The model's streams that no training sample owned."""
+        return unseen_streams(self.model)
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """The model's reason for not scoring samples that hold exactly `streams`; None where it does."""

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from limssr.average_words import same_words
 from limssr.cli.output import Answer, print_answer
 from limssr.cli.render import evaluation_lines
 from limssr.data.missing import subsets
@@ -48,6 +49,50 @@ def test_no_number_is_cut_in_a_pipe(streams: tuple[str, ...]) -> None:
     for number in range(len(subsets(streams))):
         assert text.count(f"{0.5 + number / 1000:.3f}") >= (len(systems) if number < 6 else 1)
     assert text.count("0.0109") >= 2 * len(systems)
+
+
+def without_average(part: dict) -> dict:
+    """The average of a system that has three of six subsets."""
+    six, three = dict.fromkeys(part, 6), dict.fromkeys(part, 3)
+    return {**dict.fromkeys(part), "partial": dict(part), "num_partial": three, "num_subsets": six, "left_out": []}
+
+
+def test_an_average_that_lacks_subsets_is_not_a_number() -> None:
+    found = document(("timing", "dynamics", "pedal"), ())
+    found["average_incomplete"] = without_average({"spearman": 0.377, "mse": 0.0138})
+    line = "Mean of the incomplete subsets: Spearman n/a (0.377 over 3 of 6), MSE n/a (0.0138 over 3 of 6)"
+    assert line in shown(found).splitlines()
+
+
+def test_an_average_that_lacks_subsets_is_not_a_number_beside_other_systems() -> None:
+    found = document(("timing", "dynamics", "pedal"), ("gdlt", "ridge"))
+    found["systems"]["gdlt"]["average_incomplete"] = without_average({"spearman": 0.377, "mse": 0.0138})
+    lines = shown(found).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.strip().startswith("gdlt"))
+    assert lines[at].split().count("n/a") == 2
+    assert lines[at + 1].split() == ["(0.377", "over", "3", "of", "6)", "(0.0138", "over", "3", "of", "6)"]
+
+
+def test_subsets_that_read_the_same_are_named() -> None:
+    found = document(("audio", "video", "text"), ("limssr", "ridge", "ridge-complete"))
+    reason = "no training sample had text"
+    left_out = [
+        {"streams": ["text"], "same_as": [], "reason": reason},
+        {"streams": ["audio", "text"], "same_as": ["audio"], "reason": reason},
+    ]
+    for name in ("limssr", "ridge"):
+        systems = found["systems"]
+        systems[name]["average_incomplete"] = {**systems[name]["average_incomplete"], "left_out": left_out}
+    words = "text is nothing, audio+text is audio: no training sample had text"
+    assert f"Left out of the mean of the incomplete subsets (limssr, ridge): {words}." in shown(found)
+    found["systems"].pop("ridge-complete")
+    assert f"Left out of the mean of the incomplete subsets: {words}." in shown(found)
+
+
+def test_many_subsets_that_read_the_same_are_not_all_named() -> None:
+    one = {"streams": ["a", "text"], "same_as": ["a"], "reason": "no training sample had text"}
+    assert same_words({"left_out": [one] * 15}).endswith("a+text is a and 7 more: no training sample had text")
+    assert same_words({"spearman": 0.5}) == ""
 
 
 def test_systems_are_rows_while_the_subsets_fit() -> None:

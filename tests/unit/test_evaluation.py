@@ -137,9 +137,79 @@ def test_a_subset_nobody_owns_and_a_scorer_that_explains_itself():
     assert by_streams[("flow",)].reason == "3 training samples"
     assert by_streams[("audio",)].reason == "no judged samples"
     average = found.average_incomplete["spearman"]
-    assert average.value == pytest.approx(by_streams[("video",)].value)
+    assert not average.is_defined
+    # A subset that nobody owns is no reason.
+    assert average.reason == "flow: 3 training samples; video+flow: 3 training samples"
+    assert np.isnan(found.average_ci).all()
+    document = found.to_dict()["average_incomplete"]
+    assert (document["spearman"], document["mse"]) == (None, None)
+    assert document["partial"]["spearman"] == pytest.approx(by_streams[("video",)].value)
+    assert document["partial"]["mse"] == pytest.approx(found.subsets[0].metrics["mse"].value)
+    assert set(document["num_partial"].values()) == {1}
+    assert set(document["num_subsets"].values()) == {3}
+
+
+def test_a_subset_that_nobody_could_judge_is_passed_over():
+    samples = make_samples(owned=lambda n: ("video", "flow") if n > 1 else NAMES)
+    found = evaluate(MeanScorer(), samples, NAMES, CRITERIA, config=QUICK)
+    spearmans = {result.streams: result.metrics["spearman"] for result in found.subsets}
+    assert spearmans[("audio",)].reason == "fewer than 3 samples"
+    average, document = found.average_incomplete["spearman"], found.to_dict()["average_incomplete"]
+    z = [math.atanh(spearmans[names].value) for names in (("video",), ("flow",), ("video", "flow"))]
+    assert average.value == pytest.approx(math.tanh(np.mean(z)))
     assert average.reason is not None
-    assert "flow: 3 training samples" in average.reason
+    assert "audio: fewer than 3 samples" in average.reason
+    assert (document["num_partial"]["spearman"], document["num_subsets"]["spearman"]) == (3, 3)
+    assert (document["num_partial"]["mse"], document["num_subsets"]["mse"]) == (6, 6)
+    assert document["partial"]["spearman"] is None
+
+
+def test_the_same_prediction_for_everybody_is_a_gap_of_the_correlation_alone():
+    class Flat(MeanScorer):
+        def score(self, samples):
+            return np.full((len(samples), 2), 5.0) if list(samples[0].streams) == ["flow"] else super().score(samples)
+
+    found = evaluate(Flat(), make_samples(), NAMES, CRITERIA, config=QUICK)
+    assert found.average_incomplete["spearman"].reason == "flow: constant prediction"
+    assert found.average.coverage["spearman"].num_partial == 5
+    assert found.average_incomplete["mse"].is_defined
+
+
+@pytest.mark.parametrize("absent", ["audio", "flow"])
+def test_subsets_that_read_the_same_are_averaged_once(absent):
+    seen = tuple(name for name in NAMES if name != absent)
+
+    class Deaf(MeanScorer):
+        unseen = (absent,)
+
+        def score(self, samples):
+            if set(samples[0].streams) == {absent}:
+                return np.full((len(samples), 2), np.nan)
+            return super().score([sample.restricted_to(seen) for sample in samples])
+
+    found = evaluate(Deaf(), make_samples(), NAMES, CRITERIA, config=QUICK)
+    z = [math.atanh(r.metrics["spearman"].value) for r in found.subsets if r.streams in [(name,) for name in seen]]
+    assert len(z) == 2
+    assert found.average_incomplete["spearman"].value == pytest.approx(math.tanh(np.mean(z)))
+    assert found.average_incomplete["spearman"].reason is None
+    assert found.average_ci[0] < found.average_incomplete["spearman"].value < found.average_ci[1]
+    document = json.loads(json.dumps(found.to_dict(), allow_nan=False))["average_incomplete"]
+    assert document["num_subsets"]["spearman"] == 2
+    same_as = {"+".join(one["streams"]): "+".join(one["same_as"]) for one in document["left_out"]}
+    full = "+".join(NAMES)
+    both = {"+".join(name for name in NAMES if name in (one, absent)): one for one in seen}
+    assert same_as == {absent: "", "+".join(seen): full, **both}
+    assert {one["reason"] for one in document["left_out"]} == {f"no training sample had {absent}"}
+
+
+def test_one_seen_stream_has_no_average():
+    class Deaf(MeanScorer):
+        unseen = ("audio", "flow")
+
+    found = evaluate(Deaf(), make_samples(), NAMES, CRITERIA, config=QUICK)
+    reason = "no incomplete subset differs from all streams: no training sample had audio or flow"
+    assert found.average_incomplete["spearman"].reason == reason
+    assert len(found.average.left_out) == 6
 
 
 def test_one_stream_has_no_incomplete_subset():
@@ -300,6 +370,7 @@ def test_a_stream_that_no_training_sample_owned_is_left_out_and_alone_not_scored
     assert reasons[0]
     assert first in reasons[0]
     assert not any(reasons[1:])
+    assert len(evaluation.average.left_out) == 2 ** (len(others) + 1) - 2 - (2 ** len(others) - 2)
 
 
 def test_what_was_not_seen_in_training_is_saved_with_the_model(store, tmp_path):

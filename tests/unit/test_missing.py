@@ -6,6 +6,7 @@ from limssr.data.missing import (
     availability_mask,
     batch_subset,
     check_pattern,
+    distinct_subsets,
     dropout_subset,
     effective_rate,
     subsets,
@@ -119,3 +120,30 @@ def test_batch_dropout_is_uniform_and_reproducible():
     assert set(drawn) == set(subsets(NAMES))
     assert min(drawn.values()) > 850
     assert batch_subset(0, 3, 4, NAMES) == batch_subset(0, 3, 4, NAMES)
+
+
+def test_without_unseen_streams_every_incomplete_subset_is_its_own_question():
+    found = distinct_subsets(subsets(NAMES), ())
+    assert found.kept == subsets(NAMES)[:-1]
+    assert found.same_as == {}
+    assert distinct_subsets(subsets(("only",)), ()).kept == ()
+
+
+def test_subsets_with_an_unseen_stream_are_those_without_it():
+    full = ("video", "audio", "flow")
+    found = distinct_subsets(subsets(NAMES), {"flow"})
+    assert found.kept == (("video",), ("audio",))
+    assert found.same_as == {
+        ("flow",): (),
+        ("video", "audio"): full,
+        ("video", "flow"): ("video",),
+        ("audio", "flow"): ("audio",),
+    }
+
+
+def test_one_seen_stream_leaves_nothing_to_average():
+    found = distinct_subsets(subsets(NAMES), ("video", "flow"))
+    assert found.kept == ()
+    assert found.same_as[("audio",)] == NAMES
+    assert found.same_as[("video", "flow")] == ()
+    assert found.same_as[("audio", "flow")] == NAMES

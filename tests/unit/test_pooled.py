@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from limssr.baselines.pooled import MIN_TRAINING_SAMPLES, PooledRegressor, pool_statistics
+from limssr.config import EvalConfig
 from limssr.data.missing import subsets
 from limssr.errors import InputError
+from limssr.evaluation import evaluate
 from limssr.types import Criterion, Modality, Sample
 
 NAMES = ("a", "b", "c")
@@ -112,6 +114,8 @@ def test_a_stream_that_no_training_sample_owns_is_left_out(strategy):
     assert np.isnan(model.score([sample.restricted_to(("c",)) for sample in test])).all()
     assert model.why_no_prediction(("a", "c")) is None
     assert model.why_no_prediction(("c",)) == "no training sample owns c"
+    left_out = evaluate(model, test, ("a", "b", "c"), model.criteria, config=EvalConfig(bootstrap=0)).average.left_out
+    assert left_out == {("c",): (), ("a", "b"): ("a", "b", "c"), ("a", "c"): ("a",), ("b", "c"): ("b",)}
 
 
 def test_a_criterion_that_nobody_judged_is_nan():

@@ -213,6 +213,66 @@ def test_a_clearly_worse_system_is_not_shaded(run_dir):
     assert "the intervals do not overlap" in written(run_dir)
 
 
+def with_averages(run_dir, **changes):
+    """Change the averages of systems in the run folder: name -> keys."""
+    document = json.loads((run_dir / "evaluation.json").read_text())
+    for name, keys in changes.items():
+        document["systems"][name]["average_incomplete"] |= keys
+    (run_dir / "evaluation.json").write_text(json.dumps(document))
+
+
+def lacking(value):
+    """What an average says that lacks one of two subsets."""
+    reasons = {"spearman": "dynamics: reads timing alone"}
+    counts = {"num_partial": {"spearman": 1}, "num_subsets": {"spearman": 2}}
+    return {"spearman": None, "spearman_ci": [None, None], "reasons": reasons, "partial": {"spearman": value}, **counts}
+
+
+def test_an_average_that_lacks_subsets_is_not_a_number(run_dir):
+    with_averages(run_dir, limssr=lacking(0.377))
+    text = written(run_dir)
+    shown = "n/a (0.377 over 1 of 2)"
+    assert f"is {shown} on average over the 2 incomplete subsets of streams and 0." in text
+    assert re.search(r'<div class="value">n/a</div>\s*<div class="note">\(0.377 over 1 of 2\)</div>', text)
+    assert f"<td>{shown}</td>" in text
+    cell = build_subset_table(read_run_folder(run_dir)).rows[-2].cells[0]
+    assert (cell.text, cell.interval) == ("n/a", "0.377 over 1 of 2")
+    assert cell.reason == "dynamics: reads timing alone"
+    # What cannot be ranked by the average is ranked with all streams.
+    best = json.loads((run_dir / "evaluation.json").read_text())["systems"]["ridge"]["full"]["spearman"]
+    assert f"ridge, reaches {best:.3f} with all streams;" in text
+
+
+def test_a_reference_without_an_average_is_not_the_best(run_dir):
+    assert "ridge, reaches" in written(run_dir)
+    with_averages(run_dir, ridge=lacking(0.999))
+    assert "ridge, reaches" not in written(run_dir)
+    row = build_subset_table(read_run_folder(run_dir)).rows[-2]
+    assert [cell.standing for cell in row.cells] == ["best", "", "", ""]
+
+
+def test_subsets_that_read_the_same_are_told(run_dir):
+    left_out = [{"streams": ["dynamics"], "same_as": [], "reason": "no training sample had dynamics"}]
+    once = {"num_subsets": {"spearman": 1}, "left_out": left_out}
+    with_averages(run_dir, limssr=once, ridge=once)
+    text = written(run_dir)
+    assert "on average over the 1 incomplete subset of streams" in text
+    assert "than another one: dynamics is nothing: no training sample had dynamics." in text
+    row = build_subset_table(read_run_folder(run_dir)).rows[-2]
+    assert row.label == "average of 1 incomplete subset"
+    assert [cell.reason for cell in row.cells[:3]] == ["", "", "over 2 incomplete subsets"]
+
+
+def test_a_run_of_an_older_version_keeps_its_page(run_dir):
+    text = written(run_dir)
+    document = json.loads((run_dir / "evaluation.json").read_text())
+    for part in (document, *document["systems"].values()):
+        for key in ("partial", "num_partial", "num_subsets", "left_out"):
+            del part["average_incomplete"][key]
+    (run_dir / "evaluation.json").write_text(json.dumps(document))
+    assert written(run_dir) == text
+
+
 def test_heat_map_is_sorted_and_readable():
     subsets = [
         {"streams": ["a"], "per_criterion": {"x": {"spearman": 0.1}, "y": {"spearman": 0.8}, "z": {"spearman": None}}},

@@ -127,6 +127,11 @@ class PooledRegressor:
                 prediction_NC[rows] = model.predict(features)
         return prediction_NC
 
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Streams that no training sample owned: `score` leaves them out."""
+        return tuple(modality.name for modality in self.modalities if modality.name in self._unseen)
+
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """Why `score` returns NaN for samples that hold exactly `streams`; None where it does not."""
         known = tuple(name for name in streams if name not in self._unseen)

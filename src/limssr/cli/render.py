@@ -7,6 +7,8 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
+from limssr.average_words import partial_words, same_words
+
 Document = Mapping[str, Any]
 MAX_ROWS = 40
 MAX_SUBSET_COLUMNS = 7
@@ -29,6 +31,7 @@ def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
     else:
         lines.append(f"Mean of the incomplete subsets: {_pair(document.get('average_incomplete'))}")
         lines.append(f"All streams: {_pair(document.get('full'))}")
+    lines += _not_averaged(systems or {"": document})
     if document["selection"] == "test":
         lines.append("The epoch was chosen on the test split: these numbers flatter the model.")
     return tuple(lines)
@@ -154,7 +157,22 @@ def _spearmans(document: Document) -> list[str]:
 
 def _averages(document: Document) -> list[str]:
     parts = [document.get("average_incomplete") or {}, document.get("full") or {}]
-    return [_text(part.get(metric)) for metric in ("spearman", "mse") for part in parts]
+    return [_number_of(part, metric, "\n") for metric in ("spearman", "mse") for part in parts]
+
+
+def _number_of(part: Document, metric: str, separator: str = " ") -> str:
+    """A number; of an average that is n/a what there is of it."""
+    partial = partial_words(part, metric, _text)
+    return f"n/a{separator}({partial})" if partial else _text(part.get(metric))
+
+
+def _not_averaged(systems: Mapping[str, Document]) -> list[str]:
+    """Subsets that the mean leaves out, as they are others that read the same; a line a reason, not a system."""
+    names: dict[str, list[str]] = {}
+    for name, document in systems.items():
+        names.setdefault(same_words(document.get("average_incomplete") or {}), []).append(name)
+    told = [(f" ({', '.join(of)})" if len(names) > 1 else "", words) for words, of in names.items() if words]
+    return [f"Left out of the mean of the incomplete subsets{of}: {words}." for of, words in told]
 
 
 def _table(*columns: str, others: Literal["left", "right"] = "right", caption: str | None = None) -> Table:
@@ -177,7 +195,7 @@ def _availability(availability: Any) -> str:
 def _pair(part: Document | None) -> str:
     if not part:
         return "-"
-    return f"Spearman {_text(part.get('spearman'))}, MSE {_text(part.get('mse'))}"
+    return f"Spearman {_number_of(part, 'spearman')}, MSE {_number_of(part, 'mse')}"
 
 
 def outline(document: Document, depth: int = 0) -> list[str]:

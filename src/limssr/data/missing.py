@@ -9,7 +9,8 @@ what it is for.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from limssr.data.draws import integer, uniform
 from limssr.data.validate import unknown_name
@@ -21,6 +22,38 @@ PATTERNS = ("independent", "one-stream")
 def subsets(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """All 2^M - 1 non-empty subsets: smaller ones first, then in modality order; the full one is last."""
     return tuple(chosen for size in range(1, len(names) + 1) for chosen in itertools.combinations(tuple(names), size))
+
+
+@dataclass(frozen=True)
+class DistinctSubsets:
+    """The incomplete subsets that are questions of their own, and the others.
+
+    Attributes:
+        kept: Each reads something, no two read the same, and none reads what the full subset reads.
+        same_as: Each other incomplete subset -> the subset that reads the same; () where it reads nothing.
+    """
+
+    kept: tuple[tuple[str, ...], ...]
+    same_as: Mapping[tuple[str, ...], tuple[str, ...]]
+
+
+def distinct_subsets(subsets: Sequence[tuple[str, ...]], unseen: Collection[str]) -> DistinctSubsets:
+    """Which incomplete subsets to average over, when streams are left out that no training sample had.
+
+    Args:
+        subsets: In the order of the function `subsets`: the full one is last.
+        unseen: Streams that are not read. Without any, every incomplete subset is kept.
+    """
+    *incomplete, full = subsets
+    first = {frozenset(full).difference(unseen): full, frozenset(): ()}
+    kept, same_as = [], {}
+    for streams in incomplete:
+        read = frozenset(streams).difference(unseen)
+        if first.setdefault(read, streams) == streams:
+            kept.append(streams)
+        else:
+            same_as[streams] = first[read]
+    return DistinctSubsets(tuple(kept), same_as)
 
 
 def availability_mask(

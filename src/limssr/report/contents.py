@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from limssr.average_words import partial_words
 from limssr.report.figures import Image, Points, error_curves, error_scale_css, scatters, term_curves
 from limssr.report.runfolder import RunFolder
 from limssr.report.tables import build_error_rows, build_heat_map, build_subset_table, number
@@ -57,6 +58,8 @@ def _tiles(folder: RunFolder) -> list[dict[str, str]]:
                 low, high = part.get("spearman_ci") or (None, None)
                 interval = f"{number(low, 2)} to {number(high, 2)}" if low is not None else "no interval"
                 tiles.append({"label": f"Spearman, {label}", "value": number(part["spearman"], 3), "note": interval})
+            elif partial := partial_words(part, "spearman", lambda value: number(value, 3)):
+                tiles.append({"label": f"Spearman, {label}", "value": "n/a", "note": f"({partial})"})
     parameters = run.get("parameters") or {}
     if parameters:
         trained, total = int(parameters.get("trained", 0)), int(parameters.get("total", 0))

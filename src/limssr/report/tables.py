@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from limssr.average_words import num_averaged, partial_words, subsets_words
 from limssr.report.runfolder import RunFolder
 
 # Light to dark blue, one hue: the order is readable without colour vision and in print.
@@ -18,7 +19,7 @@ class Cell:
 
     Attributes:
         text: The number, or "n/a".
-        interval: "0.52 to 0.63", empty where there is none.
+        interval: "0.52 to 0.63", or what there is of an average that is n/a; empty where there is none.
         low: Where the interval starts, in percent of the shared axis; None where there is none.
         high: Where it ends.
         point: Where the number is.
@@ -102,15 +103,15 @@ def build_error_rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
     """All metrics of one system, a row a subset."""
     named = [(label_of(subset["streams"]), subset, "subset") for subset in document["subsets"]]
     if len(named) > 1:
-        average = (f"average of {len(named) - 1} incomplete subsets", document["average_incomplete"], "average")
+        average = (_average_label(document), document["average_incomplete"], "average")
         named.insert(-1, average)
         named[-1] = (f"{named[-1][0]} (all)", named[-1][1], "full")
     return [
         {
             "label": label,
             "kind": kind,
-            **{metric: number(part.get(metric), 3) for metric in ("spearman", "pearson")},
-            **{metric: number(part.get(metric)) for metric in ("mse", "mae", "relative_l2")},
+            **{metric: number_or_partial(part, metric, 3) for metric in ("spearman", "pearson")},
+            **{metric: number_or_partial(part, metric) for metric in ("mse", "mae", "relative_l2")},
         }
         for label, part, kind in named
     ]
@@ -151,6 +152,26 @@ def number(value: float | None, digits: int | None = None) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
+def number_or_partial(part: Mapping[str, Any], metric: str, digits: int | None = None) -> str:
+    """A number for people; of an average that is n/a what there is of it, as in "n/a (0.377 over 3 of 6)"."""
+    text, partial = number(part.get(metric), digits), partial_words(part, metric, lambda value: number(value, digits))
+    return f"{text} ({partial})" if partial else text
+
+
+def _average_label(document: Mapping[str, Any]) -> str:
+    return f"average of {subsets_words(num_averaged(document))}"
+
+
+def _average_beside(document: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The average of a system, with a remark where it is over another number of subsets than that of the run."""
+    average, num = document["average_incomplete"], num_averaged(document)
+    if num == num_averaged(own):
+        return average
+    reasons = average.get("reasons") or {}
+    told = "; ".join(text for text in (f"over {subsets_words(num)}", reasons.get("spearman")) if text)
+    return {**average, "reasons": {**reasons, "spearman": told}}
+
+
 def _rows_of(
     systems: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]
 ) -> list[tuple[str, str, list[Mapping[str, Any]], str]]:
@@ -162,8 +183,8 @@ def _rows_of(
         kind = "full" if index == len(own) - 1 else "subset"
         rows.append((label_of(subset["streams"]), str(subset["num_samples"]), parts, kind))
     if len(own) > 1:
-        averages = [document["average_incomplete"] for document in documents]
-        rows.insert(-1, (f"average of {len(own) - 1} incomplete subsets", "", averages, "average"))
+        averages = [_average_beside(document, documents[0]) for document in documents]
+        rows.insert(-1, (_average_label(documents[0]), "", averages, "average"))
     return rows
 
 
@@ -188,7 +209,8 @@ def _cell(part: Mapping[str, Any], best: float | None, axis: tuple[float, float]
     value, (low, high) = part.get("spearman"), _interval(part)
     reason = str((part.get("reasons") or {}).get("spearman", ""))
     if value is None:
-        return Cell("n/a", "", None, None, None, "", reason or "not recorded")
+        partial = partial_words(part, "spearman", lambda known: number(known, 3))
+        return Cell("n/a", partial, None, None, None, "", reason or "not recorded")
     standing = ""
     if best is not None:
         standing = "best" if value >= best else "open" if high is not None and high >= best else ""

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from limssr.average_words import num_averaged, same_words, subsets_words
 from limssr.report.runfolder import RunFolder
-from limssr.report.tables import number
+from limssr.report.tables import number, number_or_partial
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ def summary_of(folder: RunFolder) -> list[str]:
     """Two paragraphs in plain words: what was trained and how incomplete it was; how good it is, compared with what."""
     paragraphs = (
         (_training(folder.run, folder.system), _missing(folder.run)),
-        (_result(folder), _compared(folder)),
+        (_result(folder), _same(folder), _compared(folder)),
     )
     joined = [" ".join(sentence for sentence in paragraph if sentence) for paragraph in paragraphs]
     return [paragraph for paragraph in joined if paragraph]
@@ -160,35 +161,46 @@ def _result(folder: RunFolder) -> str:
     own = folder.systems.get(folder.system)
     if not own:
         return ""
-    average, full, num = own["average_incomplete"], own["full"], len(own["subsets"]) - 1
+    average, full, num = own["average_incomplete"], own["full"], num_averaged(own)
     among = (
         f"On the {own.get('split') or 'scored'} split, the rank correlation (Spearman) of predicted and given scores is"
     )
     parts = []
-    if num and average.get("spearman") is not None:
-        parts.append(f"{_with_interval(average)} on average over the {num} incomplete subsets of streams")
+    shown = number_or_partial(average, "spearman", 3) if average.get("spearman") is None else _with_interval(average)
+    if num and shown != "n/a":
+        parts.append(f"{shown} on average over the {subsets_words(num)} of streams")
     if full.get("spearman") is not None:
         parts.append(f"{_with_interval(full)} with all streams")
     return f"{among} {' and '.join(parts)}." if parts else ""
 
 
+def _same(folder: RunFolder) -> str:
+    words = same_words(folder.systems.get(folder.system, {}).get("average_incomplete") or {})
+    return f"That average leaves out subsets that read no other streams than another one: {words}." if words else ""
+
+
 def _compared(folder: RunFolder) -> str:
+    """The best reference by the average, or with all streams where the system has no average."""
     marks = {str(r["name"]) for r in folder.run.get("references") or () if r.get("trained_on") == "complete"}
     own, key = folder.systems.get(folder.system), "average_incomplete"
-    if own is not None and len(own["subsets"]) == 1:
+    if own is None:
+        return ""
+    if own[key].get("spearman") is None:
         key = "full"
     others = {
         name: document
         for name, document in folder.systems.items()
         if name != folder.system and name not in marks and document[key].get("spearman") is not None
     }
-    if own is None or not others or own[key].get("spearman") is None:
+    if not others or own[key].get("spearman") is None:
         return ""
     name = max(others, key=lambda system: others[system][key]["spearman"])
     theirs, mine = others[name], own[key]["spearman"]
     best = theirs[key]["spearman"]
     told = f"The best reference with the same training data, {name}, reaches {number(best, 3)}"
-    if key != "full" and theirs["full"].get("spearman") is not None:
+    if key == "full" and len(own["subsets"]) > 1:
+        told += " with all streams"
+    elif key != "full" and theirs["full"].get("spearman") is not None:
         told += f" and {number(theirs['full']['spearman'], 3)}"
     above, below = (own[key], theirs[key]) if mine >= best else (theirs[key], own[key])
     high, low = (below.get("spearman_ci") or (None, None))[1], (above.get("spearman_ci") or (None, None))[0]
