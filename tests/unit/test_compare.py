@@ -332,3 +332,24 @@ def test_short_names_of_streams_and_decimals():
     assert stream_codes(["timing", "tempo", "pedal"]) == {"timing": "TI", "tempo": "TE", "pedal": "P"}
     assert stream_codes(["flow", "flow2"]) == {"flow": "FLOW", "flow2": "FLOW2"}
     assert [decimals_of([value]) for value in (0.0084, 12.0, 0.5, math.nan)] == [5, 2, 3, 3]
+
+
+def test_subsets_that_differ_by_a_stream_nobody_learned_from_are_counted_once(scored_run):
+    """Video and audio alone are left: with flow they are the same questions, and both together is what is full."""
+    unseen = {"owned_streams": {"train": {"video": 20, "video+audio": 24}}}
+    runs = [scored_run(name, noise=noise, system=name, record=unseen) for name, noise in (("gain", 1.0), ("pcd", 3.0))]
+    found = compared(*runs)
+    assert found.scores.same_as == {
+        "flow": "",
+        "video+audio": FULL,
+        "video+flow": "video",
+        "audio+flow": "audio",
+    }
+    average = found.scores.numbers["gain", INCOMPLETE, "mse"]
+    each = [found.scores.numbers["gain", name, "mse"].value for name in ("video", "audio")]
+    assert average.value == pytest.approx(np.mean(each))
+    assert average.num_subsets == 2
+    assert found.ranking.test.num_blocks == 3 * len(found.scores.criteria)
+    assert any("audio+flow is audio" in stamp.text for stamp in found.stamps)
+    somebody = scored_run("corrkd", system="corrkd")
+    assert compared(*runs, somebody).scores.same_as == {}

@@ -68,6 +68,14 @@ class Entry:
         return str(self.document.get("selection")) if self.is_network else None
 
     @property
+    def owned_in_training(self) -> frozenset[str] | None:
+        """Streams that some training sample owned; None: the run does not say."""
+        if self.is_reference and self.trained_on != self.document.get("trained_on", "available"):
+            return frozenset(self.answers.subsets[-1].split("+"))  # it was given those that the run did not see
+        counts = (self.document.get("owned_streams") or {}).get("train")
+        return None if counts is None else frozenset(name for owned in counts for name in owned.split("+"))
+
+    @property
     def training_data(self) -> Mapping[str, Any]:
         """What decides which training samples and streams it saw, apart from `trained_on`."""
         availability = dict(self.document.get("availability") or {})

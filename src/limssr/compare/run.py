@@ -124,7 +124,7 @@ def compare_runs(
         (
             *stamps_of_groups(groups, options.resample),
             *stamps_of(
-                rows, against, marks, notes=(*found.notes, *_unanswered(scores)), num_resamples=options.num_resamples
+                rows, against, marks, notes=(*found.notes, *_not_counted(scores)), num_resamples=options.num_resamples
             ),
         ),
         scores,
@@ -147,10 +147,17 @@ def _best_first(rows: Sequence[CompareRow], scores: Scores) -> tuple[CompareRow,
     return tuple(sorted(rows, key=place))
 
 
-def _unanswered(scores: Scores) -> tuple[str, ...]:
+def _not_counted(scores: Scores) -> tuple[str, ...]:
+    notes = []
+    if scores.same_as:
+        same = ", ".join(f"{name} is {other or 'nothing'}" for name, other in scores.same_as.items())
+        notes.append(f"{same}, as no training sample had the rest: averages and ranks count what is read once.")
     if not scores.unanswered:
-        return ()
-    return (f"{', '.join(scores.unanswered)}: no system has a prediction, so averages and ranks do without it.",)
+        return tuple(notes)
+    return (
+        *notes,
+        f"{', '.join(scores.unanswered)}: no system has a prediction, so averages and ranks do without it.",
+    )
 
 
 def _chosen(rows: Sequence[CompareRow], wanted: str | None) -> CompareRow:

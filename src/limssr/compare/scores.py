@@ -10,6 +10,7 @@ import numpy as np
 from limssr.compare.predictions import Answers
 from limssr.compare.resampled import draw
 from limssr.compare.rows import CompareRow
+from limssr.data.missing import distinct_subsets
 from limssr.metrics import (
     NO_PREDICTION,
     Metric,
@@ -77,6 +78,8 @@ class Scores:
             judged ones that are not all the same; and some system has a prediction. What is not judged is left out for
             all systems alike.
         unanswered: Subsets that the data could judge and for which no system has a prediction.
+        same_as: Incomplete subset that reads no other streams than another one, as nobody was trained on the rest ->
+            that one, "" where it reads nothing; averages and ranks do without it.
         num_resamples: R.
         drawn: What a resample draws, in words.
     """
@@ -88,6 +91,7 @@ class Scores:
     spearman_by_criterion: Mapping[str, np.ndarray]
     judged_SC: np.ndarray
     unanswered: tuple[str, ...]
+    same_as: Mapping[str, str]
     num_resamples: int
     drawn: str
 
@@ -155,13 +159,15 @@ def score_rows(
         reporter.advance(what)
     reporter.finish()
     answered_S = np.array([any(one.predicts(s) for one in answers) for s in range(len(first.subsets))])
+    same_as = _same_subsets(rows)
     unanswered = tuple(
         name
         for name, answered, one in zip(first.subsets, answered_S, each, strict=True)
-        if not answered and one["mse"].usable.any()
+        if not answered and one["mse"].usable.any() and name not in same_as
     )
     found = {metric: _stacked([one[metric] for one in each]) for metric in METRICS}
-    found = {metric: replace(one, usable=one.usable & answered_S[:, None]) for metric, one in found.items()}
+    counted_S = answered_S & [name not in same_as for name in first.subsets]
+    found = {metric: replace(one, usable=one.usable & counted_S[:, None]) for metric, one in found.items()}
     numbers: dict[tuple[str, str, MetricName], Number] = {}
     by_criterion: dict[str, np.ndarray] = {}
     end = 0
@@ -175,8 +181,28 @@ def score_rows(
     judged_SC = found["spearman"].usable
     drawn = "test performances" if groups is None else "groups of test performances"
     return Scores(
-        first.subsets, first.criteria, counts, numbers, by_criterion, judged_SC, unanswered, num_resamples, drawn
+        first.subsets,
+        first.criteria,
+        counts,
+        numbers,
+        by_criterion,
+        judged_SC,
+        unanswered,
+        same_as,
+        num_resamples,
+        drawn,
     )
+
+
+def _same_subsets(rows: Sequence[CompareRow]) -> dict[str, str]:
+    """See `Scores.same_as`; a stream that a single run has learned from is read."""
+    names = rows[0].first.answers.subsets
+    owned = [entry.owned_in_training for row in rows for entry in row.entries]
+    if None in owned:
+        return {}
+    learned = set().union(*(streams for streams in owned if streams is not None))
+    distinct = distinct_subsets([tuple(name.split("+")) for name in names], set(names[-1].split("+")) - learned)
+    return {"+".join(streams): "+".join(same) for streams, same in distinct.same_as.items()}
 
 
 def _score_subset(answers: Sequence[Answers], s: int, resamples: Resamples) -> dict[MetricName, _Found]:
