@@ -49,23 +49,6 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """How much better one prediction set is than another on the same samples.
-
-    Attributes:
-        difference: Criterion-mean Spearman of the first minus that of the second.
-        low: Lower end of the percentile interval.
-        high: Upper end of the percentile interval.
-        p_value: Two-sided: twice the smaller share of resamples on one side of zero, at least 1 / (resamples + 1).
-    """
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-
-
-@dataclass(frozen=True)
 class Resamples:
     """A bootstrap plan: the same draws for every criterion, subset and system that is compared.
 
@@ -215,38 +198,6 @@ def percentile_interval(values_R: np.ndarray, confidence: float) -> tuple[float,
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(defined, [tail, 1.0 - tail])
     return float(low), float(high)
-
-
-def paired_bootstrap(
-    truth_NC: np.ndarray,
-    first_NC: np.ndarray,
-    second_NC: np.ndarray,
-    *,
-    resamples: Resamples,
-    confidence: float = 0.95,
-) -> PairedDifference:
-    """Compare two prediction sets of the same samples by criterion-mean Spearman.
-
-    Both are scored on the same draws, so what is common to them (an easy sample) cancels.
-
-    Args:
-        truth_NC: Scores, NaN where not judged.
-        first_NC: Predictions of one system.
-        second_NC: Predictions of the other.
-        resamples: The plan.
-        confidence: Of the interval.
-    """
-    difference_R = bootstrap_spearman(truth_NC, first_NC, resamples) - bootstrap_spearman(
-        truth_NC, second_NC, resamples
-    )
-    defined = difference_R[~np.isnan(difference_R)]
-    observed = mean_spearman(truth_NC, first_NC).value - mean_spearman(truth_NC, second_NC).value
-    if len(defined) == 0:
-        return PairedDifference(observed, math.nan, math.nan, math.nan)
-    low, high = percentile_interval(defined, confidence)
-    smaller = min((defined <= 0).sum(), (defined >= 0).sum())
-    p_value = min(1.0, 2.0 * (smaller + 1) / (len(defined) + 1))
-    return PairedDifference(observed, low, high, float(p_value))
 
 
 def mean_spearman(truth_NC: np.ndarray, prediction_NC: np.ndarray) -> Metric:

@@ -1,6 +1,7 @@
 """The files of a run folder, apart from checkpoints: names, format version, reading and writing."""
 
 import io
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import yaml
 
 from limssr.checkpoint import read_json, write_atomically, write_json
 from limssr.config import RunConfig
-from limssr.errors import ArtifactError, ResourceError
+from limssr.errors import ArtifactError, InputError, ResourceError
 from limssr.evaluation import Evaluation
 from limssr.recipe import dump_config, parse_config
 
@@ -110,6 +111,19 @@ def write_scores(folder: Path, scores: Sequence[SystemScores]) -> None:
     if len(scores) > 1:
         document["systems"] = {one.system: dict(one.document) for one in scores}
     write_json(folder / "evaluation.json", document)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder for results that cannot be one, before there is anything to write; nothing is made.
+
+    Raises:
+        InputError: It, or what it should stand in, is a file or may not be written to.
+    """
+    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return
+    found = f"{existing}, which may not be written to" if existing.is_dir() else f"the file {existing}"
+    raise InputError(f"Expected to write into the folder {folder}, found {found}: give another one with --out.")
 
 
 def check_disk(folder: Path, num_bytes: int) -> None:

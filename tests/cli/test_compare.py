@@ -1,5 +1,7 @@
 """`limssr compare` from a terminal."""
 
+import pytest
+
 
 def test_runs_are_compared_and_files_written(limssr, scored_run, tmp_path):
     run = scored_run("first", references={"ridge": 30.0})
@@ -54,9 +56,63 @@ def test_scoring_is_timed_in_turns(limssr, scored_run, tmp_path, store_path):
     assert "median and quartiles" in (tmp_path / "out" / "compare.txt").read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def unscored(monkeypatch):
+    """Scoring takes minutes: what is wrong must be said before."""
+
+    def score_rows(*_, **__):
+        raise AssertionError("scored")
+
+    monkeypatch.setattr("limssr.compare.run.score_rows", score_rows)
+
+
 def test_what_cannot_be_timed_is_not_made_up(limssr, scored_run, tmp_path):
-    runs = [scored_run("first"), scored_run("second", system="statistics")]
-    words = ["--timing", "--resamples", 100, "--device", "cpu", "--out", tmp_path / "out", "--json"]
+    runs = [scored_run("first", references={"ridge": 3.0}), scored_run("second", system="statistics")]
+    words = ["--timing", "--rounds", 1, "--resamples", 100, "--device", "cpu", "--out", tmp_path / "out", "--json"]
     done = limssr("compare", *runs, *words)
     assert done.code == 0, done.err
-    assert all(row["scoring"]["milliseconds"] is None and row["scoring"]["reason"] for row in done.document["rows"])
+    times = {row["label"]: row["scoring"] for row in done.document["rows"]}
+    assert times["ridge"]["milliseconds"]["median"] > 0
+    for label in ("attention", "statistics"):
+        assert times[label]["milliseconds"] is None
+        assert times[label]["reason"]
+
+
+@pytest.mark.usefixtures("unscored")
+def test_timing_of_nothing_is_refused(limssr, scored_run, tmp_path):
+    runs = [scored_run("first"), scored_run("second", system="statistics")]
+    done = limssr("compare", *runs, "--timing", "--device", "cpu", "--out", tmp_path / "out", "--json")
+    assert done.code == 2
+    assert "one system that can be timed" in done.document["error"]["message"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("unscored")
+def test_a_store_that_is_named_must_be_that_of_the_runs(limssr, scored_run, store_path, tmp_path):
+    import shutil
+
+    from limssr.data.simulate import simulate_store
+
+    runs = [scored_run("first"), scored_run("second", system="statistics")]
+    simulate_store(tmp_path / "other", 20, seed=8, num_segments=(4, 9))
+    broken = shutil.copytree(store_path, tmp_path / "broken")
+    (broken / "store.json").write_text("{}")
+    bare = shutil.copytree(store_path, tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
+    assert (bare / "store.json").is_file()
+    found_in = {"nowhere": "no store at", "other": "another fingerprint", "broken": "altered", "bare": "safetensors"}
+    for store, found in found_in.items():
+        done = limssr("compare", *runs, "--store", tmp_path / store, "--out", tmp_path / "out", "--json")
+        assert done.code == 2, done.err
+        assert "Expected at --store" in done.document["error"]["message"]
+        assert found in done.document["error"]["message"]
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("unscored")
+def test_a_file_for_a_folder_is_refused_first(limssr, scored_run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    runs = [scored_run("first"), scored_run("second", system="statistics")]
+    done = limssr("compare", *runs, "--out", tmp_path / "file", "--json")
+    assert done.code == 2
+    assert "Expected to write into the folder" in done.document["error"]["message"]
+    assert (tmp_path / "file").read_text() == "mine"

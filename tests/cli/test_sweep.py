@@ -26,6 +26,35 @@ def test_one_command_trains_all_and_compares_them(limssr, words):
     assert (out / "compare.html").is_file()
 
 
+def test_one_system_alone_ends_well_and_is_compared_with_the_regressions_in_its_runs(limssr, words):
+    out, (verb, what, recipe, *_) = words
+    command = (verb, what, recipe, "--systems", "attention", "--seeds", "2", "--out")
+    done = limssr(*command, out, "--set", "evaluation.references=[]", "--json")
+    assert done.code == 0, done.err
+    assert done.document["comparison"] is None
+    assert done.document["files"] == [str(out / "sweep.json")]
+    assert json.loads((out / "sweep.json").read_text())["systems"] == done.document["systems"]
+    told = limssr(*command, out, "--set", "evaluation.references=[]")
+    assert told.code == 0
+    assert "Nothing to compare with: attention is the only system." in told.out
+    beside = limssr(*command, out.with_name("beside"), "--json").document
+    assert [row["label"] for row in beside["comparison"]["rows"]] != ["attention"]
+    assert {row["label"] for row in beside["comparison"]["rows"]} == {"attention", "ridge"}
+
+
+def test_epochs_and_kinds_of_training_are_refused_by_the_names_of_their_flags(limssr, words):
+    _, command = words
+    for more, said in (
+        (("--epochs", "0"), "--epochs 1 or more"),
+        (("--epochs", "1", "--systems", "momke"), "raise --epochs"),
+        (("--training", "complete", "complete"), "found complete complete"),
+        (("--systems", "ridge"), "evaluation.references"),
+    ):
+        refused = limssr(*command, *more, "--dry-run", "--json")
+        assert refused.code == 2
+        assert said in refused.document["error"]["message"]
+
+
 def test_a_dry_run_prices_the_runs_and_writes_nothing(limssr, words):
     out, command = words
     outcome = limssr(*command, "--dry-run")

@@ -28,6 +28,39 @@ def test_one_system_shows_its_options(limssr, name):
     assert SYSTEMS[name].title in limssr("systems", name).out
 
 
+def test_the_table_and_its_document_say_what_is_peculiar(limssr, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # no cell is folded
+    lines = {line.split("│")[1].strip(): line for line in limssr("systems").out.splitlines() if line.startswith("│")}
+    assert "stages: experts, then mixture" in lines["momke"]
+    assert "losses that look at hidden streams: reconstruction" in lines["gcnet"]
+    assert {name for name, line in lines.items() if "random scoring" in line} == {
+        name for name, system in SYSTEMS.items() if system.stochastic
+    }
+    document = limssr("systems", "--json").document
+    assert "ridge" in document["regressions"]
+    for one in document["systems"]:
+        system = SYSTEMS[one["name"]]
+        assert one["stages"] == [stage.name for stage in system.stages]
+        assert one["hidden_values"] == list(system.hidden_values)
+        assert one["stochastic"] == system.stochastic
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ridge", "evaluation.references"),
+        ("gradient-boosting", "evaluation.references"),
+        ("random-backbone", "evaluation.references"),
+        ("limssr", "docs/paper.md"),
+    ],
+)
+def test_what_is_no_comparison_system_is_named_for_what_it_is(limssr, name, said):
+    outcome = limssr("systems", name)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert "did you mean" not in outcome.err
+
+
 def test_an_unknown_system_is_refused_with_the_nearest(limssr):
     outcome = limssr("systems", "attentoin")
     assert outcome.code == 2

@@ -286,7 +286,8 @@ def test_costs_come_from_the_run_and_the_store(scored_run, tmp_path):
     ridge = found.costs["ridge"]
     assert (ridge.macs, ridge.training_s) == (None, 2.0)
     assert "no network" in ridge.reasons["macs"]
-    moved = compared(*runs, store=tmp_path / "nowhere").costs["attention"]
+    record = {"store": {"path": str(tmp_path / "nowhere"), "name": "moved", "fingerprint": "f"}}
+    moved = compared(scored_run("moved", record=record, references={"ridge": 3.0})).costs["attention"]
     assert (moved.macs, moved.trained, moved.total) == (None, 10, 20)
     assert "--store" in moved.reasons["macs"]
 

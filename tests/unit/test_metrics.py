@@ -16,7 +16,6 @@ from limssr.metrics import (
     mae,
     mean_spearman,
     mse,
-    paired_bootstrap,
     pearson,
     percentile_interval,
     relative_l2,
@@ -162,22 +161,6 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
 def test_interval_without_values():
     assert all(math.isnan(bound) for bound in percentile_interval(np.full(5, NAN), 0.95))
     assert percentile_interval(np.array([NAN, 1.0, 2.0, 3.0]), 0.5) == (1.5, 2.5)
-
-
-def test_paired_bootstrap_sees_a_difference_and_does_not_invent_one():
-    truth_NC, good_NC = noisy_pair(120, noise=0.5)
-    bad_NC = truth_NC + 3.0 * np.random.default_rng(9).normal(size=truth_NC.shape)
-    resamples = Resamples(120, 300, seed=0)
-    clear = paired_bootstrap(truth_NC, good_NC, bad_NC, resamples=resamples)
-    assert clear.low > 0
-    assert clear.p_value < 0.02
-    assert clear.difference == pytest.approx(
-        mean_spearman(truth_NC, good_NC).value - mean_spearman(truth_NC, bad_NC).value
-    )
-    same = paired_bootstrap(truth_NC, good_NC, good_NC, resamples=resamples)
-    assert (same.difference, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
-    undefined = paired_bootstrap(truth_NC, good_NC, np.full_like(good_NC, NAN), resamples=resamples)
-    assert math.isnan(undefined.p_value)
 
 
 @pytest.mark.slow

@@ -1,10 +1,13 @@
 """What there is to compare with, as a document: for `limssr systems`, and for the reports."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from limssr.baselines.contract import System
 from limssr.baselines.table import SYSTEMS
 from limssr.data.validate import unknown_name
+from limssr.errors import InputError
+from limssr.references import REFERENCES
 
 FAMILIES = {
     "incomplete": "for incomplete streams (the paper's Table 1)",
@@ -15,20 +18,25 @@ FAMILIES = {
 
 
 def catalogue() -> dict[str, Any]:
-    """Every network, by family; regressions on pooled statistics are named by `limssr.references`."""
+    """Every network, by family."""
     order = list(FAMILIES)
     names = sorted(SYSTEMS, key=lambda name: order.index(SYSTEMS[name].family))
     return {"systems": [system_document(name) for name in names]}
+
+
+def regressions() -> list[str]:
+    """Regressions on pooled statistics: no systems that are trained by the loop, but references beside a run."""
+    return [name for name, one in REFERENCES.items() if one.pooled is not None]
 
 
 def system_document(name: str) -> dict[str, Any]:
     """One system: what it declares, and its options with their defaults.
 
     Raises:
-        InputError: An unknown name.
+        InputError: A name of no comparison system.
     """
     if name not in SYSTEMS:
-        raise unknown_name("system", name, list(SYSTEMS))
+        raise unknown_system(name, tuple(SYSTEMS))
     system = SYSTEMS[name]
     return {
         "name": name,
@@ -47,6 +55,22 @@ def system_document(name: str) -> dict[str, Any]:
         "small": dict(system.small),
         "options": _options(system),
     }
+
+
+def unknown_system(name: str, known: Sequence[str]) -> InputError:
+    """The error for a name that is none of the known systems; it says so where the name means something else."""
+    if name == "limssr":
+        return InputError(
+            "limssr is the model itself and no system to compare it with: README.md and docs/paper.md describe it, "
+            "`limssr describe RECIPE` counts it."
+        )
+    if name in REFERENCES:
+        kind = "a reference" if REFERENCES[name].pooled is None else "a regression"
+        return InputError(
+            f"{name} is {kind} and no run of its own ({REFERENCES[name].summary}): name it in evaluation.references of "
+            "a recipe (docs/systems.md)."
+        )
+    return unknown_name("system", name, known)
 
 
 def hidden_values(name: str) -> list[str]:

@@ -60,7 +60,8 @@ def _parse(arguments: Sequence[str], form: Format) -> Verb:
             chosen: Any = tyro.cli(
                 cast("type[Verb]", VERBS),
                 prog="limssr",
-                description="Score a long performance from several time-aligned streams, also when some are missing.",
+                description="Score a long performance from several time-aligned streams, also when some are missing. "
+                "Systems to compare with: limssr systems.",
                 # Whether it is asked for is known already; it may stand anywhere.
                 args=[word for word in arguments if word != "--json"],
                 config=(

@@ -49,11 +49,13 @@ class Ablate:
         from limssr.recipe import load_recipe
         from limssr.studies.ablate import plan_ablation, preview, run_ablation, to_document
         from limssr.studies.ablate_tables import to_markdown, write_tables
+        from limssr.studies.plan import check_study
 
         shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
         config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
-        plan = plan_ablation(config, self.table, seeds=self.seeds, backbones=self.backbone)
         out = self.out or Path("runs") / "ablate" / config.name
+        check_study(out, processes=self.processes)
+        plan = plan_ablation(config, self.table, seeds=self.seeds, backbones=self.backbone)
         if self.dry_run:
             document = preview(plan, out, processes=self.processes, device=self.device)
             return Answer(document, plan_lines(document))

@@ -44,9 +44,11 @@ class Compare:
         from limssr.compare.run import CompareOptions, compare_runs
         from limssr.errors import InputError
         from limssr.progress import make_reporter
+        from limssr.runfiles import check_folder
 
         if self.rounds < 1:
             raise InputError(f"Expected at least one round, found {self.rounds}.")
+        check_folder(self.out)
         options = CompareOptions(
             runs=self.runs,
             against=self.against,

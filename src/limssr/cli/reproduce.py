@@ -50,11 +50,13 @@ class Reproduce:
     def run(self) -> Answer:
         """Reproduce."""
         from limssr.progress import make_reporter
+        from limssr.studies.plan import check_study
         from limssr.studies.reproduce import plan_reproduction, run_reproduction
         from limssr.studies.results import default_folder, write_reproduction
 
         request = self._request()
         out = self.out or default_folder(request)
+        check_study(out / "runs", processes=self.processes)
         plan = plan_reproduction(request)
         if self.dry_run:
             return self._preview(plan, out)

@@ -3,12 +3,15 @@
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro import conf
 
 from limssr.cli.options import SYSTEM_NAMES, Common, Device, Position
 from limssr.cli.output import Answer
+
+if TYPE_CHECKING:
+    from limssr.progress import Reporter
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,9 @@ class Sweep:
         from limssr.bundled import recipe_path
         from limssr.cli.ablate import plan_lines
         from limssr.cli.verbs import shortcut_overrides
-        from limssr.compare import files as compare_files
-        from limssr.compare.run import CompareOptions, compare_runs
         from limssr.progress import make_reporter
         from limssr.recipe import load_recipe
+        from limssr.studies.plan import check_study
         from limssr.studies.sweep import SweepRequest, plan_sweep, preview, run_sweep, to_document
 
         shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
@@ -78,21 +80,39 @@ class Sweep:
             epochs=self.epochs,
             training=self.training,
         )
-        plan = plan_sweep(config, request)
         out = self.out or Path("runs") / "sweep" / config.name
+        check_study(out, processes=self.processes)
+        plan = plan_sweep(config, request)
         if self.dry_run:
             document = preview(plan, out, processes=self.processes, device=self.device)
             return Answer(document, plan_lines(document))
         reporter = make_reporter()
         result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
-        options = CompareOptions(result.compared(), order="score")
-        found = compare_runs(options, reporter=reporter)
-        command = shlex.join(["limssr", "compare", *options.runs, "--order", "score", "--out", str(out)])
-        files = [out / "sweep.json", *compare_files.write_comparison(found, out, command=command)]
-        document = {
-            **to_document(plan, result),
-            "comparison": compare_files.to_document(found),
-            "files": [str(file) for file in files],
-        }
+        document, lines, files = _comparison(result.compared(), out, reporter)
+        files = (out / "sweep.json", *files)
         left_out = (f"left out, {name}: {' '.join(why.split())}" for name, why in plan.left_out.items())
-        return Answer(document, (*left_out, compare_files.to_text(found), *(f"Written: {file}" for file in files)))
+        return Answer(
+            {**to_document(plan, result), "comparison": document, "files": [str(file) for file in files]},
+            (*left_out, *lines, *(f"Written: {file}" for file in files)),
+        )
+
+
+def _comparison(
+    runs: tuple[str, ...], out: Path, reporter: "Reporter"
+) -> tuple[dict[str, Any] | None, tuple[str, ...], tuple[Path, ...]]:
+    """The runs of a sweep, compared: as a document, for people, and the files; one system alone has no comparison."""
+    from limssr.compare import files as compare_files
+    from limssr.compare.rows import NothingToCompare
+    from limssr.compare.run import CompareOptions, compare_runs
+
+    options = CompareOptions(runs, order="score")
+    try:
+        found = compare_runs(options, reporter=reporter)
+    except NothingToCompare as alone:
+        text = (
+            f"Nothing to compare with: {alone.label} is the only system. Its runs are done, one folder a seed in {out}."
+        )
+        return None, (text,), ()
+    command = shlex.join(["limssr", "compare", *options.runs, "--order", "score", "--out", str(out)])
+    files = compare_files.write_comparison(found, out, command=command)
+    return compare_files.to_document(found), (compare_files.to_text(found),), files

@@ -21,10 +21,10 @@ class Systems:
 
     def run(self) -> Answer:
         """List."""
-        from limssr.baselines.catalogue import catalogue, system_document
+        from limssr.baselines.catalogue import catalogue, regressions, system_document
 
         if self.name is None:
-            document = catalogue()
+            document = {**catalogue(), "regressions": regressions()}
             return Answer(document, _lines(document))
         document = system_document(self.name)
         return Answer(document, _one(document))
@@ -32,25 +32,27 @@ class Systems:
 
 def _lines(document: dict[str, Any]) -> tuple[RenderableType, ...]:
     from limssr.baselines.catalogue import FAMILIES
-    from limssr.references import REFERENCES
 
     lines: list[RenderableType] = []
     for family, title in FAMILIES.items():
-        table = Table("name", "what it is", "complete training data", "an absent stream is", "checked against")
+        table = Table(
+            "name", "what it is", "complete training data", "peculiar to it", "an absent stream is", "checked against"
+        )
         for system in document["systems"]:
             if system["family"] == family:
                 table.add_row(
                     system["name"],
                     f"{system['title']}: {system['summary']}",
                     _need(system),
+                    _special(system),
                     system["absent"],
                     system["checked"],
                 )
         lines += [title[0].upper() + title[1:], table]
-    regressions = ", ".join(name for name, one in REFERENCES.items() if one.pooled is not None)
+    named = ", ".join(document["regressions"])
     return (
         *lines,
-        f"Regressions on pooled statistics, for evaluation.references of a recipe: {regressions}",
+        f"Regressions on pooled statistics, for evaluation.references of a recipe: {named}",
         "Train one: limssr train RECIPE --system NAME. Everything about one: limssr systems NAME.",
     )
 
@@ -62,6 +64,18 @@ def _need(system: dict[str, Any]) -> str:
         "yes": "assumed by its paper; without them it is re-masked",
     }
     return meaning[system["needs_complete_training"]]
+
+
+def _special(system: dict[str, Any]) -> str:
+    """What most systems do not have: stages, losses that look at hidden streams, random scoring."""
+    found = []
+    if len(system["stages"]) > 1:
+        found.append(f"stages: {', then '.join(system['stages'])}")
+    if system["hidden_values"]:
+        found.append(f"losses that look at hidden streams: {', '.join(system['hidden_values'])}")
+    if system["stochastic"]:
+        found.append("random scoring")
+    return "; ".join(found)
 
 
 def _one(document: dict[str, Any]) -> tuple[RenderableType, ...]:

@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 from limssr.data.missing import subsets
 from limssr.errors import ArtifactError, InputError
 
+NAMES = ("system", "split", "id", "criterion", "streams")
+"""Columns of predictions.parquet without gaps; the numbers are score and prediction."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -55,7 +58,10 @@ def read_answers(run: Path, modalities: Sequence[str] | None = None) -> dict[str
     Raises:
         ArtifactError: The files are not there, or not those of a finished run.
     """
-    predictions, judged = _read(run / "predictions.parquet"), _read(run / "subsets.parquet")
+    predictions = _read(run / "predictions.parquet", names=NAMES, numbers=("score", "prediction"))
+    judged = _read(
+        run / "subsets.parquet", names=("system", "criterion", "streams"), numbers=("mse",), texts=("reason",)
+    )
     if modalities is None:
         scored = predictions.column("streams").unique().to_pylist()
         modalities = max((str(name).split("+") for name in scored), key=len, default=[])
@@ -114,11 +120,24 @@ def check_same_questions(first: Answers, other: Answers, *, names: tuple[str, st
     return arranged
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, *, names: Sequence[str], numbers: Sequence[str], texts: Sequence[str] = ()) -> pa.Table:
+    """Columns of a table: names and texts as text, names without gaps, numbers as numbers."""
+    types = {**dict.fromkeys((*names, *texts), pa.string()), **dict.fromkeys(numbers, pa.float64())}
     try:
-        return pq.read_table(path)
+        table = pq.read_table(path)
+        lacking = [name for name in types if name not in table.column_names]
+        if not lacking:
+            table = pa.table({name: table.column(name).cast(kind) for name, kind in types.items()})
     except (OSError, pa.ArrowException) as error:
         raise ArtifactError(f"Expected the table of a finished run at {path}: {error}") from None
+    problems = [f"no column {name}" for name in lacking]
+    problems += [f"gaps in {name}" for name in names if not lacking and table.column(name).null_count]
+    if problems:
+        raise ArtifactError(
+            f"Expected the columns {', '.join(types)} in {path}, found {' and '.join(problems)}: the file was altered; "
+            "train the run again, or leave it out."
+        )
+    return table
 
 
 def _answers(rows: pa.Table, names: list[str], reasons_S: tuple[str, ...], run: Path) -> Answers:
@@ -128,17 +147,31 @@ def _answers(rows: pa.Table, names: list[str], reasons_S: tuple[str, ...], run: 
     unknown = sorted(set(found) - set(names))
     if unknown:
         raise ArtifactError(f"Expected predictions for subsets of the run's streams in {run}, found {unknown}.")
+    splits = [str(name) for name in rows.column("split").unique().to_pylist()]
+    if len(splits) != 1:
+        raise ArtifactError(f"Expected predictions of one split in {run}, found {splits}.")
     layer = np.array([names.index(name) for name in found], dtype=np.int64)[which]
+    _refuse_repeated(np.stack([layer, row, column]), (names, ids, criteria), run / "predictions.parquet")
     truth_NC = np.full((len(ids), len(criteria)), np.nan)
     truth_NC[row, column] = rows.column("score").to_numpy(zero_copy_only=False)
     predicted_SNC = np.full((len(names), len(ids), len(criteria)), np.nan)
     predicted_SNC[layer, row, column] = rows.column("prediction").to_numpy(zero_copy_only=False)
     owned_SN = np.zeros((len(names), len(ids)), dtype=bool)
     owned_SN[layer, row] = True
-    splits = [str(name) for name in rows.column("split").unique().to_pylist()]
-    if len(splits) != 1:
-        raise ArtifactError(f"Expected predictions of one split in {run}, found {splits}.")
     return Answers(splits[0], ids, criteria, tuple(names), owned_SN, truth_NC, predicted_SNC, reasons_S)
+
+
+def _refuse_repeated(places: np.ndarray, names: Sequence[Sequence[str]], path: Path) -> None:
+    distinct, counts = np.unique(places, axis=1, return_counts=True)
+    if (counts > 1).any():
+        subset, sample, criterion = (
+            of[place] for of, place in zip(names, distinct[:, np.argmax(counts > 1)], strict=True)
+        )
+        raise ArtifactError(
+            f"Expected one prediction a system, sample, subset and criterion in {path}, found {(counts > 1).sum()} "
+            f"repeated, such as {criterion} of {sample} from {subset}: the file was altered; train the run again, or "
+            "leave it out."
+        )
 
 
 def _reasons(judged: pa.Table, system: str, names: list[str]) -> tuple[str, ...]:

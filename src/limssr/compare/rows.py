@@ -16,6 +16,18 @@ from limssr.runfiles import read_run
 Which = Literal["with", "without"]
 
 
+class NothingToCompare(InputError):
+    """The runs make a single row.
+
+    Attributes:
+        label: Its label.
+    """
+
+    def __init__(self, label: str, advice: str) -> None:
+        super().__init__(f"Expected at least two systems or settings to compare, found {label} alone: {advice}.")
+        self.label = label
+
+
 @dataclass(frozen=True)
 class Entry:
     """One scored system of one run folder.
@@ -133,8 +145,9 @@ def read_rows(words: Sequence[str], *, references: Which = "with") -> Rows:
         references: Whether what stands beside the runs are rows too.
 
     Raises:
-        InputError: A run that is given twice or not finished, runs that cannot be compared, fewer than two rows, one
-            label for different settings, or two equal runs that no label tells apart.
+        NothingToCompare: Fewer than two rows.
+        InputError: A run that is given twice or not finished, runs that cannot be compared, one label for different
+            settings, or two equal runs that no label tells apart.
         ArtifactError: A folder is no run folder, or damaged.
     """
     if not words:
@@ -157,10 +170,8 @@ def read_rows(words: Sequence[str], *, references: Which = "with") -> Rows:
     _refuse_same_seed(groups)
     rows = _named(list(groups.values()))
     if len(rows) == 1:
-        raise InputError(
-            f"Expected at least two systems or settings to compare, found {rows[0].label} alone: give more runs"
-            + ("." if references == "with" else ", or take the references in.")
-        )
+        more = "" if references == "with" else ", or take the references in"
+        raise NothingToCompare(rows[0].label, f"give more runs{more}")
     return Rows(rows, tuple(notes))
 
 
@@ -194,12 +205,13 @@ def _settings(entry: Entry) -> dict[str, Any]:
 def _entries(run: Path, label: str, references: Which) -> list[Entry]:
     record = read_run(run)
     document = record.document
-    if document.get("status", "done") != "done":
-        raise InputError(
-            f"Expected a finished run in {run}, found one with status {document['status']!r}: go on with --resume."
-        )
+    status = document.get("status")
+    if status != "done":
+        found = "without a status" if status is None else f"with status {status!r}"
+        raise InputError(f"Expected a finished run in {run}, found one {found}: go on with --resume.")
+    _check_described(document, run / "run.json")
     own = str(document.get("system") or record.config.model.system)
-    answers = read_answers(run, list(document.get("modalities") or ()))
+    answers = read_answers(run, document["modalities"])
     if own not in answers:
         raise ArtifactError(f"Expected predictions of {own} in {run}, found those of {', '.join(answers)}.")
     entries = [Entry(run, own, False, label, record.config, document, {}, answers[own])]
@@ -218,6 +230,27 @@ def _entries(run: Path, label: str, references: Which) -> list[Entry]:
         config = reference_config(name, record.config) if is_network else record.config
         entries.append(Entry(run, name, True, "", config, document, known[name], answers[name]))
     return entries
+
+
+def _check_described(document: Mapping[str, Any], path: Path) -> None:
+    """Refuse a run.json that lacks what a comparison reads."""
+
+    def are_records(name: str, keys: Sequence[str]) -> bool:
+        found = document.get(name)
+        return isinstance(found, list) and all(isinstance(one, dict) and set(keys) <= set(one) for one in found)
+
+    streams = document.get("modalities")
+    described = {
+        "modalities (names of the streams)": isinstance(streams, list) and bool(streams),
+        "criteria (with name, low and high)": are_records("criteria", ("name", "low", "high")),
+        "references (with name)": document.get("references") is None or are_records("references", ("name",)),
+    }
+    lacking = [what for what, is_there in described.items() if not is_there]
+    if lacking:
+        raise ArtifactError(
+            f"Expected {' and '.join(lacking)} in {path}, found none or something else: the file was altered; train "
+            "the run again, or leave it out."
+        )
 
 
 def _comparable(first: Entry, entry: Entry) -> Entry:

@@ -96,7 +96,8 @@ def compare_runs(
         reporter: Hears of the progress.
 
     Raises:
-        InputError: The runs cannot be compared, no row is called as asked, or a number is out of range.
+        InputError: The runs cannot be compared, no row is called as asked, a number is out of range, the named store
+            is that of no run, or nothing can be timed.
         ArtifactError: A run folder is damaged.
     """
     if options.num_resamples < 100:
@@ -106,15 +107,17 @@ def compare_runs(
     found = read_rows(options.runs, references=options.references)
     rows = found.rows
     against = _chosen(rows, options.against)
+    _check_store(rows, options.store)
     groups = groups_of(against.first, options.store)
     drawn = drawn_groups(groups, options.resample)
+    # What cannot be had is said before the minutes that scoring takes.
+    timing = None
+    if rounds:
+        timing = time_rows(rows, against, rounds=rounds, store=options.store, device=device, reporter=reporter)
     scores = score_rows(rows, num_resamples=options.num_resamples, seed=options.seed, groups=drawn, reporter=reporter)
     if options.order == "score":
         rows = _best_first(rows, scores)
     sample = counted_sample(against.first, options.store)
-    timing = None
-    if rounds:
-        timing = time_rows(rows, against, rounds=rounds, store=options.store, device=device, reporter=reporter)
     marks = {row.label: marks_of(row, against) for row in rows}
     return Comparison(
         options,
@@ -133,6 +136,22 @@ def compare_runs(
         sample,
         {row.label: cost_of(row, sample, options.store) for row in rows},
         timing,
+    )
+
+
+def _check_store(rows: Sequence[CompareRow], store: Path | None) -> None:
+    """Refuse a store that was named and holds the compared samples of no run; nobody names one for nothing."""
+    if store is None:
+        return
+    reasons: list[str] = []
+    for entry in {entry.run: entry for row in rows for entry in row.entries}.values():
+        sample = counted_sample(entry, store)
+        if sample.num_segments is not None:
+            return
+        reasons.append(sample.reason)
+    raise InputError(
+        f"Expected at --store the feature store that the runs were trained on, found none: {reasons[0].rstrip('.')}. "
+        "Give its folder, or leave --store out."
     )
 
 

@@ -11,7 +11,7 @@ from limssr.baselines.pooled import PooledRegressor
 from limssr.benchmark.timing import Spread, ratios, take_turns
 from limssr.compare.costs import store_of
 from limssr.compare.rows import CompareRow, Entry
-from limssr.errors import LimssrError
+from limssr.errors import InputError, LimssrError
 from limssr.model import load_pretrained
 from limssr.progress import Reporter, SilentReporter
 from limssr.references import REFERENCES, scorer_of
@@ -76,6 +76,9 @@ def time_rows(
         store: Where the runs' store is now; None: where they say.
         device: See `limssr.runtime.choose_device`.
         reporter: Hears what is prepared.
+
+    Raises:
+        InputError: No row can be timed.
     """
     reporter = reporter or SilentReporter()
     chosen = choose_device(device).device
@@ -91,8 +94,14 @@ def time_rows(
             continue
         num_samples = len(samples)
         contestants[row.label] = lambda scorer=scorer, samples=samples: scorer.score(samples)
+    if not contestants:
+        raise InputError(
+            "Expected at least one system that can be timed, found none: "
+            + "; ".join(f"{label}: {reason.rstrip('.')}" for label, reason in reasons.items())
+            + ". Say with --store where the runs' store is now, or leave --timing out."
+        )
     reporter.note(f"timing: {rounds} rounds of {num_samples} samples")
-    seconds = take_turns(contestants, repeats=rounds, device=chosen) if contestants else {}
+    seconds = take_turns(contestants, repeats=rounds, device=chosen)
     times = {row.label: ScoringTime(None, None, reasons.get(row.label, "")) for row in rows}
     for label, found in seconds.items():
         ratio = ratios(found, seconds[against.label]) if against.label in seconds else None

@@ -16,7 +16,7 @@ from limssr.progress import Reporter
 from limssr.recipe import parse_config
 from limssr.studies.ablations import FULL, TABLES, AblationRow, AblationTable
 from limssr.studies.differences import Difference, Spearmans
-from limssr.studies.plan import PlannedRun, RunResult, check_runs, distinct_runs, read_results
+from limssr.studies.plan import PlannedRun, RunResult, check_runs, check_study, distinct_runs, read_results
 from limssr.studies.run import run_all
 from limssr.studies.timing import estimate
 
@@ -131,6 +131,7 @@ def preview(plan: AblationPlan, out: Path, *, processes: int = 1, device: str = 
     Raises:
         InputError: A run cannot be had here.
     """
+    check_study(out, processes=processes)
     waiting = check_runs(list(plan.runs.values()), out, device=device)
     estimates = estimate(waiting, device=device, processes=processes)
     seconds = {key: found.seconds for key, found in estimates.items()}

@@ -16,7 +16,7 @@ from limssr.precision import check_precision
 from limssr.references import check_references, chooser_on_test
 from limssr.run import check_same_store, folder_status
 from limssr.rundata import RunData, load_run_data
-from limssr.runfiles import FORMAT_VERSION, read_run
+from limssr.runfiles import FORMAT_VERSION, check_folder, read_run
 from limssr.runtime import check_model_precision, choose_device
 
 KEY = re.compile(r"[A-Za-z0-9_+=][A-Za-z0-9._+=-]*")
@@ -108,6 +108,17 @@ def unfinished_runs(runs: Sequence[PlannedRun], out: Path) -> list[PlannedRun]:
     """
     owners = {run.key: run for run in distinct_runs(runs).values()}
     return [run for run in owners.values() if folder_status(out / run.key, run.config, "auto") != "done"]
+
+
+def check_study(out: Path, *, processes: int) -> None:
+    """Refuse what no study can be run with, before anything is read.
+
+    Raises:
+        InputError: `out` cannot be a folder, or there is no process.
+    """
+    if processes < 1:
+        raise InputError(f"Expected at least one process, found {processes}: give --processes 1 or more.")
+    check_folder(out)
 
 
 def check_runs(runs: Sequence[PlannedRun], out: Path, *, device: str = "auto") -> list[PlannedRun]:

@@ -18,7 +18,7 @@ from limssr.report.words import Stamp
 from limssr.runfiles import FORMAT_VERSION
 from limssr.studies.benchmarks import BENCHMARKS, NUM_SEEDS, Benchmark
 from limssr.studies.deviations import config_deviations, count_deviations, size_deviations
-from limssr.studies.plan import PlannedRun, RunsFailed, check_runs, read_results, unfinished_runs
+from limssr.studies.plan import PlannedRun, RunsFailed, check_runs, check_study, read_results, unfinished_runs
 from limssr.studies.run import run_all
 from limssr.studies.scores import Scores, target_scores
 from limssr.studies.systems import (
@@ -148,6 +148,7 @@ def estimate_reproduction(
     Raises:
         InputError: A run cannot be had here.
     """
+    check_study(out / "runs", processes=processes)
     waiting = check_reproduction(plan, out, device=device)
     return estimate(waiting, device=device, processes=processes, reporter=reporter)
 

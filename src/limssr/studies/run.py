@@ -4,11 +4,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from limssr.errors import InputError, LimssrError
+from limssr.errors import LimssrError
 from limssr.progress import Reporter, SilentReporter
 from limssr.run import train_run
 from limssr.runfiles import write_config
-from limssr.studies.plan import PlannedRun, RunsFailed, check_runs, distinct_runs
+from limssr.studies.plan import PlannedRun, RunsFailed, check_runs, check_study, distinct_runs
 from limssr.studies.processes import Job, run_jobs
 
 
@@ -36,8 +36,7 @@ def run_all(
         InputError: Something is wrong with a run; found before the first one starts.
         RunsFailed: Some runs failed; the others are done.
     """
-    if processes < 1:
-        raise InputError(f"Expected at least one process, found {processes}: give 1 or more.")
+    check_study(out, processes=processes)
     reporter = reporter or SilentReporter()
     num_runs = len({id(run) for run in distinct_runs(runs).values()})
     waiting = check_runs(runs, out, device=device)

@@ -7,10 +7,10 @@ from statistics import fmean
 from typing import Any, Literal
 
 from limssr.baselines import SYSTEMS
+from limssr.baselines.catalogue import unknown_system
 from limssr.baselines.settings import Sizes, config_beside
 from limssr.checkpoint import write_json
 from limssr.config import RunConfig, ValidationConfig
-from limssr.data.validate import unknown_name
 from limssr.errors import InputError
 from limssr.model import build_model, calibrate
 from limssr.progress import Reporter, SilentReporter
@@ -18,7 +18,8 @@ from limssr.references import REFERENCES
 from limssr.rundata import RunData, load_run_data
 from limssr.runfiles import FORMAT_VERSION
 from limssr.scorer import check_can_score
-from limssr.studies.plan import PlannedRun, check_runs, distinct_runs
+from limssr.stages import WHOLE
+from limssr.studies.plan import PlannedRun, check_runs, check_study, distinct_runs
 from limssr.studies.run import run_all
 from limssr.studies.systems import LIMSSR
 from limssr.studies.timing import estimate
@@ -132,9 +133,34 @@ def plan_sweep(config: RunConfig, request: SweepRequest) -> SweepPlan:
     The recipe is LIMSSR's; its regressions stand in the runs of the first system.
 
     Raises:
-        InputError: An unknown or repeated system, no seed, a recipe of another system, a system that was named and
-            cannot be trained on this data.
+        InputError: An unknown or repeated system or kind of training, no seed or epoch, a recipe of another system, a
+            system that was named and cannot be trained on this data.
     """
+    _check_request(config, request)
+    data = {training: load_run_data(_trained_on(config, training)) for training in request.training}
+    regressions = tuple(name for name in config.evaluation.references if REFERENCES[name].pooled is not None)
+    contestants: list[Contestant] = []
+    left_out: dict[str, str] = {}
+    for name in _chosen(request.systems):
+        own = config if name == LIMSSR else _beside(name, config, request)
+        for training in request.training:
+            label = name if training == "available" else f"{name}-complete"
+            if name != LIMSSR:
+                try:
+                    _check(own, data[training], epochs_are="train.epochs" if request.epochs is None else "--epochs")
+                except InputError as error:
+                    if request.systems:
+                        raise
+                    left_out[label] = str(error)
+                    continue
+            bare = own.evaluation.model_copy(update={"references": ()})
+            changed = _trained_on(own, training).model_copy(update={"evaluation": bare})
+            contestants.append(Contestant(label, name, changed, () if contestants else regressions))
+    return SweepPlan(request, tuple(contestants), settings(request.tries), left_out)
+
+
+def _check_request(config: RunConfig, request: SweepRequest) -> None:
+    """Raise `InputError` for what is wrong before any data are read."""
     if request.num_seeds < 1:
         raise InputError(f"Expected at least one seed, found {request.num_seeds}.")
     if config.model.system != LIMSSR:
@@ -149,35 +175,34 @@ def plan_sweep(config: RunConfig, request: SweepRequest) -> SweepPlan:
             f"Folds judge settings against each other: expected at least 2 of them and at least 2 tries, found "
             f"{request.folds} and {request.tries}."
         )
-    data = {training: load_run_data(_trained_on(config, training)) for training in request.training}
-    regressions = tuple(name for name in config.evaluation.references if REFERENCES[name].pooled is not None)
-    contestants: list[Contestant] = []
-    left_out: dict[str, str] = {}
-    for name in _chosen(request.systems):
-        own = config if name == LIMSSR else _beside(name, config, request)
-        for training in request.training:
-            label = name if training == "available" else f"{name}-complete"
-            if name != LIMSSR:
-                try:
-                    _check(own, data[training])
-                except InputError as error:
-                    if request.systems:
-                        raise
-                    left_out[label] = str(error)
-                    continue
-            bare = own.evaluation.model_copy(update={"references": ()})
-            changed = _trained_on(own, training).model_copy(update={"evaluation": bare})
-            contestants.append(Contestant(label, name, changed, () if contestants else regressions))
-    return SweepPlan(request, tuple(contestants), settings(request.tries), left_out)
+    if request.epochs is not None and request.epochs < 1:
+        raise InputError(f"Expected at least one epoch, found {request.epochs}: give --epochs 1 or more.")
+    if not request.training or len(set(request.training)) < len(request.training):
+        raise InputError(
+            f"Expected available, complete or both, each once, found {' '.join(request.training) or 'none'}: change "
+            "--training."
+        )
 
 
 def _trained_on(config: RunConfig, training: Training) -> RunConfig:
     return config.model_copy(update={"missing": config.missing.model_copy(update={"training": training})})
 
 
-def _check(config: RunConfig, data: RunData) -> None:
-    """Raise `InputError` where a system cannot be built for these streams, or cannot learn from these samples."""
+def _check(config: RunConfig, data: RunData, *, epochs_are: str) -> None:
+    """Raise `InputError` where a system cannot be built for these streams, or cannot learn from these samples.
+
+    Args:
+        config: Of the system.
+        data: Its own.
+        epochs_are: Where the number of epochs is set, for the message that they are too few for its stages.
+    """
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
+    stages, epochs = getattr(model, "stages", (WHOLE,)), config.train.epochs
+    if epochs < len(stages):
+        raise InputError(
+            f"Expected at least {len(stages)} epochs for the stages {', '.join(stage.name for stage in stages)} of "
+            f"{config.model.system}, found {epochs}: raise {epochs_are}."
+        )
     calibrate(model, data.splits["train"])
     check_can_score(model, {"training": data.splits["train"], "validation": data.splits["val"]})
 
@@ -233,6 +258,7 @@ def preview(plan: SweepPlan, out: Path, *, processes: int = 1, device: str = "au
     Which try wins is not known yet; the runs with all seeds are priced as the first one.
     """
     planned = [*_flat(plan.trial_runs()), *plan.final_runs({}).values()]
+    check_study(out, processes=processes)
     waiting = check_runs(planned, out, device=device)
     estimates = estimate(waiting, device=device, processes=processes)
     return {
@@ -270,7 +296,7 @@ def _chosen(names: Sequence[str]) -> tuple[str, ...]:
     known = (LIMSSR, *SYSTEMS)
     for name in names:
         if name not in known:
-            raise unknown_name("system", name, known)
+            raise unknown_system(name, known)
         if list(names).count(name) > 1:
             raise InputError(f"Expected each system once, found {name!r} twice.")
     return tuple(names) or known

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from limssr.baselines import SYSTEMS
+from limssr.baselines.catalogue import unknown_system
 from limssr.baselines.settings import config_beside
 from limssr.config import RunConfig
 from limssr.data.validate import unknown_name
@@ -69,12 +70,7 @@ def load_system_recipe(
     if system is None or system == LIMSSR:
         return load_recipe(path, overrides, variants)
     if system not in SYSTEMS:
-        regression = REFERENCES.get(system)
-        if regression is not None and regression.pooled is not None:
-            raise InputError(
-                f"{system} is a regression and no run of its own: name it in evaluation.references of a recipe."
-            )
-        raise unknown_name("system", system, [LIMSSR, *SYSTEMS])
+        raise unknown_system(system, (LIMSSR, *SYSTEMS))
     config = config_beside(system, load_recipe(path, variants=variants))
     references = tuple(name for name in config.evaluation.references if name not in (system, "random-backbone"))
     evaluation = config.evaluation.model_copy(update={"references": references})
