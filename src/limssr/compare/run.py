@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from limssr.compare.about import About, about_row
 from limssr.compare.costs import Cost, CountedSample, cost_of, counted_sample
 from limssr.compare.differences import PairedDifference, Ranking, paired_differences, rank_rows
 from limssr.compare.rows import CompareRow, Which, read_rows
@@ -62,6 +63,7 @@ class Comparison:
         sample: What multiply-accumulates are counted for.
         costs: Row's label -> cost.
         timing: Of scoring; None where it was not asked for.
+        about: Row's label -> what it is.
     """
 
     options: CompareOptions
@@ -75,6 +77,7 @@ class Comparison:
     sample: CountedSample
     costs: Mapping[str, Cost]
     timing: Timing | None
+    about: Mapping[str, About]
 
     def signed(self, label: str) -> str:
         """The label with its marks: "extra-trees-complete †"."""
@@ -127,6 +130,7 @@ def compare_runs(
         sample,
         {row.label: cost_of(row, sample, options.store) for row in rows},
         timing,
+        {row.label: about_row(row) for row in rows},
     )
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from limssr.compare.about import is_fed_zeros
 from limssr.compare.rows import CompareRow
 from limssr.report.words import Stamp
 
-MARKS = {"complete": "†", "test": "‡", "data": "§"}
-"""Beside a label: trained on complete data; epoch chosen on the test split; other training data than the chosen row."""
+MARKS = {"complete": "†", "test": "‡", "data": "§", "zeros": "◊"}
+"""Beside a label: trained on complete data; epoch chosen on the test split; other training data than the chosen row;
+zeros where a stream is absent."""
 SURE = 0.05
 """A difference counts as settled where its corrected p value is below."""
 MAX_NAMES = 8
@@ -23,6 +25,8 @@ def marks_of(row: CompareRow, against: CompareRow) -> tuple[str, ...]:
         marks.append("data")
     if any(entry.selection == "test" for entry in row.entries):
         marks.append("test")
+    if is_fed_zeros(row.first):
+        marks.append("zeros")
     return tuple(marks)
 
 
