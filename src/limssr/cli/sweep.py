@@ -65,7 +65,7 @@ class Sweep:
         from limssr.compare.run import CompareOptions, compare_runs
         from limssr.progress import make_reporter
         from limssr.recipe import load_recipe
-        from limssr.studies.sweep import SweepRequest, plan_sweep, preview, run_sweep, to_document
+        from limssr.studies.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 
         shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
         config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
@@ -85,9 +85,10 @@ class Sweep:
             return Answer(document, plan_lines(document))
         reporter = make_reporter()
         result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
-        options = CompareOptions(result.compared(), order="score")
+        options = CompareOptions(result.compared(), order="score", budget=budget_of(plan))
         found = compare_runs(options, reporter=reporter)
-        command = shlex.join(["limssr", "compare", *options.runs, "--order", "score", "--out", str(out)])
+        compare = shlex.join(["limssr", "compare", *options.runs, "--order", "score", "--out", str(out)])
+        command = f"{self._command(out)}\n\n# Only compare the runs again, without a word on the budget:\n{compare}"
         files = [out / "sweep.json", *compare_files.write_comparison(found, out, command=command)]
         document = {
             **to_document(plan, result),
@@ -96,3 +97,14 @@ class Sweep:
         }
         left_out = (f"left out, {name}: {' '.join(why.split())}" for name, why in plan.left_out.items())
         return Answer(document, (*left_out, compare_files.to_text(found), *(f"Written: {file}" for file in files)))
+
+    def _command(self, out: Path) -> str:
+        words = ["limssr", "sweep", self.what, self.recipe]
+        words += ["--systems", *self.systems] if self.systems else []
+        for flag in ("seeds", "tries", "folds", "sizes", "epochs", "processes", "device"):
+            value = getattr(self, flag)
+            words += [f"--{flag}", str(value)] if value != getattr(Sweep, flag) else []
+        words += ["--training", *self.training] if self.training != Sweep.training else []
+        words += ["--store", str(self.store)] if self.store is not None else []
+        words += [word for change in self.set for word in ("--set", change)]
+        return shlex.join([*words, "--out", str(out)])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from limssr.benchmark.timing import Spread
 from limssr.compare.about import About, epoch_words
+from limssr.compare.costs import Cost
 from limssr.compare.render import NONE, Sheet, SheetCell, SheetRow
 from limssr.compare.rows import CompareRow
 from limssr.compare.run import Comparison
@@ -53,8 +54,9 @@ def _about_cells(about: About) -> tuple[SheetCell, ...]:
 
 def cost_sheet(found: Comparison) -> Sheet:
     """What each row costs: parameters, multiply-accumulates, time."""
-    heads = ["trained", "parameters", "MACs", "training"]
-    long_heads = ["trained parameters", "all parameters", "multiply-accumulates", "training time"]
+    heads = ["trained", "parameters", "MACs, all", "MACs, mean", "training"]
+    long_heads = ["trained parameters", "all parameters"]
+    long_heads += ["multiply-accumulates, all streams", "multiply-accumulates, mean over subsets", "training time"]
     if found.timing is not None:
         heads += ["scoring", "ratio"]
         long_heads += ["scoring a sample", f"ratio to {found.against.label}"]
@@ -62,7 +64,8 @@ def cost_sheet(found: Comparison) -> Sheet:
     length = found.sample.num_segments
     counted = (
         f"Multiply-accumulates (MACs): one sample of {length} segments (the median of the compared ones) "
-        "with all streams. "
+        "with all streams, and the mean over all subsets of the streams that a system scores (below: how many, where "
+        "not all): what imputes or generates does so where a stream is absent. "
         if length is not None
         else ""
     )
@@ -90,12 +93,19 @@ def cost_sheet(found: Comparison) -> Sheet:
 
 def _cost_cells(found: Comparison, row: CompareRow) -> tuple[SheetCell, ...]:
     cost = found.costs[row.label]
-    cells = [_maybe(cost.trained, _amount), _maybe(cost.total, _amount), _maybe(cost.macs, _amount)]
+    cells = [_maybe(cost.trained, _amount), _maybe(cost.total, _amount), _maybe(cost.macs, _amount), _mean_cell(cost)]
     cells.append(_maybe(cost.training_s, lambda s: duration(s) + (" *" if cost.training_includes else "")))
     if found.timing is not None:
         time = found.timing.times[row.label]
         cells += [_spread_cell(time.milliseconds, " ms"), _spread_cell(time.ratio, "")]
     return tuple(cells)
+
+
+def _mean_cell(cost: Cost) -> SheetCell:
+    if cost.macs_mean is None:
+        return NONE
+    few = (f"over {cost.macs_subsets} of {cost.num_subsets}",) if cost.macs_subsets != cost.num_subsets else ()
+    return SheetCell(_amount(cost.macs_mean), few)
 
 
 def _maybe(value: float | None, written: Callable[[float], str]) -> SheetCell:

@@ -61,6 +61,8 @@ def write_comparison(found: Comparison, out: Path, *, command: str) -> tuple[Pat
         labels = [found.signed(label) for label in found.ranking.labels]
         figure = draw_critical_difference(labels, found.ranking.test, chosen=found.signed(found.against.label))
         write_atomically(files[-1], figure)
+    else:
+        (out / "critical-difference.svg").unlink(missing_ok=True)
     files.append(out / "compare.html")
     write_page(files[-1], found, command)
     return tuple(files)
@@ -111,13 +113,15 @@ def systems_csv(found: Comparison) -> str:
     writer = csv.writer(output, lineterminator="\n")
     ranks = _ranks(found)
     writer.writerow(
-        ["system", "trained_on", "seeds", "average_rank", "parameters_trained", "parameters", "macs", "training_s",
+        ["system", "trained_on", "seeds", "average_rank", "parameters_trained", "parameters", "macs", "macs_mean",
+         "macs_subsets", "training_s",
          "scoring_ms", "scoring_ms_lower", "scoring_ms_upper", "scoring_ratio", *ABOUT_NAMES]
     )  # fmt: skip
     for row in found.rows:
         cost, time = found.costs[row.label], found.timing.times[row.label] if found.timing else None
         spread = time.milliseconds if time else None
-        values = [ranks.get(row.label), cost.trained, cost.total, cost.macs, cost.training_s]
+        values = [ranks.get(row.label), cost.trained, cost.total, cost.macs, cost.macs_mean]
+        values += [cost.macs_subsets, cost.training_s]
         values += [spread.median, spread.lower, spread.upper] if spread else [None] * 3
         values.append(time.ratio.median if time and time.ratio else None)
         seeds = " ".join(map(str, row.seeds))

@@ -11,7 +11,7 @@ from limssr.compare.costs import Cost, CountedSample, cost_of, counted_sample
 from limssr.compare.differences import PairedDifference, Ranking, paired_differences, rank_rows
 from limssr.compare.rows import CompareRow, Which, read_rows
 from limssr.compare.scores import MetricName, Scores, score_rows
-from limssr.compare.stamps import MARKS, marks_of, stamps_of
+from limssr.compare.stamps import MARKS, counts_of, marks_of, stamps_of
 from limssr.compare.timing import Timing, time_rows
 from limssr.data.validate import unknown_name
 from limssr.errors import InputError
@@ -35,6 +35,7 @@ class CompareOptions:
         seed: Of the draws.
         alpha: Level of the critical difference.
         store: Where the runs' store is now; None: where they say.
+        budget: What the runs were allowed, in sentences for a stamp; "" where that is not known.
     """
 
     runs: tuple[str, ...]
@@ -45,6 +46,7 @@ class CompareOptions:
     seed: int = 0
     alpha: float = 0.05
     store: Path | None = None
+    budget: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,18 +116,25 @@ def compare_runs(
     if rounds:
         timing = time_rows(rows, against, rounds=rounds, store=options.store, device=device, reporter=reporter)
     marks = {row.label: marks_of(row, against) for row in rows}
+    differences = paired_differences(rows, scores, against)
+    stamps = stamps_of(
+        rows,
+        against,
+        marks,
+        notes=(*found.notes, *_unanswered(scores)),
+        num_resamples=options.num_resamples,
+        num_compared=max(counts_of(differences).values(), default=0),
+    )
+    if options.budget:
+        stamps.append(Stamp("note", "Budget", options.budget))
     return Comparison(
         options,
         rows,
         against,
         marks,
-        tuple(
-            stamps_of(
-                rows, against, marks, notes=(*found.notes, *_unanswered(scores)), num_resamples=options.num_resamples
-            )
-        ),
+        tuple(stamps),
         scores,
-        paired_differences(rows, scores, against),
+        differences,
         rank_rows(rows, scores, against, alpha=options.alpha),
         sample,
         {row.label: cost_of(row, sample, options.store) for row in rows},

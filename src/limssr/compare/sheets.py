@@ -9,7 +9,7 @@ from limssr.compare.facts import about_sheet, cost_sheet
 from limssr.compare.render import NONE, Sheet, SheetCell, SheetRow
 from limssr.compare.run import Comparison
 from limssr.compare.scores import INCOMPLETE, METRICS, MetricName, Number
-from limssr.compare.stamps import MARKS, SURE
+from limssr.compare.stamps import MARKS, SURE, counts_of
 from limssr.compare.statistics import MIN_SYSTEMS
 
 TITLES: dict[MetricName, str] = {
@@ -91,17 +91,22 @@ def _part_heads(found: Comparison) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _best(found: Comparison, part: str, metric: MetricName) -> set[str]:
-    """Labels of the best among those that were trained like the chosen row."""
+    """Labels of the best among those trained like the chosen row, less those whose epoch the test split chose."""
     values = {
         row.label: found.scores.numbers[row.label, part, metric].value
         for row in found.rows
-        if row.first.trained_on == found.against.first.trained_on
+        if row.first.trained_on == found.against.first.trained_on and not _is_flattered(found, row.label)
     }
     defined = [value for value in values.values() if not math.isnan(value)]
     if len(defined) < 2:
         return set()
     top = max(defined) if metric == "spearman" else min(defined)
     return {label for label, value in values.items() if value == top}
+
+
+def _is_flattered(found: Comparison, label: str) -> bool:
+    """Whether its epoch was chosen on the test split: such a row is never the best."""
+    return "test" in found.marks[label]
 
 
 def _score_cell(number: Number, decimals: int, is_best: bool) -> SheetCell:
@@ -123,7 +128,7 @@ def _interval(low: float, high: float, decimals: int, sign: Literal["", "+"] = "
 def _mark_notes(found: Comparison) -> tuple[str, ...]:
     words = {
         "complete": "trained on complete data, no contestant.",
-        "test": "epoch chosen on the test split, flattered.",
+        "test": "epoch chosen on the test split, flattered; never marked best.",
         "data": f"other training data than {found.against.label}.",
         "zeros": "zeros are fed where a stream is absent; “What each row is” says whose choice that is.",
     }
@@ -159,12 +164,14 @@ def _difference_sheet(found: Comparison) -> Sheet:
         for row in found.rows
         if row is not found.against
     )
-    num_others = len(rows)
+    counts = counts_of(found.differences)
+    small = tuple(f"{number} row{'s' * (number != 1)}" for number in (counts.get(key, 0) for key in keys))
     hint = (
         f"Each row minus {found.against.label}: positive is better for Spearman, negative for MSE. Both are scored on "
         f"the same {scores.num_resamples} resamples of the test performances; below, the 95 % interval, and p, which "
         "is twice the smaller share of resamples on one side of zero (the data itself counted in), after Holm's "
-        f"correction over the {num_others} rows of each column; set off where it is below {SURE}. "
+        "correction over the rows that have a number in that column (so many stand at its head); set off where it is "
+        f"below {SURE}. "
         "It says how sure the difference is for performances like these given these trainings; what another "
         "training would do, the deviation over seeds says."
     )
@@ -172,7 +179,7 @@ def _difference_sheet(found: Comparison) -> Sheet:
     reasons = dict.fromkeys(one.reason for one in found.differences.values() if one.reason)
     notes = (*_mark_notes(found), *(f"n/a: {reason}." for reason in reasons))
     title = f"Paired differences to {found.against.label}"
-    return Sheet("differences", title, hint, heads, heads, ("",) * len(heads), rows, notes)
+    return Sheet("differences", title, hint, heads, heads, small, rows, notes)
 
 
 def _difference_cell(one: PairedDifference, decimals: int, floor: float) -> SheetCell:
@@ -188,8 +195,9 @@ def _rank_sheet(found: Comparison) -> Sheet:
     ranking, test = found.ranking, found.ranking.test
     ranks = dict(zip(ranking.labels, test.average_ranks, strict=True)) if test else {}
     order = sorted(ranks, key=lambda label: ranks[label])
+    first = next((label for label in order if not _is_flattered(found, label)), None)
     rows = [
-        SheetRow(found.signed(label), (SheetCell(f"{ranks[label]:.2f}", (), "best" if label == order[0] else ""),
+        SheetRow(found.signed(label), (SheetCell(f"{ranks[label]:.2f}", (), "best" if label == first else ""),
                                        SheetCell(_groups_of(found, label))), label == found.against.label)
         for label in order
     ]  # fmt: skip
@@ -216,5 +224,11 @@ def _rank_sheet(found: Comparison) -> Sheet:
 
 
 def _groups_of(found: Comparison, label: str) -> str:
-    letters = [chr(ord("a") + place % 26) for place, group in enumerate(found.ranking.groups) if label in group]
+    letters = [letters_of(place) for place, group in enumerate(found.ranking.groups) if label in group]
     return " ".join(letters) or "alone"
+
+
+def letters_of(place: int) -> str:
+    """Name of a group by its place: a to z, then aa, ab, ..."""
+    before, last = divmod(place, 26)
+    return (letters_of(before - 1) if before else "") + chr(ord("a") + last)
