@@ -23,7 +23,14 @@ def test_one_command_trains_all_and_compares_them(limssr, words):
     assert [one["label"] for one in document["systems"]] == ["limssr", "attention"]
     assert {row["label"] for row in document["comparison"]["rows"]} == {"limssr", "attention", "ridge"}
     assert all(json.loads((out / "sweep.json").read_text())[key] == document[key] for key in ("systems", "tries"))
-    assert (out / "compare.html").is_file()
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    assert f"limssr sweep systems {command[2]} --systems limssr attention --seeds 2 --out {out}" in page
+    assert f"limssr compare limssr={out / 'limssr-seed42'}" in page
+    assert "trains only what is not done" in page
+    (budget,) = (note["text"] for note in document["comparison"]["notes"] if note["title"] == "Budget")
+    assert budget.startswith("One setting for each system")
+    assert budget in page
+    assert budget in " ".join((out / "compare.txt").read_text(encoding="utf-8").split())
 
 
 def test_one_system_alone_ends_well_and_is_compared_with_the_regressions_in_its_runs(limssr, words):

@@ -1,6 +1,7 @@
 """A sweep: every system on one store with the same budget of tuning, chosen on validation alone, resumable."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from limssr.baselines import SYSTEMS
 from limssr.errors import InputError
 from limssr.recipe import parse_config
 from limssr.runfiles import read_run
-from limssr.studies.sweep import SweepRequest, plan_sweep, preview, run_sweep, to_document
+from limssr.studies.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 from limssr.studies.tuning import NUM_SETTINGS, Setting, best_of, settings, validation_loss
 
 
@@ -64,6 +65,22 @@ def test_systems_that_cannot_learn_from_the_samples_are_left_out_or_refused(conf
     assert "attention" not in plan.left_out
     with pytest.raises(InputError, match="flow"):
         plan_sweep(changed, SweepRequest(("limssr", "gdlt"), num_seeds=1, sizes="small"))
+
+
+def test_the_budget_is_said_in_words(config):
+    epochs = config.train.epochs
+    longer = SweepRequest(("limssr", "attention", "gcnet"), num_seeds=2, tries=3, folds=5, sizes="small", epochs=99)
+    assert budget_of(plan_sweep(config, longer)) == (
+        "3 settings tried for each system, judged by validation loss, each by 5-fold cross-validation. Sizes of the "
+        f"comparison systems: small. Epochs: 99 (limssr {epochs}). Seeds: 2."
+    )
+    plain = budget_of(plan_sweep(config, SweepRequest(("limssr", "attention"), num_seeds=1)))
+    assert plain.startswith("One setting for each system, not tuned here. Sizes of the comparison systems: paper.")
+    assert f"Epochs: {epochs}. " in plain
+    patient = config.model_copy(update={"train": config.train.model_copy(update={"patience": 2})})
+    assert f"Epochs: at most {epochs}." in budget_of(plan_sweep(patient, SweepRequest(("limssr", "attention"))))
+    left = replace(plan_sweep(config, SweepRequest(("limssr", "attention"))), left_out={"sgn": "no video."})
+    assert budget_of(left).endswith("Left out: sgn (no video).")
 
 
 def test_what_cannot_be_swept_is_refused(config):

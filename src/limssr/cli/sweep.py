@@ -67,7 +67,7 @@ class Sweep:
         from limssr.progress import make_reporter
         from limssr.recipe import load_recipe
         from limssr.studies.plan import check_study
-        from limssr.studies.sweep import SweepRequest, plan_sweep, preview, run_sweep, to_document
+        from limssr.studies.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 
         shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
         config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
@@ -88,7 +88,7 @@ class Sweep:
             return Answer(document, plan_lines(document))
         reporter = make_reporter()
         result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
-        document, lines, files = _comparison(result.compared(), out, reporter)
+        document, lines, files = _comparison(result.compared(), out, self._command(out), budget_of(plan), reporter)
         files = (out / "sweep.json", *files)
         left_out = (f"left out, {name}: {' '.join(why.split())}" for name, why in plan.left_out.items())
         return Answer(
@@ -96,16 +96,27 @@ class Sweep:
             (*left_out, *lines, *(f"Written: {file}" for file in files)),
         )
 
+    def _command(self, out: Path) -> str:
+        words = ["limssr", "sweep", self.what, self.recipe]
+        words += ["--systems", *self.systems] if self.systems else []
+        for flag in ("seeds", "tries", "folds", "sizes", "epochs", "processes", "device"):
+            value = getattr(self, flag)
+            words += [f"--{flag}", str(value)] if value != getattr(Sweep, flag) else []
+        words += ["--training", *self.training] if self.training != Sweep.training else []
+        words += ["--store", str(self.store)] if self.store is not None else []
+        words += [word for change in self.set for word in ("--set", change)]
+        return shlex.join([*words, "--out", str(out)])
+
 
 def _comparison(
-    runs: tuple[str, ...], out: Path, reporter: "Reporter"
+    runs: tuple[str, ...], out: Path, command: str, budget: str, reporter: "Reporter"
 ) -> tuple[dict[str, Any] | None, tuple[str, ...], tuple[Path, ...]]:
     """The runs of a sweep, compared: as a document, for people, and the files; one system alone has no comparison."""
     from limssr.compare import files as compare_files
     from limssr.compare.rows import NothingToCompare
     from limssr.compare.run import CompareOptions, compare_runs
 
-    options = CompareOptions(runs, order="score")
+    options = CompareOptions(runs, order="score", budget=budget)
     try:
         found = compare_runs(options, reporter=reporter)
     except NothingToCompare as alone:
@@ -113,6 +124,7 @@ def _comparison(
             f"Nothing to compare with: {alone.label} is the only system. Its runs are done, one folder a seed in {out}."
         )
         return None, (text,), ()
-    command = shlex.join(["limssr", "compare", *options.runs, "--order", "score", "--out", str(out)])
-    files = compare_files.write_comparison(found, out, command=command)
+    compare = shlex.join(["limssr", "compare", *options.runs, "--order", "score", "--out", str(out)])
+    both = f"{command}\n\n# Only compare the runs again, without a word on the budget:\n{compare}"
+    files = compare_files.write_comparison(found, out, command=both)
     return compare_files.to_document(found), (compare_files.to_text(found),), files

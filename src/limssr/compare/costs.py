@@ -23,7 +23,11 @@ class Cost:
     Attributes:
         trained: Parameters that are trained; None: unknown.
         total: All parameters, with the frozen table of a language model's words.
-        macs: Multiply-accumulates of scoring one sample of `CountedSample`.
+        macs: Multiply-accumulates of scoring one sample of `CountedSample` with all streams.
+        macs_mean: Their mean over the subsets of the streams for which it has predictions, that of all included: what
+            is imputed or generated costs where something is absent.
+        macs_subsets: Number of these subsets.
+        num_subsets: Of all subsets.
         training_s: Mean over the seeds, as measured when they were trained.
         training_includes: What else is in that time; "" nothing.
         trained_with: Processors that it was measured on.
@@ -33,6 +37,9 @@ class Cost:
     trained: int | None = None
     total: int | None = None
     macs: int | None = None
+    macs_mean: float | None = None
+    macs_subsets: int | None = None
+    num_subsets: int | None = None
     training_s: float | None = None
     training_includes: str = ""
     trained_with: tuple[str, ...] = ()
@@ -93,7 +100,7 @@ def cost_of(row: CompareRow, sample: CountedSample, store: Path | None = None) -
     }
     time_reasons = {} if seconds is not None else {"training_s": "not recorded"}
     if not row.first.is_network:
-        why = dict.fromkeys(("trained", "total", "macs"), REGRESSION)
+        why = dict.fromkeys(("trained", "total", "macs", "macs_mean"), REGRESSION)
         return Cost(**shared, reasons={**why, **time_reasons})
     counted = _counted(row.first, sample, store)
     return Cost(**{**shared, **counted, "reasons": {**counted["reasons"], **time_reasons}})
@@ -114,12 +121,24 @@ def _counted(entry: Entry, sample: CountedSample, store: Path | None) -> dict[st
         data = config.data.model_copy(update={"num_segments": length})
         found = describe(config.model_copy(update={"data": data}), modalities, criteria)
     except LimssrError as error:
-        why = dict.fromkeys(("trained", "total", "macs"), str(error))
+        why = dict.fromkeys(("trained", "total", "macs", "macs_mean"), str(error))
         known = {name: recorded[name] for name in ("trained", "total") if name in recorded}
         return {**known, "reasons": {name: text for name, text in why.items() if name not in known}}
-    reasons = {} if length is not None else {"macs": sample.reason}
-    macs = found.macs_total if length is not None else None
-    return {"trained": found.trainable, "total": found.total, "macs": macs, "reasons": reasons}
+    sizes = {"trained": found.trainable, "total": found.total}
+    if length is None:
+        return {**sizes, "reasons": dict.fromkeys(("macs", "macs_mean"), sample.reason)}
+    answers = entry.answers
+    # The streams of the first run may stand in another order.
+    scored = {frozenset(name.split("+")) for s, name in enumerate(answers.subsets) if answers.predicts(s)}
+    counted = [macs for name, macs in found.macs_by_subset.items() if frozenset(name.split("+")) in scored]
+    return {
+        **sizes,
+        "macs": found.macs_total,
+        "macs_mean": float(np.mean(counted)) if counted else None,
+        "macs_subsets": len(counted),
+        "num_subsets": len(found.macs_by_subset),
+        "reasons": {} if counted else {"macs_mean": "no subset of the streams has a prediction"},
+    }
 
 
 def _training_time(entries: Sequence[Entry]) -> tuple[float | None, str]:

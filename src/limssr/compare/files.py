@@ -5,11 +5,12 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from limssr.checkpoint import write_atomically
+from limssr.compare.about import About
 from limssr.compare.differences import PairedDifference
 from limssr.compare.figure import draw_critical_difference
 from limssr.compare.page import lead_of, write_page
@@ -23,6 +24,7 @@ from limssr.studies.render import latex
 
 FORMAT_VERSION = 1
 NUMBER_NAMES = ("value", "sd", "low", "high", "partial", "num_partial", "reason")
+ABOUT_NAMES = tuple(field.name for field in fields(About))
 DIFFERENCE_NAMES = ("value", "low", "high", "p_value", "adjusted_p", "reason")
 
 
@@ -59,6 +61,8 @@ def write_comparison(found: Comparison, out: Path, *, command: str) -> tuple[Pat
         labels = [found.signed(label) for label in found.ranking.labels]
         figure = draw_critical_difference(labels, found.ranking.test, chosen=found.signed(found.against.label))
         write_atomically(files[-1], figure)
+    else:
+        (out / "critical-difference.svg").unlink(missing_ok=True)
     files.append(out / "compare.html")
     write_page(files[-1], found, command)
     return tuple(files)
@@ -104,22 +108,25 @@ def scores_csv(found: Comparison) -> str:
 
 
 def systems_csv(found: Comparison) -> str:
-    """One line a row: rank and costs."""
+    """One line a row: rank, costs and what it is."""
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n")
     ranks = _ranks(found)
     writer.writerow(
-        ["system", "trained_on", "seeds", "average_rank", "parameters_trained", "parameters", "macs", "training_s",
-         "scoring_ms", "scoring_ms_lower", "scoring_ms_upper", "scoring_ratio"]
+        ["system", "trained_on", "seeds", "average_rank", "parameters_trained", "parameters", "macs", "macs_mean",
+         "macs_subsets", "training_s",
+         "scoring_ms", "scoring_ms_lower", "scoring_ms_upper", "scoring_ratio", *ABOUT_NAMES]
     )  # fmt: skip
     for row in found.rows:
         cost, time = found.costs[row.label], found.timing.times[row.label] if found.timing else None
         spread = time.milliseconds if time else None
-        values = [ranks.get(row.label), cost.trained, cost.total, cost.macs, cost.training_s]
+        values = [ranks.get(row.label), cost.trained, cost.total, cost.macs, cost.macs_mean]
+        values += [cost.macs_subsets, cost.training_s]
         values += [spread.median, spread.lower, spread.upper] if spread else [None] * 3
         values.append(time.ratio.median if time and time.ratio else None)
         seeds = " ".join(map(str, row.seeds))
-        writer.writerow([row.label, row.first.trained_on, seeds, *map(_csv, values)])
+        words = [_joined(getattr(found.about[row.label], name)) for name in ABOUT_NAMES]
+        writer.writerow([row.label, row.first.trained_on, seeds, *map(_csv, values), *words])
     return output.getvalue()
 
 
@@ -168,6 +175,7 @@ def _row_document(found: Comparison, row: CompareRow) -> dict[str, Any]:
         "trained_on": row.first.trained_on,
         "selection": row.first.selection,
         "marks": list(found.marks[row.label]),
+        "about": _plain(asdict(found.about[row.label])),
         "numbers": numbers,
         "average_rank": _ranks(found).get(row.label),
         "cost": _plain(asdict(found.costs[row.label])),
@@ -192,6 +200,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _joined(value: Any) -> str:
+    """Several values with a semicolon; yes and no for what is true or not."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ";".join(map(_csv, value)) if isinstance(value, tuple) else _csv(value)
 
 
 def _csv(value: Any) -> str:

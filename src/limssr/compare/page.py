@@ -104,6 +104,7 @@ def _contents(found: Comparison, sheet: Sheet) -> dict[str, Any]:
         ],
         "notes": [note for note in sheet.notes if not note.startswith("Streams: ")],
         "figure": _figure(found) if sheet.key == "ranks" else None,
+        "layout": sheet.layout,
     }
 
 

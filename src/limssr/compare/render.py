@@ -28,6 +28,9 @@ class SheetCell:
     kind: Literal["", "best", "none"] = ""
 
 
+NONE = SheetCell("n/a", kind="none")
+
+
 @dataclass(frozen=True)
 class SheetRow:
     """A row: label, and one cell a column. `is_chosen` marks the row that the others are compared with."""
@@ -50,6 +53,7 @@ class Sheet:
         small_columns: A line below each head, or "".
         rows: In order.
         notes: Why numbers are missing, and the like.
+        layout: Cells hold "numbers", side by side; or "words", of which a terminal and print make a list.
     """
 
     key: str
@@ -60,13 +64,18 @@ class Sheet:
     small_columns: tuple[str, ...]
     rows: tuple[SheetRow, ...]
     notes: tuple[str, ...] = ()
+    layout: Literal["numbers", "words"] = "numbers"
 
 
 def sheet_text(sheet: Sheet) -> str:
     """A sheet for a terminal or an e-mail, folded where it is too wide."""
     lines = [sheet.title, "-" * len(sheet.title), *wrapped(sheet.hint)]
-    for places in _folded(sheet):
-        lines += ["", *_grid(sheet, places)]
+    if sheet.layout == "words":
+        for row in sheet.rows:
+            lines += [GAP + row.label, *(GAP * 2 + line for line in _lines(sheet, row))]
+    else:
+        for places in _folded(sheet):
+            lines += ["", *_grid(sheet, places)]
     for note in sheet.notes:
         lines += [GAP + line for line in wrapped(note, indent=GAP)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -78,7 +87,9 @@ def wrapped(text: str, *, indent: str = "") -> list[str]:
 
 
 def sheet_latex(sheet: Sheet) -> str:
-    """A table environment; needs the package booktabs."""
+    """A table environment, which needs the package booktabs; a list where there are words in it."""
+    if sheet.layout == "words":
+        return _latex_list(sheet)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex(sheet.title)}}}"]
     lines.append(rf"\label{{tab:limssr-compare-{sheet.key}}}")
     places = list(range(len(sheet.columns)))
@@ -87,6 +98,26 @@ def sheet_latex(sheet: Sheet) -> str:
     notes = " ".join((sheet.hint, *sheet.notes))
     lines += [rf"\par{{\footnotesize\raggedright {latex(notes)}\par}}", r"\end{table}"]
     return "\n".join(lines) + "\n"
+
+
+def _lines(sheet: Sheet, row: SheetRow) -> list[str]:
+    return textwrap.wrap(_sentence(sheet, row), TEXT_WIDTH - 2 * len(GAP), break_on_hyphens=False)
+
+
+def _sentence(sheet: Sheet, row: SheetRow) -> str:
+    """A row of words: "What it is: GCNet (TPAMI 2023). Epochs: 15."."""
+    parts = [
+        f"{head[0].upper()}{head[1:]}: {cell.text}" + (f" ({'; '.join(cell.small)})" if cell.small else "")
+        for head, cell in zip(sheet.columns, row.cells, strict=True)
+    ]
+    return " ".join(f"{part}." for part in parts)
+
+
+def _latex_list(sheet: Sheet) -> str:
+    lines = [rf"\paragraph{{{latex(sheet.title)}}}\label{{tab:limssr-compare-{sheet.key}}}", latex(sheet.hint)]
+    items = [rf"\item[{{{latex(row.label)}}}] {_number(_sentence(sheet, row))}" for row in sheet.rows]
+    lines += [r"\begin{description}", *items, r"\end{description}"]
+    return "\n".join([*lines, *(rf"{latex(note)}\par" for note in sheet.notes)]) + "\n"
 
 
 def _folded(sheet: Sheet) -> list[list[int]]:

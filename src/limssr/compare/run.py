@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from limssr.compare.about import About, about_row
 from limssr.compare.costs import Cost, CountedSample, cost_of, counted_sample
 from limssr.compare.differences import PairedDifference, Ranking, paired_differences, rank_rows
 from limssr.compare.groups import Resampled, drawn_groups, groups_of, stamps_of_groups
 from limssr.compare.rows import CompareRow, Which, read_rows
 from limssr.compare.scores import MetricName, Scores, score_rows
-from limssr.compare.stamps import MARKS, marks_of, stamps_of
+from limssr.compare.stamps import MARKS, counts_of, marks_of, stamps_of
 from limssr.compare.timing import Timing, time_rows
 from limssr.data.validate import unknown_name
 from limssr.errors import InputError
@@ -36,6 +37,7 @@ class CompareOptions:
         seed: Of the draws.
         alpha: Level of the critical difference.
         store: Where the runs' store is now; None: where they say.
+        budget: What the runs were allowed, in sentences for a stamp; "" where that is not known.
     """
 
     runs: tuple[str, ...]
@@ -47,6 +49,7 @@ class CompareOptions:
     seed: int = 0
     alpha: float = 0.05
     store: Path | None = None
+    budget: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Comparison:
         sample: What multiply-accumulates are counted for.
         costs: Row's label -> cost.
         timing: Of scoring; None where it was not asked for.
+        about: Row's label -> what it is.
     """
 
     options: CompareOptions
@@ -78,6 +82,7 @@ class Comparison:
     sample: CountedSample
     costs: Mapping[str, Cost]
     timing: Timing | None
+    about: Mapping[str, About]
 
     def signed(self, label: str) -> str:
         """The label with its marks: "extra-trees-complete †"."""
@@ -119,23 +124,30 @@ def compare_runs(
         rows = _best_first(rows, scores)
     sample = counted_sample(against.first, options.store)
     marks = {row.label: marks_of(row, against) for row in rows}
+    differences = paired_differences(rows, scores, against)
+    stamps = stamps_of(
+        rows,
+        against,
+        marks,
+        notes=(*found.notes, *_not_counted(scores)),
+        num_resamples=options.num_resamples,
+        num_compared=max(counts_of(differences).values(), default=0),
+    )
+    if options.budget:
+        stamps.append(Stamp("note", "Budget", options.budget))
     return Comparison(
         options,
         rows,
         against,
         marks,
-        (
-            *stamps_of_groups(groups, options.resample),
-            *stamps_of(
-                rows, against, marks, notes=(*found.notes, *_not_counted(scores)), num_resamples=options.num_resamples
-            ),
-        ),
+        (*stamps_of_groups(groups, options.resample), *stamps),
         scores,
-        paired_differences(rows, scores, against),
+        differences,
         rank_rows(rows, scores, against, alpha=options.alpha),
         sample,
         {row.label: cost_of(row, sample, options.store) for row in rows},
         timing,
+        {row.label: about_row(row) for row in rows},
     )
 
 

@@ -1,30 +1,27 @@
 """A comparison as tables for people."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from limssr.benchmark.timing import Spread
 from limssr.compare.differences import PairedDifference
-from limssr.compare.render import Sheet, SheetCell, SheetRow
-from limssr.compare.rows import CompareRow
+from limssr.compare.facts import about_sheet, cost_sheet
+from limssr.compare.render import NONE, Sheet, SheetCell, SheetRow
 from limssr.compare.run import Comparison
 from limssr.compare.scores import INCOMPLETE, METRICS, MetricName, Number
-from limssr.compare.stamps import MARKS, SURE
+from limssr.compare.stamps import MARKS, SURE, counts_of
 from limssr.compare.statistics import MIN_SYSTEMS
-from limssr.studies.run import duration
 
 TITLES: dict[MetricName, str] = {
     "spearman": "Spearman's correlation: higher is better",
     "mse": "Mean squared error: lower is better",
 }
-NONE = SheetCell("n/a", kind="none")
 
 
 def all_sheets(found: Comparison) -> tuple[Sheet, ...]:
-    """Scores, differences, ranks and costs."""
+    """Scores, differences, ranks, costs, and what each row is."""
     scores = [_score_sheet(found, metric) for metric in METRICS]
-    return (*scores, _difference_sheet(found), _rank_sheet(found), _cost_sheet(found))
+    return (*scores, _difference_sheet(found), _rank_sheet(found), cost_sheet(found), about_sheet(found))
 
 
 def stream_codes(streams: Sequence[str]) -> dict[str, str]:
@@ -94,17 +91,22 @@ def _part_heads(found: Comparison) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _best(found: Comparison, part: str, metric: MetricName) -> set[str]:
-    """Labels of the best among those that were trained like the chosen row."""
+    """Labels of the best among those trained like the chosen row, less those whose epoch the test split chose."""
     values = {
         row.label: found.scores.numbers[row.label, part, metric].value
         for row in found.rows
-        if row.first.trained_on == found.against.first.trained_on
+        if row.first.trained_on == found.against.first.trained_on and not _is_flattered(found, row.label)
     }
     defined = [value for value in values.values() if not math.isnan(value)]
     if len(defined) < 2:
         return set()
     top = max(defined) if metric == "spearman" else min(defined)
     return {label for label, value in values.items() if value == top}
+
+
+def _is_flattered(found: Comparison, label: str) -> bool:
+    """Whether its epoch was chosen on the test split: such a row is never the best."""
+    return "test" in found.marks[label]
 
 
 def _score_cell(number: Number, decimals: int, is_best: bool) -> SheetCell:
@@ -126,8 +128,9 @@ def _interval(low: float, high: float, decimals: int, sign: Literal["", "+"] = "
 def _mark_notes(found: Comparison) -> tuple[str, ...]:
     words = {
         "complete": "trained on complete data, no contestant.",
-        "test": "epoch chosen on the test split, flattered.",
+        "test": "epoch chosen on the test split, flattered; never marked best.",
         "data": f"other training data than {found.against.label}.",
+        "zeros": "zeros are fed where a stream is absent; “What each row is” says whose choice that is.",
     }
     used = {mark for marks in found.marks.values() for mark in marks}
     return tuple(f"{MARKS[mark]} {text}" for mark, text in words.items() if mark in used)
@@ -161,12 +164,14 @@ def _difference_sheet(found: Comparison) -> Sheet:
         for row in found.rows
         if row is not found.against
     )
-    num_others = len(rows)
+    counts = counts_of(found.differences)
+    small = tuple(f"{number} row{'s' * (number != 1)}" for number in (counts.get(key, 0) for key in keys))
     hint = (
         f"Each row minus {found.against.label}: positive is better for Spearman, negative for MSE. Both are scored on "
         f"the same {scores.num_resamples} resamples of the {scores.drawn}; below, the 95 % interval, and p, which "
         "is twice the smaller share of resamples on one side of zero (the data itself counted in), after Holm's "
-        f"correction over the {num_others} rows of each column; set off where it is below {SURE}. "
+        "correction over the rows that have a number in that column (so many stand at its head); set off where it is "
+        f"below {SURE}. "
         "It says how sure the difference is for performances like these given these trainings; what another "
         "training would do, the deviation over seeds says."
     )
@@ -174,7 +179,7 @@ def _difference_sheet(found: Comparison) -> Sheet:
     reasons = dict.fromkeys(one.reason for one in found.differences.values() if one.reason)
     notes = (*_mark_notes(found), *(f"n/a: {reason}." for reason in reasons))
     title = f"Paired differences to {found.against.label}"
-    return Sheet("differences", title, hint, heads, heads, ("",) * len(heads), rows, notes)
+    return Sheet("differences", title, hint, heads, heads, small, rows, notes)
 
 
 def _difference_cell(one: PairedDifference, decimals: int, floor: float) -> SheetCell:
@@ -190,8 +195,9 @@ def _rank_sheet(found: Comparison) -> Sheet:
     ranking, test = found.ranking, found.ranking.test
     ranks = dict(zip(ranking.labels, test.average_ranks, strict=True)) if test else {}
     order = sorted(ranks, key=lambda label: ranks[label])
+    first = next((label for label in order if not _is_flattered(found, label)), None)
     rows = [
-        SheetRow(found.signed(label), (SheetCell(f"{ranks[label]:.2f}", (), "best" if label == order[0] else ""),
+        SheetRow(found.signed(label), (SheetCell(f"{ranks[label]:.2f}", (), "best" if label == first else ""),
                                        SheetCell(_groups_of(found, label))), label == found.against.label)
         for label in order
     ]  # fmt: skip
@@ -218,71 +224,11 @@ def _rank_sheet(found: Comparison) -> Sheet:
 
 
 def _groups_of(found: Comparison, label: str) -> str:
-    letters = [chr(ord("a") + place % 26) for place, group in enumerate(found.ranking.groups) if label in group]
+    letters = [letters_of(place) for place, group in enumerate(found.ranking.groups) if label in group]
     return " ".join(letters) or "alone"
 
 
-def _cost_sheet(found: Comparison) -> Sheet:
-    heads = ["trained", "parameters", "MACs", "training"]
-    long_heads = ["trained parameters", "all parameters", "multiply-accumulates", "training time"]
-    if found.timing is not None:
-        heads += ["scoring", "ratio"]
-        long_heads += ["scoring a sample", f"ratio to {found.against.label}"]
-    rows = tuple(SheetRow(found.signed(row.label), _cost_cells(found, row), row is found.against) for row in found.rows)
-    length = found.sample.num_segments
-    counted = (
-        f"Multiply-accumulates (MACs): one sample of {length} segments (the median of the compared ones) "
-        "with all streams. "
-        if length is not None
-        else ""
-    )
-    hint = (
-        f"{counted}Training time: as measured when each was trained, perhaps beside other work; mean over seeds. "
-        "A regression's includes scoring the test split (*). "
-    )
-    if found.timing is not None:
-        timing = found.timing
-        hint += (
-            f"Scoring time: {timing.num_samples} samples with all their streams, all systems in turns in "
-            f"{timing.num_rounds} rounds on {timing.device} with {timing.num_threads} thread"
-            f"{'s' * (timing.num_threads > 1)}; median and quartiles."
-        )
-    gaps: dict[str, dict[str, None]] = {}
-    for label, cost in found.costs.items():
-        for reason in cost.reasons.values():
-            gaps.setdefault(reason, {})[label] = None
-    for label, one in found.timing.times.items() if found.timing else ():
-        if one.reason:
-            gaps.setdefault(one.reason, {})[label] = None
-    notes = tuple(f"n/a, {', '.join(labels)}: {reason}." for reason, labels in gaps.items())
-    return Sheet("costs", "Costs", hint.strip(), tuple(heads), tuple(long_heads), ("",) * len(heads), rows, notes)
-
-
-def _cost_cells(found: Comparison, row: CompareRow) -> tuple[SheetCell, ...]:
-    cost = found.costs[row.label]
-    cells = [_maybe(cost.trained, _amount), _maybe(cost.total, _amount), _maybe(cost.macs, _amount)]
-    cells.append(_maybe(cost.training_s, lambda s: duration(s) + (" *" if cost.training_includes else "")))
-    if found.timing is not None:
-        time = found.timing.times[row.label]
-        cells += [_spread_cell(time.milliseconds, " ms"), _spread_cell(time.ratio, "")]
-    return tuple(cells)
-
-
-def _maybe(value: float | None, written: Callable[[float], str]) -> SheetCell:
-    return NONE if value is None else SheetCell(written(value))
-
-
-def _spread_cell(spread: Spread | None, unit: str) -> SheetCell:
-    if spread is None:
-        return NONE
-    decimals = max(0, 2 - math.floor(math.log10(max(spread.median, 1e-9))))
-    low, high = (f"{value:.{decimals}f}" for value in (spread.lower, spread.upper))
-    return SheetCell(f"{spread.median:.{decimals}f}{unit}", (f"[{low}, {high}]",))
-
-
-def _amount(value: float) -> str:
-    """Three digits with a thousand's letter: 3.05 M."""
-    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {letter}"
-    return f"{value:.0f}"
+def letters_of(place: int) -> str:
+    """Name of a group by its place: a to z, then aa, ab, ..."""
+    before, last = divmod(place, 26)
+    return (letters_of(before - 1) if before else "") + chr(ord("a") + last)

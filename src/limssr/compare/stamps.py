@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from limssr.compare.about import is_fed_zeros
+from limssr.compare.differences import PairedDifference
 from limssr.compare.rows import CompareRow
+from limssr.compare.scores import MetricName
 from limssr.report.words import Stamp
 
-MARKS = {"complete": "†", "test": "‡", "data": "§"}
-"""Beside a label: trained on complete data; epoch chosen on the test split; other training data than the chosen row."""
+MARKS = {"complete": "†", "test": "‡", "data": "§", "zeros": "◊"}
+"""Beside a label: trained on complete data; epoch chosen on the test split; other training data than the chosen row;
+zeros where a stream is absent."""
 SURE = 0.05
 """A difference counts as settled where its corrected p value is below."""
 MAX_NAMES = 8
@@ -23,6 +27,8 @@ def marks_of(row: CompareRow, against: CompareRow) -> tuple[str, ...]:
         marks.append("data")
     if any(entry.selection == "test" for entry in row.entries):
         marks.append("test")
+    if is_fed_zeros(row.first):
+        marks.append("zeros")
     return tuple(marks)
 
 
@@ -34,6 +40,14 @@ def _sees_other_data(row: CompareRow, against: CompareRow) -> bool:
     return mine != theirs
 
 
+def counts_of(differences: Mapping[tuple[str, str, MetricName], PairedDifference]) -> dict[tuple[str, MetricName], int]:
+    """(part, metric) -> rows that have a difference there, over which Holm's correction is."""
+    counts: dict[tuple[str, MetricName], int] = {}
+    for (_, part, metric), one in differences.items():
+        counts[part, metric] = counts.get((part, metric), 0) + (not one.reason)
+    return counts
+
+
 def stamps_of(
     rows: Sequence[CompareRow],
     against: CompareRow,
@@ -41,6 +55,7 @@ def stamps_of(
     *,
     notes: Sequence[str],
     num_resamples: int,
+    num_compared: int,
 ) -> list[Stamp]:
     """Everything that makes rows less comparable than they look.
 
@@ -50,6 +65,7 @@ def stamps_of(
         marks: Row's label -> keys of `MARKS`.
         notes: What was left out while reading.
         num_resamples: Draws of the test performances.
+        num_compared: Differences that the longest column corrects for.
     """
     names = {key: ", ".join(row.label for row in rows if key in marks[row.label]) for key in MARKS}
     titles = {
@@ -69,11 +85,11 @@ def stamps_of(
         if names[key]
     ]
     stamps += _uneven(rows)
-    floor = 2 / (num_resamples + 1) * (len(rows) - 1)
+    floor = 2 / (num_resamples + 1) * num_compared
     if floor >= SURE:
         text = (
-            f"With {num_resamples} resamples and Holm's correction over {len(rows) - 1} rows no difference can have "
-            f"p below {SURE}: give more with --resamples."
+            f"With {num_resamples} resamples and Holm's correction over {num_compared} rows, the longest column, no "
+            f"difference there can have p below {SURE}: give more with --resamples."
         )
         stamps.append(Stamp("note", "Too few resamples", text))
     if notes:

@@ -16,6 +16,7 @@ _LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "²": r"\textsuperscript{2}", "−": r"$-$", "·": r"$\cdot$", "×": r"$\times$", "…": r"\ldots{}",
     "“": "``", "”": "''", "ρ": r"$\rho$", "≤": r"$\le$", "†": r"\dag{}", "‡": r"\ddag{}", "§": r"\S{}",
+    "◊": r"$\diamond$",
 }  # fmt: skip
 
 

@@ -269,6 +269,32 @@ def preview(plan: SweepPlan, out: Path, *, processes: int = 1, device: str = "au
     }
 
 
+def budget_of(plan: SweepPlan) -> str:
+    """What every system was allowed, in sentences: settings tried and how they were judged, sizes, epochs, seeds."""
+    request, number = plan.request, len(plan.tries)
+    tried = "One setting for each system, not tuned here"
+    if number > 1:
+        tried = f"{number} settings tried for each system, judged by validation loss"
+        tried += f", each by {request.folds}-fold cross-validation" if request.folds else ""
+    labels: dict[str, list[str]] = {}
+    for one in plan.contestants:
+        train = one.config.train
+        length = f"at most {train.epochs}" if train.patience is not None else str(train.epochs)
+        labels.setdefault(length, []).append(one.label)
+    usual = max(labels, key=lambda length: len([label for label in labels[length] if label != LIMSSR]))
+    others = "; ".join(f"{', '.join(names)} {length}" for length, names in labels.items() if length != usual)
+    parts = [
+        f"{tried}.",
+        f"Sizes of the comparison systems: {request.sizes}.",
+        f"Epochs: {usual}{f' ({others})' if others else ''}.",
+        f"Seeds: {request.num_seeds}.",
+    ]
+    if plan.left_out:
+        reasons = "; ".join(f"{name} ({' '.join(why.split()).rstrip('.')})" for name, why in plan.left_out.items())
+        parts.append(f"Left out: {reasons}.")
+    return " ".join(parts)
+
+
 def to_document(plan: SweepPlan, result: SweepResult) -> dict[str, Any]:
     """The budget and what it chose, as plain JSON values."""
     return {
