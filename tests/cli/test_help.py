@@ -56,6 +56,7 @@ FLAGS = {
         "--timing",
         "--rounds",
         "--resamples",
+        "--resample",
         "--store",
         "--out",
         "--device",

@@ -76,7 +76,9 @@ def test_several_processes_are_refused(monkeypatch):
 
 def test_the_environment_record_is_plain_json_and_names_what_matters():
     record = json.loads(json.dumps(runtime.environment(CPU)))
-    assert record["packages"]["torch"] == torch.__version__
+    assert (
+        record["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    )  # a build may name itself behind
     assert record["torch_threads"] == torch.get_num_threads()
     assert record["num_cores"] >= 1
     assert record["cpu"]
