@@ -87,6 +87,7 @@ FLAGS = {
         "--set",
         "--out",
         "--processes",
+        "--resample",
         "--device",
         "--dry-run",
     },

@@ -68,3 +68,24 @@ def test_a_dry_run_prices_the_runs_and_writes_nothing(limssr, words):
     assert outcome.code == 0
     assert "4 runs, 4 not done" in outcome.out
     assert not out.exists()
+
+
+def test_intervals_over_groups_go_into_the_comparison(limssr, words):
+    out, command = words
+    document = limssr(*command, "--resample", "groups", "--json").document
+    assert "Groups are drawn" in {note["title"] for note in document["comparison"]["notes"]}
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    assert f"--seeds 2 --resample groups --out {out}" in page
+    assert f"--order score --resample groups --out {out}" in page
+
+
+def test_groups_that_are_not_there_are_refused_before_training(limssr, words, tmp_path):
+    from limssr.data.simulate import simulate_store
+
+    out, command = words
+    alone = tmp_path / "alone"
+    simulate_store(alone, 60, seed=7, num_segments=(4, 9), samples_per_group=1)
+    refused = limssr(*command, "--store", alone, "--resample", "groups", "--json")
+    assert refused.code == 2
+    assert "leave out --resample groups" in refused.document["error"]["message"]
+    assert not out.exists()

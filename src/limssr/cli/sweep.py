@@ -11,6 +11,7 @@ from limssr.cli.options import SYSTEM_NAMES, Common, Device, Position
 from limssr.cli.output import Answer
 
 if TYPE_CHECKING:
+    from limssr.compare.run import CompareOptions
     from limssr.progress import Reporter
 
 
@@ -55,6 +56,8 @@ class Sweep:
     processes: Annotated[int, conf.arg(metavar="N")] = 1
     """Runs at a time, each in a process of its own."""
     device: Device = "auto"
+    resample: Literal["samples", "groups"] = "samples"
+    """What the intervals of the comparison draw: performances one by one, or whole groups (passages, persons)."""
     dry_run: bool = False
     """Only print the plan, with an estimate of time from a few timed steps."""
     common: Common = field(default_factory=Common)
@@ -64,6 +67,7 @@ class Sweep:
         from limssr.bundled import recipe_path
         from limssr.cli.ablate import plan_lines
         from limssr.cli.verbs import shortcut_overrides
+        from limssr.compare.run import CompareOptions
         from limssr.progress import make_reporter
         from limssr.recipe import load_recipe
         from limssr.studies.plan import check_study
@@ -79,6 +83,7 @@ class Sweep:
             sizes=self.sizes,
             epochs=self.epochs,
             training=self.training,
+            resample=self.resample,
         )
         out = self.out or Path("runs") / "sweep" / config.name
         check_study(out, processes=self.processes)
@@ -88,7 +93,8 @@ class Sweep:
             return Answer(document, plan_lines(document))
         reporter = make_reporter()
         result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
-        document, lines, files = _comparison(result.compared(), out, self._command(out), budget_of(plan), reporter)
+        options = CompareOptions(result.compared(), order="score", resample=self.resample, budget=budget_of(plan))
+        document, lines, files = _comparison(options, out, self._command(out), reporter)
         files = (out / "sweep.json", *files)
         left_out = (f"left out, {name}: {' '.join(why.split())}" for name, why in plan.left_out.items())
         return Answer(
@@ -99,7 +105,7 @@ class Sweep:
     def _command(self, out: Path) -> str:
         words = ["limssr", "sweep", self.what, self.recipe]
         words += ["--systems", *self.systems] if self.systems else []
-        for flag in ("seeds", "tries", "folds", "sizes", "epochs", "processes", "device"):
+        for flag in ("seeds", "tries", "folds", "sizes", "epochs", "processes", "device", "resample"):
             value = getattr(self, flag)
             words += [f"--{flag}", str(value)] if value != getattr(Sweep, flag) else []
         words += ["--training", *self.training] if self.training != Sweep.training else []
@@ -109,14 +115,13 @@ class Sweep:
 
 
 def _comparison(
-    runs: tuple[str, ...], out: Path, command: str, budget: str, reporter: "Reporter"
+    options: "CompareOptions", out: Path, command: str, reporter: "Reporter"
 ) -> tuple[dict[str, Any] | None, tuple[str, ...], tuple[Path, ...]]:
     """The runs of a sweep, compared: as a document, for people, and the files; one system alone has no comparison."""
     from limssr.compare import files as compare_files
     from limssr.compare.rows import NothingToCompare
-    from limssr.compare.run import CompareOptions, compare_runs
+    from limssr.compare.run import compare_runs
 
-    options = CompareOptions(runs, order="score", budget=budget)
     try:
         found = compare_runs(options, reporter=reporter)
     except NothingToCompare as alone:
@@ -124,7 +129,8 @@ def _comparison(
             f"Nothing to compare with: {alone.label} is the only system. Its runs are done, one folder a seed in {out}."
         )
         return None, (text,), ()
-    compare = shlex.join(["limssr", "compare", *options.runs, "--order", "score", "--out", str(out)])
+    drawn = ["--resample", options.resample] if options.resample != "samples" else []
+    compare = shlex.join(["limssr", "compare", *options.runs, "--order", "score", *drawn, "--out", str(out)])
     both = f"{command}\n\n# Only compare the runs again, without a word on the budget:\n{compare}"
     files = compare_files.write_comparison(found, out, command=both)
     return compare_files.to_document(found), (compare_files.to_text(found),), files

@@ -1,6 +1,6 @@
 """What is drawn anew for intervals: performances one by one, or whole groups (a passage, a person) of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +9,7 @@ from limssr.compare.costs import store_of
 from limssr.compare.rows import Entry
 from limssr.errors import InputError, LimssrError
 from limssr.report.words import Stamp
+from limssr.types import Sample
 
 Resampled = Literal["samples", "groups"]
 FEW_GROUPS = 30
@@ -42,10 +43,14 @@ def groups_of(entry: Entry, store: Path | None = None) -> Groups:
     """Read the groups of the compared samples from the store that a run was trained on."""
     try:
         opened = store_of(entry, store)
-        names = [opened.sample(sample_id).group or f" {sample_id}" for sample_id in entry.answers.ids]
+        return grouped([opened.sample(sample_id) for sample_id in entry.answers.ids])
     except LimssrError as error:
         return Groups(reason=str(error))
-    return Groups(numbered(names))
+
+
+def grouped(samples: Iterable[Sample]) -> Groups:
+    """The groups of samples at hand."""
+    return Groups(numbered([sample.group or f" {sample.id}" for sample in samples]))
 
 
 def numbered(names: Sequence[str]) -> tuple[int, ...]:

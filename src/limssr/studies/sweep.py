@@ -10,6 +10,7 @@ from limssr.baselines import SYSTEMS
 from limssr.baselines.catalogue import unknown_system
 from limssr.baselines.settings import Sizes, config_beside
 from limssr.checkpoint import write_json
+from limssr.compare.groups import Resampled, drawn_groups, grouped
 from limssr.config import RunConfig, ValidationConfig
 from limssr.errors import InputError
 from limssr.model import build_model, calibrate
@@ -40,6 +41,7 @@ class SweepRequest:
         sizes: Of the comparison systems: their papers', or reduced for two cores.
         epochs: Of the comparison systems; None: as many as the recipe's.
         training: What they are all trained on: one or both.
+        resample: What the intervals of their comparison draw.
     """
 
     systems: tuple[str, ...] = ()
@@ -49,6 +51,7 @@ class SweepRequest:
     sizes: Sizes = "paper"
     epochs: int | None = None
     training: tuple[Training, ...] = ("available",)
+    resample: Resampled = "samples"
 
 
 @dataclass(frozen=True)
@@ -134,10 +137,11 @@ def plan_sweep(config: RunConfig, request: SweepRequest) -> SweepPlan:
 
     Raises:
         InputError: An unknown or repeated system or kind of training, no seed or epoch, a recipe of another system, a
-            system that was named and cannot be trained on this data.
+            system that was named and cannot be trained on this data, groups to be drawn where there are none.
     """
     _check_request(config, request)
     data = {training: load_run_data(_trained_on(config, training)) for training in request.training}
+    drawn_groups(grouped(data[request.training[0]].splits["test"]), request.resample)
     regressions = tuple(name for name in config.evaluation.references if REFERENCES[name].pooled is not None)
     contestants: list[Contestant] = []
     left_out: dict[str, str] = {}
