@@ -44,6 +44,12 @@ def read_run(run: Path) -> RunRecord:
     return RunRecord(read_config(run), document)
 
 
+def owned_in_training(document: Mapping[str, Any]) -> frozenset[str] | None:
+    """Streams that some training sample owned, from run.json; None: the run does not say."""
+    counts = (document.get("owned_streams") or {}).get("train")
+    return None if counts is None else frozenset(name for owned in counts for name in owned.split("+"))
+
+
 def read_config(run: Path) -> RunConfig:
     """Read config.yaml.
 

@@ -352,5 +352,7 @@ def test_subsets_that_differ_by_a_stream_nobody_learned_from_are_counted_once(sc
     assert average.num_subsets == 2
     assert found.ranking.test.num_blocks == 3 * len(found.scores.criteria)
     assert any("audio+flow is audio" in stamp.text for stamp in found.stamps)
+    expected = Spearmans(50).difference(runs[1:], runs[:1], "incomplete")
+    assert found.differences["pcd", INCOMPLETE, "spearman"].value == pytest.approx(expected.value, abs=1e-9)
     somebody = scored_run("corrkd", system="corrkd")
     assert compared(*runs, somebody).scores.same_as == {}

@@ -11,7 +11,7 @@ from limssr.compare.predictions import Answers, check_same_questions, read_answe
 from limssr.config import RunConfig
 from limssr.errors import ArtifactError, InputError
 from limssr.references import REFERENCES, reference_config
-from limssr.runfiles import read_run
+from limssr.runfiles import owned_in_training, read_run
 
 Which = Literal["with", "without"]
 
@@ -84,8 +84,7 @@ class Entry:
         """Streams that some training sample owned; None: the run does not say."""
         if self.is_reference and self.trained_on != self.document.get("trained_on", "available"):
             return frozenset(self.answers.subsets[-1].split("+"))  # it was given those that the run did not see
-        counts = (self.document.get("owned_streams") or {}).get("train")
-        return None if counts is None else frozenset(name for owned in counts for name in owned.split("+"))
+        return owned_in_training(self.document)
 
     @property
     def training_data(self) -> Mapping[str, Any]:

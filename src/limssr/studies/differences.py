@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from limssr.compare.predictions import Answers, read_answers
+from limssr.data.missing import distinct_subsets
 from limssr.errors import ArtifactError
 from limssr.metrics import Resamples, bootstrap_spearman, mean_spearman, percentile_interval
+from limssr.runfiles import owned_in_training, read_run
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,11 @@ class Spearmans:
             answers = _answers(*scored) if isinstance(scored, tuple) else _answers(scored)
             resamples = Resamples(len(answers.ids), self._num_resamples, seed=self._seed)
             each = [_drawn(answers, s, resamples) for s in range(len(answers.subsets))]
-            # A subset of too few samples is nobody's question: even their own scores would have no correlation.
-            asked = [one for s, one in enumerate(each[:-1]) if _is_judged(answers, s)]
+            # A subset of too few samples is nobody's question (even their own scores would have no correlation), one
+            # that reads the same as another is asked there.
+            run, last = scored[0] if isinstance(scored, tuple) else scored, len(each) - 1
+            own = _of_their_own(answers.subsets, run)
+            asked = [each[s] for s in range(last) if own[s] and _is_judged(answers, s)]
             self._found[scored] = {"incomplete": _fisher(asked or each[-1:]), "full": each[-1]}
         return self._found[scored]
 
@@ -74,6 +79,15 @@ def _answers(run: Path, system: str | None = None) -> Answers:
     if system is not None and system not in found:
         raise ArtifactError(f"Expected predictions of {system} in {run}, found those of {', '.join(found)}.")
     return next(iter(found.values())) if system is None else found[system]
+
+
+def _of_their_own(subsets: Sequence[str], run: Path) -> list[bool]:
+    """Whether each subset reads other streams than the ones before it, when those that nobody learned of are unread."""
+    learned = owned_in_training(read_run(run).document)
+    each = [tuple(name.split("+")) for name in subsets]
+    unseen = set() if learned is None else set(each[-1]) - learned
+    repeated = distinct_subsets(each, unseen).same_as
+    return [streams not in repeated for streams in each]
 
 
 def _is_judged(answers: Answers, s: int) -> bool:
