@@ -17,7 +17,7 @@ from limssr.model import build_model, calibrate
 from limssr.progress import Reporter, SilentReporter
 from limssr.references import REFERENCES
 from limssr.rundata import RunData, load_run_data
-from limssr.runfiles import FORMAT_VERSION
+from limssr.runfiles import FORMAT_VERSION, copy_run
 from limssr.scorer import check_can_score
 from limssr.stages import WHOLE
 from limssr.studies.plan import PlannedRun, check_runs, check_study, distinct_runs
@@ -245,6 +245,7 @@ def run_sweep(
     }
     chosen = {one.label: best_of(losses[one.label]) if trials else 0 for one in plan.contestants}
     finals = plan.final_runs(chosen)
+    _keep_winners(_flat(trials), list(finals.values()), out)
     run_all(list(finals.values()), out, processes=processes, device=device, reporter=reporter)
     owners = distinct_runs(list(finals.values()))
     runs = {
@@ -254,6 +255,16 @@ def run_sweep(
     result = SweepResult(chosen, losses, runs)
     write_json(out / "sweep.json", {"format_version": FORMAT_VERSION, **to_document(plan, result)})
     return result
+
+
+def _keep_winners(trials: Sequence[PlannedRun], finals: Sequence[PlannedRun], out: Path) -> None:
+    """A try that won is the run of its seed: it is not trained again, and gets a folder of that name, too."""
+    owners = distinct_runs([*trials, *finals])
+    tried = {run.key for run in trials}
+    for run in finals:
+        owner = owners[run.key]
+        if owner.key in tried:
+            copy_run(out / owner.key, out / run.key)
 
 
 def preview(plan: SweepPlan, out: Path, *, processes: int = 1, device: str = "auto") -> dict[str, Any]:
