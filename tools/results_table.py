@@ -1,6 +1,7 @@
 """Print the main table of a comparison as Markdown, for docs/results.
 
 python tools/results_table.py runs/sweep/percepiano/compare.json
+python tools/results_table.py runs/compare/tuned/compare.json --sweep runs/sweep/tuned/sweep.json    # and which try won
 """
 
 import argparse
@@ -21,13 +22,20 @@ HEAD = (
 )
 
 
-def table(document: dict[str, Any]) -> str:
-    """A row a system, the best on incomplete streams first; n/a last."""
+def table(document: dict[str, Any], sweep: dict[str, Any] | None = None) -> str:
+    """A row a system, the best on incomplete streams first; n/a last.
+
+    Args:
+        document: compare.json.
+        sweep: sweep.json of the tuned systems; their row then ends with the number of the try that won, from 1.
+    """
+    tries = {one["label"]: str(one["chosen_try"] + 1) for one in (sweep or {"systems": []})["systems"]}
+    heads = (*HEAD, "try") if tries else HEAD
     full, against = document["subsets"][-1], document["against"]
     rows = sorted(document["rows"], key=lambda row: -(_value(row, INCOMPLETE) or -1.0))
     chosen = next(row for row in rows if row["label"] == against)
     most = max(len(row["seeds"]) for row in rows)
-    lines = [f"| {' | '.join(HEAD).format(against=against)} |", "|---" * len(HEAD) + "|"]
+    lines = [f"| {' | '.join(heads).format(against=against)} |", "|---" * len(heads) + "|"]
     for row in rows:
         marks = " †" if row["trained_on"] != chosen["trained_on"] else ""
         number = len(row["seeds"])
@@ -41,6 +49,7 @@ def table(document: dict[str, Any]) -> str:
             _or_dash(row["average_rank"], "{:.1f}"),
             _or_dash(row["cost"]["trained"], "{:,}"),
             _or_dash(row["cost"]["training_s"], "{:.0f} s"),
+            *([tries.get(row["label"], "-")] if tries else []),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -74,4 +83,7 @@ def _or_dash(value: float | None, form: str) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("comparison", type=Path)
-    print(table(json.loads(parser.parse_args().comparison.read_text(encoding="utf-8"))))
+    parser.add_argument("--sweep", type=Path)
+    words = parser.parse_args()
+    swept = json.loads(words.sweep.read_text(encoding="utf-8")) if words.sweep else None
+    print(table(json.loads(words.comparison.read_text(encoding="utf-8")), swept))

@@ -100,3 +100,8 @@ def test_a_comparison_becomes_a_markdown_table_best_first(scored_run):
     assert second.startswith("| statistics (1 seed) |")
     assert last.startswith("| gain (1 seed) | n/a (")
     assert "over 5 of 6)" in last
+    swept = {"systems": [{"label": "attention", "chosen_try": 2}]}
+    head, _, first, second, _ = results_table.table(found, swept).splitlines()
+    assert head.endswith("| training | try |")
+    assert first.endswith("| 3 |")
+    assert second.endswith("| - |")
