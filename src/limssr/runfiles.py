@@ -119,16 +119,6 @@ def write_scores(folder: Path, scores: Sequence[SystemScores]) -> None:
     write_json(folder / "evaluation.json", document)
 
 
-def copy_run(run: Path, target: Path) -> None:
-    """Give a finished run a second folder, whole or not at all; a folder that is there stays as it is."""
-    if target.exists():
-        return
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(run, partial)
-    os.replace(partial, target)
-
-
 def check_folder(folder: Path) -> None:
     """Refuse a folder for results that cannot be one, before there is anything to write; nothing is made.
 

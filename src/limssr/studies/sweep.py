@@ -17,7 +17,7 @@ from limssr.model import build_model, calibrate
 from limssr.progress import Reporter, SilentReporter
 from limssr.references import REFERENCES
 from limssr.rundata import RunData, load_run_data
-from limssr.runfiles import FORMAT_VERSION, copy_run
+from limssr.runfiles import FORMAT_VERSION
 from limssr.scorer import check_can_score
 from limssr.stages import WHOLE
 from limssr.studies.plan import PlannedRun, check_runs, check_study, distinct_runs
@@ -223,7 +223,7 @@ def run_sweep(
 
     Args:
         plan: From `plan_sweep`.
-        out: Folder of the study; gets a run folder for each run, and sweep.json.
+        out: Folder of the study; gets a run folder for each run, and sweep.json, which names those of each system.
         processes: Runs at a time.
         device: See `limssr.runtime.choose_device`.
         reporter: Hears of everything.
@@ -245,9 +245,9 @@ def run_sweep(
     }
     chosen = {one.label: best_of(losses[one.label]) if trials else 0 for one in plan.contestants}
     finals = plan.final_runs(chosen)
-    _keep_winners(_flat(trials), list(finals.values()), out)
-    run_all(list(finals.values()), out, processes=processes, device=device, reporter=reporter)
-    owners = distinct_runs(list(finals.values()))
+    planned = [*_flat(trials), *finals.values()]  # a try that won is the run of its seed, in the folder of the try
+    run_all(planned, out, processes=processes, device=device, reporter=reporter)
+    owners = distinct_runs(planned)
     runs = {
         one.label: tuple(out / owners[run.key].key for (label, _), run in finals.items() if label == one.label)
         for one in plan.contestants
@@ -255,16 +255,6 @@ def run_sweep(
     result = SweepResult(chosen, losses, runs)
     write_json(out / "sweep.json", {"format_version": FORMAT_VERSION, **to_document(plan, result)})
     return result
-
-
-def _keep_winners(trials: Sequence[PlannedRun], finals: Sequence[PlannedRun], out: Path) -> None:
-    """A try that won is the run of its seed: it is not trained again, and gets a folder of that name, too."""
-    owners = distinct_runs([*trials, *finals])
-    tried = {run.key for run in trials}
-    for run in finals:
-        owner = owners[run.key]
-        if owner.key in tried:
-            copy_run(out / owner.key, out / run.key)
 
 
 def preview(plan: SweepPlan, out: Path, *, processes: int = 1, device: str = "auto") -> dict[str, Any]:
