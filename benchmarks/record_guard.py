@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from limssr.benchmark.guard import FRACTION, OPTIONS, measure_guard
-from limssr.runtime import environment
+from limssr.core.runtime import environment
+from limssr.studies.speed.guard import FRACTION, OPTIONS, measure_guard
 
 PATH = Path(__file__).with_name("guard.json")
 ATTEMPTS = 3

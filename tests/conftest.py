@@ -11,10 +11,10 @@ from beartype import beartype
 from jaxtyping import install_import_hook, jaxtyped
 
 # Shapes written in signatures are checked while the tests run. The hook must be in place before limssr is imported.
-CHECKED = ("limssr.data.windows",)
+CHECKED = ("limssr.data.batching",)
 _hook = install_import_hook(CHECKED, "beartype.beartype")
 
-from limssr.types import Batch, ScoreOutput  # noqa: E402
+from limssr.core.types import Batch, ScoreOutput  # noqa: E402
 
 # Batch and ScoreOutput check the shapes of their tensors whoever makes them; Sample does not: tests give it wrong ones.
 for _checked_class in (Batch, ScoreOutput):
@@ -65,7 +65,7 @@ def store_path(tmp_path_factory):
 @pytest.fixture
 def store(store_path):
     """The small simulated store, opened."""
-    from limssr.data.store import FeatureStore
+    from limssr.data.store.reader import FeatureStore
 
     return FeatureStore.open(store_path)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from limssr.config import RunConfig
-from limssr.data.store import FeatureStore
-from limssr.evaluation import evaluate
-from limssr.recipe import parse_config
-from limssr.runfiles import SystemScores, write_config, write_run, write_scores
+from limssr.core.config import RunConfig
+from limssr.core.recipes import parse_config
+from limssr.data.store.reader import FeatureStore
+from limssr.evaluation.evaluate import evaluate
+from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
 
 
 @dataclass

@@ -13,8 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from limssr.runfiles import read_run
-from limssr.selection import chosen_epoch
+from limssr.runs.folder import read_run
+from limssr.training.selection import chosen_epoch
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ resample the performances, the same draws for both, seeds averaged within each.
 import argparse
 from pathlib import Path
 
-from limssr.evaluation import evaluate
-from limssr.model import load_pretrained
-from limssr.references import scorer_of
-from limssr.run import own_store
-from limssr.rundata import load_split
-from limssr.runfiles import SystemScores, read_run, write_scores
-from limssr.runtime import choose_device
-from limssr.studies.differences import Difference, Spearmans
-from limssr.types import Split
+from limssr.core.runtime import choose_device
+from limssr.core.types import Split
+from limssr.evaluation.evaluate import evaluate
+from limssr.runs.data import load_split
+from limssr.runs.evaluate import own_store
+from limssr.runs.folder import SystemScores, read_run, write_scores
+from limssr.runs.references import scorer_of
+from limssr.studies.compare.differences import Difference, Spearmans
+from limssr.systems.saving import load_pretrained
 
 SPLITS: tuple[Split, ...] = ("val", "test")
 

@@ -6,7 +6,7 @@ python tools/systems_page.py
 import os
 from pathlib import Path
 
-from limssr.baselines.catalogue import FAMILIES, catalogue
+from limssr.systems.catalogue import FAMILIES, catalogue
 
 PAGE = Path(__file__).parents[1] / "docs" / "systems.md"
 BEGIN, END = "<!-- table: python tools/systems_page.py -->\n", "<!-- end -->"

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
+from limssr.core.version import __version__
+
 if TYPE_CHECKING:
     from limssr.estimator import LimssrRegressor
 
-__version__ = "0.1.0"
 __all__ = ["LimssrRegressor", "__version__"]
 
 

@@ -10,12 +10,14 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from limssr.checkpoint import read_json, write_json
-from limssr.config import BackboneConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
-from limssr.data.holdout import held_out_groups
-from limssr.data.validate import check_collection
-from limssr.errors import InputError
-from limssr.estimator_input import (
+from limssr.core.config import BackboneConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.errors import InputError
+from limssr.core.files import read_json, write_json
+from limssr.core.progress import SilentReporter, make_reporter
+from limssr.core.recipes import parse_config
+from limssr.core.runtime import check_model_precision, choose_device
+from limssr.core.types import Criterion, Modality, Sample, Split
+from limssr.data.arrays import (
     Range,
     Streams,
     check_num_criteria,
@@ -25,17 +27,15 @@ from limssr.estimator_input import (
     make_samples,
     score_matrix,
 )
-from limssr.evaluation import Evaluation, evaluate
-from limssr.feed import make_incomplete
-from limssr.model import build_model, load_pretrained, save_pretrained
-from limssr.progress import SilentReporter, make_reporter
-from limssr.recipe import parse_config
-from limssr.runtime import check_model_precision, choose_device
-from limssr.scorer import ModelScorer
-from limssr.training import fit
-from limssr.types import Criterion, Modality, Sample, Split
-
-FORMAT_VERSION = 1
+from limssr.data.mask import make_incomplete
+from limssr.data.splits import held_out_groups
+from limssr.data.validate import check_collection
+from limssr.evaluation.evaluate import Evaluation, evaluate
+from limssr.evaluation.scorer import ModelScorer
+from limssr.runs.folder import ESTIMATOR_FORMAT
+from limssr.systems.build import build_model
+from limssr.systems.saving import load_pretrained, save_pretrained
+from limssr.training.loop import fit
 
 
 class LimssrRegressor(RegressorMixin, BaseEstimator):
@@ -216,7 +216,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         save_pretrained(self.model_, folder)
         arguments = {name: value for name, value in self.get_params(deep=False).items() if name != "config"}
         document = {
-            "format_version": FORMAT_VERSION,
+            "format_version": ESTIMATOR_FORMAT,
             "arguments": json.loads(json.dumps(arguments, default=_plain)),
             "has_config": self.config is not None,
             "config": self.config_.model_dump(mode="json"),
@@ -234,7 +234,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             ArtifactError: Missing, altered or of a newer format.
         """
         folder = Path(folder)
-        document = read_json(folder / "estimator.json", newest_version=FORMAT_VERSION)
+        document = read_json(folder / "estimator.json", newest_version=ESTIMATOR_FORMAT)
         config = parse_config(document["config"], where=str(folder / "estimator.json"))
         estimator = cls(**document["arguments"], config=config if document["has_config"] else None)
         model: Any = load_pretrained(folder)

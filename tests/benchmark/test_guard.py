@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from limssr.benchmark.guard import GuardRatios, measure_guard
+from limssr.studies.speed.guard import GuardRatios, measure_guard
 
 RECORD = Path(__file__).resolve().parents[2] / "benchmarks" / "guard.json"
 ATTEMPTS = 3

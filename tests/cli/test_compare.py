@@ -36,9 +36,10 @@ def test_what_is_wrong_is_said_and_nothing_is_written(limssr, scored_run, tmp_pa
 
 
 def test_scoring_is_timed_in_turns(limssr, scored_run, tmp_path, store_path):
-    from limssr.data.store import FeatureStore
-    from limssr.model import build_model, save_pretrained
-    from limssr.runfiles import read_config
+    from limssr.data.store.reader import FeatureStore
+    from limssr.runs.folder import read_config
+    from limssr.systems.build import build_model
+    from limssr.systems.saving import save_pretrained
 
     store = FeatureStore.open(store_path)
     run = scored_run("first")
@@ -63,7 +64,7 @@ def unscored(monkeypatch):
     def score_rows(*_, **__):
         raise AssertionError("scored")
 
-    monkeypatch.setattr("limssr.compare.run.score_rows", score_rows)
+    monkeypatch.setattr("limssr.studies.compare.run.score_rows", score_rows)
 
 
 def test_what_cannot_be_timed_is_not_made_up(limssr, scored_run, tmp_path):

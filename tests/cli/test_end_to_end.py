@@ -10,7 +10,7 @@ import pytest
 from limssr.cli import main
 from limssr.data.missing import subsets
 from limssr.data.simulate import simulate_store
-from limssr.data.store import FeatureStore
+from limssr.data.store.reader import FeatureStore
 
 NAMES = ("video", "audio", "flow")
 RECIPE = """
@@ -206,7 +206,7 @@ def test_import_a_table(limssr, tmp_path):
 
 
 def test_demo_with_the_miniature_backbone(limssr, tmp_path, monkeypatch):
-    from limssr import demo
+    from limssr.cli import demo
 
     monkeypatch.setattr(demo, "NUM_SAMPLES", 60)
     monkeypatch.setattr(demo, "NUM_SEGMENTS", (4, 6))

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from limssr import doctor as doctor_module
-from limssr import run as run_module
-from limssr.errors import ResourceError
+from limssr.cli import doctor as doctor_module
+from limssr.core.errors import ResourceError
+from limssr.runs import train as run_module
 
 RECIPE = """
 data: {store: %s}

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from limssr.baselines import SYSTEMS
 from limssr.cli.options import SYSTEM_NAMES
+from limssr.systems import SYSTEMS
 
 COMMON = {"--help", "--json", "--debug"}
 FLAGS = {

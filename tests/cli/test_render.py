@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from limssr.average_words import same_words
 from limssr.cli.output import Answer, print_answer
-from limssr.cli.render import evaluation_lines
+from limssr.cli.text import evaluation_lines
 from limssr.data.missing import subsets
+from limssr.report.text import same_words
 
 
 def document(streams: tuple[str, ...], systems: tuple[str, ...]) -> dict:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from limssr.cli import main
-from limssr.published.numbers import published_scores
-from limssr.studies.benchmarks import BENCHMARKS
+from limssr.studies.paper.benchmarks import BENCHMARKS
+from limssr.studies.paper.numbers import published_scores
 
 QUICK = ("--backbone", "tiny", "--set", "train.epochs=1", "--set", "data.num_segments=8", "--set", "model.lora.rank=2")
 QUICK += ("--set", "evaluation.bootstrap=0", "--device", "cpu")
@@ -20,7 +20,7 @@ SIZES["rg"] = {"num_train": 16, "num_test": 8}
 def _plain_run_reports():
     """Drawing the figures of a run's own report takes longer than all the rest; its tests are elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("limssr.run.write_report", lambda run: (run / "report.html").write_text("a run"))
+        patch.setattr("limssr.runs.train.write_report", lambda run: (run / "report.html").write_text("a run"))
         yield
 
 
@@ -125,8 +125,8 @@ def test_the_same_command_again_trains_nothing(limssr, fisv):
 
 def test_what_is_not_finished_is_a_dash(limssr, fisv, tmp_path):
     """More seeds and another target are asked for; the plan is looked at before they are run."""
-    from limssr.studies.reproduce import Request, plan_reproduction
-    from limssr.studies.results import write_reproduction
+    from limssr.studies.paper.reproduce import Request, plan_reproduction
+    from limssr.studies.paper.results import write_reproduction
 
     words, out = fisv
     overrides = ("train.epochs=1", "data.num_segments=8", "model.lora.rank=2", "evaluation.bootstrap=0")

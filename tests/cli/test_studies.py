@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from limssr.errors import InputError
-from limssr.runfiles import check_folder
+from limssr.core.errors import InputError
+from limssr.core.files import check_folder
 
 # The stores are nowhere: whatever is said about anything else was said before they were opened.
 STUDIES = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from limssr.baselines import SYSTEMS
-from limssr.baselines.catalogue import system_document
-from limssr.runfiles import read_run
+from limssr.runs.folder import read_run
+from limssr.systems import SYSTEMS
+from limssr.systems.catalogue import system_document
 
 
 def test_every_system_is_listed_with_what_it_needs(limssr):

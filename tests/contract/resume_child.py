@@ -8,11 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from limssr.config import BackboneConfig, ModelConfig
-from limssr.model import build_model
-from limssr.recipe import load_recipe
-from limssr.run import train_run
-from limssr.types import Criterion, Modality
+from limssr.core.config import BackboneConfig, ModelConfig
+from limssr.core.recipes import load_recipe
+from limssr.core.types import Criterion, Modality
+from limssr.runs.train import train_run
+from limssr.systems.build import build_model
 
 
 def main() -> None:

@@ -6,12 +6,12 @@ from functools import cache
 import numpy as np
 import torch
 
-from limssr.baselines import SYSTEMS
-from limssr.config import ModelConfig
+from limssr.core.config import ModelConfig
+from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.data.batching import collate
 from limssr.data.missing import subsets
-from limssr.data.windows import collate
-from limssr.model import build_model, calibrate
-from limssr.types import Batch, Criterion, Modality, Sample
+from limssr.systems import SYSTEMS
+from limssr.systems.build import build_model, calibrate
 
 SIZES: dict[str, dict[str, object]] = {
     "t2cr": {"options": {"decoder_layers": 1, "num_heads": 2, "num_exemplars": 4}},

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines import SYSTEMS
-from limssr.config import LossConfig, RunConfig
+from limssr.core.config import LossConfig, RunConfig
+from limssr.core.errors import InputError
+from limssr.core.progress import SilentReporter
+from limssr.core.types import Batch
 from limssr.data.missing import subsets
-from limssr.errors import InputError
-from limssr.losses import total_loss
-from limssr.model import build_model, calibrate, load_pretrained, save_pretrained, state_to_save
-from limssr.progress import SilentReporter
-from limssr.scorer import ModelScorer
-from limssr.training import fit
-from limssr.types import Batch
+from limssr.evaluation.scorer import ModelScorer
+from limssr.nn.losses import total_loss
+from limssr.systems import SYSTEMS
+from limssr.systems.build import build_model, calibrate
+from limssr.systems.saving import load_pretrained, save_pretrained, state_to_save
+from limssr.training.loop import fit
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from limssr.config import BackboneConfig, ModelConfig, PromptConfig
-from limssr.model import build_model
-from limssr.types import Batch, Criterion, Modality
+from limssr.core.config import BackboneConfig, ModelConfig, PromptConfig
+from limssr.core.types import Batch, Criterion, Modality
+from limssr.systems.build import build_model
 
 FIRST, SECOND = Modality("video", 5), Modality("audio", 3)
 CRITERIA = (Criterion("score", 0.0, 10.0),)

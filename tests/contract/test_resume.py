@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from limssr.config import (
+from limssr.core.config import (
     AvailabilityConfig,
     BackboneConfig,
     DataConfig,
@@ -22,8 +22,8 @@ from limssr.config import (
     RunConfig,
     TrainConfig,
 )
+from limssr.core.recipes import dump_config
 from limssr.data.simulate import simulate_store
-from limssr.recipe import dump_config
 
 EPOCHS = 6
 SAME_BYTES = (

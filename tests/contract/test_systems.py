@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.config import BackboneConfig, ModelConfig, PromptConfig, StatisticsConfig
+from limssr.core.config import BackboneConfig, ModelConfig, PromptConfig, StatisticsConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.data.batching import collate
 from limssr.data.missing import subsets
-from limssr.data.windows import collate
-from limssr.errors import InputError
-from limssr.evaluation import ModelScorer
-from limssr.model import build_model, calibrate, load_pretrained, save_pretrained
-from limssr.types import Batch, Criterion, Modality, Sample
+from limssr.evaluation.evaluate import ModelScorer
+from limssr.systems.build import build_model, calibrate
+from limssr.systems.saving import load_pretrained, save_pretrained
 
 TINY = BackboneConfig(name="tiny")
 CONFIGS = {

@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from limssr.config import LossConfig
-from limssr.losses import LossTerms, total_loss
-from limssr.model import LimssrModel, load_pretrained
-from limssr.published.checkpoint import import_checkpoint
-from limssr.published.keys import KeyMap
-from limssr.types import Batch, Criterion, ScoreOutput
+from limssr.core.config import LossConfig
+from limssr.core.types import Batch, Criterion, ScoreOutput
+from limssr.model.limssr import LimssrModel
+from limssr.nn.losses import LossTerms, total_loss
+from limssr.runs.published.import_checkpoint import import_checkpoint
+from limssr.runs.published.keys import KeyMap
+from limssr.systems.saving import load_pretrained
 
 NAMES = ("video", "audio", "flow")
 LETTERS = ("v", "a", "f")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from limssr.config import RunConfig
-from limssr.describe import describe
-from limssr.recipe import load_recipe
+from limssr.core.config import RunConfig
+from limssr.core.recipes import load_recipe
+from limssr.studies.paper.describe import describe
 
 PUBLISHED = {"protocol": "published"}
 RECIPE = Path(__file__).parents[2] / "recipes" / "paper" / "fs1000.yaml"

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from limssr.config import ModelConfig
-from limssr.counting import num_parameters
-from limssr.model import build_model
-from limssr.types import Criterion, Modality
+from limssr.core.config import ModelConfig
+from limssr.core.types import Criterion, Modality
+from limssr.systems.build import build_model
+from limssr.systems.counting import num_parameters
 
 VIDEO, AUDIO, FLOW = Modality("video", 768), Modality("audio", 768), Modality("flow", 1024)
 CRITERIA = (Criterion("score"),)

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from limssr.metrics import Metric, Resamples, bootstrap_spearman, fisher_mean, mse, spearman
+from limssr.evaluation.metrics import Metric, fisher_mean, mse, spearman
+from limssr.evaluation.resampling import Resamples, bootstrap_spearman
 
 values = st.integers(-50, 50).map(float)  # whole numbers: monotone maps cannot create or destroy ties by rounding
 

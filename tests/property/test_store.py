@@ -5,8 +5,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limssr.data.store import FeatureStore, StoreWriter
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.store.reader import FeatureStore, StoreWriter
 
 MODALITIES = (Modality("a", 2), Modality("b", 1))
 CRITERIA = (Criterion("x", -10.0, 10.0), Criterion("y", 0.0, 1.0))

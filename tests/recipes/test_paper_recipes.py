@@ -2,11 +2,10 @@
 
 import pytest
 
-from limssr.bundled import recipe_path
-from limssr.config import RunConfig
-from limssr.describe import describe
-from limssr.errors import InputError
-from limssr.recipe import load_recipe, recipe_variants
+from limssr.core.config import RunConfig
+from limssr.core.errors import InputError
+from limssr.core.recipes import load_recipe, recipe_path, recipe_variants
+from limssr.studies.paper.describe import describe
 
 PROTOCOLS = ("honest", "paper", "published")
 # Epochs, weights of task, consistency and slots, dropout, final learning rate, seed: of the published recipes.

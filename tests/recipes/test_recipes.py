@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from limssr.bundled import recipe_names, recipe_path
-from limssr.errors import InputError
-from limssr.recipe import dump_config, load_recipe, parse_config
+from limssr.core.errors import InputError
+from limssr.core.recipes import dump_config, load_recipe, parse_config, recipe_names, recipe_path
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 

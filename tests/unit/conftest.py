@@ -2,8 +2,8 @@
 
 import pytest
 
+from limssr.core.errors import InputError
 from limssr.data.importers import IMPORTERS
-from limssr.errors import InputError
 
 SMALL = {"fs1000": {}, "fisv": {}, "rg": {"num_train": 6, "num_test": 3}}
 

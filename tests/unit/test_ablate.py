@@ -8,17 +8,16 @@ import math
 import numpy as np
 import pytest
 
-from limssr.bundled import recipe_path
-from limssr.errors import InputError
-from limssr.model import build_model
-from limssr.published.numbers import published_scores
-from limssr.recipe import load_recipe, parse_config
-from limssr.studies.ablate import plan_ablation, preview, read_ablation, run_ablation, to_document
-from limssr.studies.ablate_tables import published, to_csv, to_markdown, write_tables
-from limssr.studies.ablations import FULL, TABLES
-from limssr.studies.differences import Spearmans
+from limssr.core.errors import InputError
+from limssr.core.recipes import load_recipe, parse_config, recipe_path
+from limssr.core.types import Criterion, Modality
+from limssr.studies.ablation.ablate import plan_ablation, preview, read_ablation, run_ablation, to_document
+from limssr.studies.ablation.rows import FULL, TABLES
+from limssr.studies.ablation.tables import published, to_csv, to_markdown, write_tables
+from limssr.studies.compare.differences import Spearmans
+from limssr.studies.paper.numbers import published_scores
 from limssr.studies.plan import distinct_runs
-from limssr.types import Criterion, Modality
+from limssr.systems.build import build_model
 
 TINY = ("model.backbone.name=tiny", "model.backbone.num_layers=1")
 
@@ -136,7 +135,7 @@ def test_what_the_paper_printed_stands_beside_its_rows():
 
 
 def _row_of(table, name):
-    from limssr.studies.ablate import PARTS, RowResult
+    from limssr.studies.ablation.ablate import PARTS, RowResult
 
     row = next(row for row in table.rows if row.name == name)
     return RowResult(row, 0, {}, {}, dict.fromkeys(PARTS), math.nan, 0)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines.actionmae import reconstruction_loss
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.model import build_model
-from limssr.types import Batch, Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.systems.build import build_model
+from limssr.systems.incomplete.actionmae import reconstruction_loss
 
 MODALITIES = (Modality("video", 3), Modality("audio", 2))
 NAMES = ("video", "audio")

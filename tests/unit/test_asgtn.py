@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limssr.baselines.asgtn import GraphLayer, chain_of, picture_of, picture_width
-from limssr.baselines.resampling import resampled
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.model import build_model
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.nn.sequences import resampled
+from limssr.systems.build import build_model
+from limssr.systems.complete.asgtn import GraphLayer, chain_of, picture_of, picture_width
 
 
 def test_resampling_reads_between_neighbours() -> None:

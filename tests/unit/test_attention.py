@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from limssr.baselines import SYSTEMS
-from limssr.baselines.attention import AttentionBaseline
-from limssr.config import ModelConfig
-from limssr.types import Batch, Criterion, Modality
+from limssr.core.config import ModelConfig
+from limssr.core.types import Batch, Criterion, Modality
+from limssr.systems import SYSTEMS
+from limssr.systems.simple.attention import AttentionBaseline
 
 MODALITIES = (Modality("video", 3), Modality("audio", 2))
 CRITERIA = (Criterion("TES", 0.0, 130.0), Criterion("PCS", 0.0, 60.0))

@@ -2,14 +2,7 @@
 
 import torch
 
-from limssr.baselines.banded import (
-    HighFrequencyConv,
-    HypergraphConv,
-    RelationalConv,
-    SumConv,
-    by_order,
-    joined_BTT,
-)
+from limssr.nn.graphs import HighFrequencyConv, HypergraphConv, RelationalConv, SumConv, by_order, joined_BTT
 
 REAL = torch.tensor([[True, True, True, True, False]])
 

@@ -11,24 +11,24 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.benchmark import BenchmarkOptions, run_benchmark, write_report
-from limssr.benchmark.agreement import check_agreement
-from limssr.benchmark.arithmetic import Sizes, forward_macs, limit, measure_sizes, training_macs
-from limssr.benchmark.growth import fitted_exponent, measure_growth, write_growth
-from limssr.benchmark.memory import Peak, measure_apart, peak_of
-from limssr.benchmark.reading_data import LiteralReader, OurReader
-from limssr.benchmark.savings import SAVINGS
-from limssr.benchmark.setup import build_literal, build_ours, prepare, real_lengths, real_samples
-from limssr.benchmark.sides import LiteralSide, OurSide
-from limssr.benchmark.timing import Spread, ratios, take_turns
-from limssr.benchmark.works import WORKS
-from limssr.config import BackboneConfig, DataConfig, LoraConfig, ModelConfig, PromptConfig, RunConfig
-from limssr.data.windows import collate
-from limssr.describe import describe
-from limssr.errors import InputError, LimssrError
-from limssr.model.backbone import KNOWN, meta_backbone
+from limssr.core.config import BackboneConfig, DataConfig, LoraConfig, ModelConfig, PromptConfig, RunConfig
+from limssr.core.errors import InputError, LimssrError
+from limssr.core.timing import Spread, ratios, take_turns
+from limssr.core.types import Criterion, Modality
+from limssr.data.batching import collate
+from limssr.model.backbone.families import KNOWN
+from limssr.model.backbone.load import meta_backbone
 from limssr.model.limssr import LimssrModel
-from limssr.types import Criterion, Modality
+from limssr.studies.paper.describe import describe
+from limssr.studies.speed import BenchmarkOptions, run_benchmark, write_report
+from limssr.studies.speed.agreement import check_agreement
+from limssr.studies.speed.arithmetic import Sizes, forward_macs, limit, measure_sizes, training_macs
+from limssr.studies.speed.growth import fitted_exponent, measure_growth, write_growth
+from limssr.studies.speed.memory import Peak, measure_apart, peak_of
+from limssr.studies.speed.savings import SAVINGS
+from limssr.studies.speed.setup import build_literal, build_ours, prepare, real_lengths, real_samples
+from limssr.studies.speed.sides import LiteralSide, OurSide
+from limssr.studies.speed.works import WORKS, LiteralReader, OurReader
 
 TINY = BenchmarkOptions(backbone="tiny", segments=5, batch_size=2, num_samples=4, repeats=1, device="cpu")
 STREAMS = (Modality("video", 768), Modality("audio", 768), Modality("flow", 1024))
@@ -122,9 +122,9 @@ def test_sides_that_differ_are_refused() -> None:
 def test_the_literal_computation_is_the_published_one(shared: Path) -> None:
     from safetensors.torch import load_file
 
-    from limssr.benchmark.literal import LiteralModel, LiteralShape
-    from limssr.model.backbone import load_backbone
-    from limssr.types import Batch
+    from limssr.core.types import Batch
+    from limssr.model.backbone.load import load_backbone
+    from limssr.studies.speed.literal import LiteralModel, LiteralShape
 
     folder = shared / "fixtures" / "published_parity"
     backbone = load_backbone(BackboneConfig(name=str(folder / "backbone")), seed=0)
@@ -275,8 +275,8 @@ def test_a_store_brings_its_own_streams(store_path: Path) -> None:
 
 def test_streams_may_be_called_as_methods_are() -> None:
     """PercePiano has a stream "keys", which is what a dictionary's method is called too."""
-    from limssr.benchmark.literal import LiteralModel, LiteralShape
-    from limssr.model.backbone import load_backbone
+    from limssr.model.backbone.load import load_backbone
+    from limssr.studies.speed.literal import LiteralModel, LiteralShape
 
     backbone = load_backbone(BackboneConfig(name="tiny"), seed=0)
     streams = (Modality("keys", 3), Modality("items", 2), Modality("audio", 4))

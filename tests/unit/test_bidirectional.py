@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines.encoders import BidirectionalEncoder, sine_positions
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.errors import InputError
-from limssr.model import build_model
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.nn.transformers import BidirectionalEncoder, sine_positions
+from limssr.systems.build import build_model
 
 MODALITIES = (Modality("a", 3), Modality("b", 2))
 CRITERIA = (Criterion("x"), Criterion("y"))

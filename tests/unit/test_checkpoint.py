@@ -3,9 +3,9 @@ import json
 import pytest
 import torch
 
-from limssr import checkpoint
-from limssr.checkpoint import TrainingState, load_checkpoint, load_scoring_weights, save_checkpoint
-from limssr.errors import ArtifactError, ResourceError
+from limssr.core.errors import ArtifactError, ResourceError
+from limssr.training import checkpoint
+from limssr.training.checkpoint import TrainingState, load_checkpoint, load_scoring_weights, save_checkpoint
 
 
 def state(epoch, *, average=True):

@@ -8,13 +8,15 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from limssr.config import BackboneConfig, LoraConfig, LossConfig, ModelConfig, TrainConfig
-from limssr.data.windows import collate
-from limssr.errors import InputError
-from limssr.losses import total_loss
-from limssr.model import build_model, make_optimizer, reading
-from limssr.model.chunks import SavedBytes, chunked
-from limssr.types import Batch, Criterion, Modality, Sample
+from limssr.core.config import BackboneConfig, LoraConfig, LossConfig, ModelConfig, TrainConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.model.reading import reader as reading
+from limssr.model.reading.chunks import SavedBytes, chunked
+from limssr.nn.losses import total_loss
+from limssr.systems.build import build_model
+from limssr.training.optimizer import make_optimizer
 
 MODALITIES = (Modality("video", 5), Modality("audio", 3), Modality("flow", 4))
 CRITERIA = (Criterion("execution"),)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines.cofinal import FineReadout, fine_digits, simplex_directions
-from limssr.config import LossConfig, ModelConfig
-from limssr.data.windows import collate
-from limssr.losses import total_loss
-from limssr.model import build_model, calibrate
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import LossConfig, ModelConfig
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.nn.losses import total_loss
+from limssr.systems.build import build_model, calibrate
+from limssr.systems.complete.cofinal import FineReadout, fine_digits, simplex_directions
 
 
 @pytest.mark.parametrize(

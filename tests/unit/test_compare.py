@@ -9,14 +9,14 @@ import re
 import numpy as np
 import pytest
 
-from limssr.checkpoint import read_json
-from limssr.compare.files import scores_csv, to_document, to_latex, to_text, write_comparison
-from limssr.compare.rows import read_rows, split_label
-from limssr.compare.run import CompareOptions, compare_runs
-from limssr.compare.scores import INCOMPLETE
-from limssr.compare.sheets import decimals_of, stream_codes
-from limssr.errors import InputError, LimssrError
-from limssr.studies.differences import Spearmans
+from limssr.core.errors import InputError, LimssrError
+from limssr.core.files import read_json
+from limssr.studies.compare.differences import Spearmans
+from limssr.studies.compare.rows import read_rows, split_label
+from limssr.studies.compare.run import CompareOptions, compare_runs
+from limssr.studies.compare.scores import INCOMPLETE
+from limssr.studies.compare.tables import decimals_of, stream_codes
+from limssr.studies.compare.write import scores_csv, to_document, to_latex, to_text, write_comparison
 
 FULL = "video+audio+flow"
 

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from limssr.compare.predictions import read_answers
-from limssr.compare.rows import read_rows
-from limssr.errors import ArtifactError, InputError
+from limssr.core.errors import ArtifactError, InputError
+from limssr.studies.compare.predictions import read_answers
+from limssr.studies.compare.rows import read_rows
 
 
 @pytest.fixture

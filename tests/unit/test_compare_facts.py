@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from limssr.compare.files import to_document, to_latex, to_text, write_comparison
-from limssr.compare.run import CompareOptions, compare_runs
-from limssr.compare.scores import INCOMPLETE
-from limssr.compare.sheets import all_sheets, letters_of
-from limssr.data.store import FeatureStore
-from limssr.describe import describe
-from limssr.runfiles import read_config
+from limssr.data.store.reader import FeatureStore
+from limssr.runs.folder import read_config
+from limssr.studies.compare.run import CompareOptions, compare_runs
+from limssr.studies.compare.scores import INCOMPLETE
+from limssr.studies.compare.tables import all_sheets, letters_of
+from limssr.studies.compare.write import to_document, to_latex, to_text, write_comparison
+from limssr.studies.paper.describe import describe
 
 FULL = "video+audio+flow"
 SMALL_DMVG = ("model.hidden=16", "model.options.latent=8", "model.options.sampler_steps=2")

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from limssr.compare.groups import Groups, drawn_groups, numbered, stamps_of_groups
-from limssr.compare.run import CompareOptions, compare_runs
-from limssr.errors import InputError
-from limssr.metrics import Resamples, bootstrap_spearman, percentile_interval
+from limssr.core.errors import InputError
+from limssr.evaluation.resampling import Resamples, bootstrap_spearman, percentile_interval
+from limssr.studies.compare.groups import Groups, drawn_groups, numbered, stamps_of_groups
+from limssr.studies.compare.run import CompareOptions, compare_runs
 
 
 def test_a_drawn_group_comes_with_all_its_samples() -> None:

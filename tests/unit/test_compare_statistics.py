@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limssr.compare.resampled import draw
-from limssr.compare.statistics import (
+from limssr.evaluation.metrics import mse
+from limssr.evaluation.paired import draw
+from limssr.evaluation.resampling import Resamples, bootstrap_spearman
+from limssr.evaluation.significance import (
     bootstrap_p_value,
     critical_difference,
     holm,
@@ -16,7 +18,6 @@ from limssr.compare.statistics import (
     nemenyi_quantile,
     rank_test,
 )
-from limssr.metrics import Resamples, bootstrap_spearman, mse
 
 
 @pytest.mark.parametrize(

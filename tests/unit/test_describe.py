@@ -2,12 +2,13 @@
 
 import pytest
 
-from limssr.baselines import SYSTEMS
-from limssr.config import BackboneConfig, DataConfig, ModelConfig, RunConfig
-from limssr.counting import measure
-from limssr.describe import Description, describe, published_figures
-from limssr.model import LimssrModel, build_model
-from limssr.types import Criterion, Modality
+from limssr.core.config import BackboneConfig, DataConfig, ModelConfig, RunConfig
+from limssr.core.types import Criterion, Modality
+from limssr.model.limssr import LimssrModel
+from limssr.studies.paper.describe import Description, describe, published_figures
+from limssr.systems import SYSTEMS
+from limssr.systems.build import build_model
+from limssr.systems.counting import measure
 
 MODALITIES = (Modality("video", 6), Modality("audio", 5), Modality("flow", 7))
 CRITERIA = (Criterion("execution"), Criterion("difficulty"))

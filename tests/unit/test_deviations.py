@@ -2,10 +2,9 @@
 
 import pytest
 
-from limssr.bundled import recipe_path
-from limssr.config import RunConfig
-from limssr.recipe import load_recipe
-from limssr.studies.deviations import config_deviations, count_deviations, size_deviations
+from limssr.core.config import RunConfig
+from limssr.core.recipes import load_recipe, recipe_path
+from limssr.studies.paper.deviations import config_deviations, count_deviations, size_deviations
 
 
 def config(task="TES", protocol="published", *overrides):
@@ -61,7 +60,7 @@ def test_values_that_differ_by_target_are_told_by_target():
 
 def test_every_key_of_a_configuration_has_a_topic():
     """A key that is added one day is compared, unless it is named as one that changes no score."""
-    from limssr.studies.deviations import NOT_COMPARED, TOPICS
+    from limssr.studies.paper.deviations import NOT_COMPARED, TOPICS
 
     for name in RunConfig.model_fields:
         assert name in NOT_COMPARED or any(start == name for start, _ in TOPICS), name

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines.corrkd import UNKNOWN, category_loss, divergence, response_loss, sample_contrast
-from limssr.baselines.pcd import mean_log_density, proportion_loss, squared_distances, squared_wasserstein
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.model import build_model, calibrate
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.systems.build import build_model, calibrate
+from limssr.systems.related.corrkd import UNKNOWN, category_loss, divergence, response_loss, sample_contrast
+from limssr.systems.related.pcd import mean_log_density, proportion_loss, squared_distances, squared_wasserstein
 
 
 def vectors(num: int, width: int = 6, seed: int = 0) -> torch.Tensor:

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limssr.baselines.dmvg import token_weights
-from limssr.baselines.dmvg_diffusion import Denoiser, Diffusion, normed
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.model import build_model
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.systems.build import build_model
+from limssr.systems.related.dmvg.diffusion import Denoiser, Diffusion, normed
+from limssr.systems.related.dmvg.dmvg import token_weights
 
 MODALITIES = (Modality("one", 1), Modality("two", 2))
 

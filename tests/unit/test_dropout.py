@@ -5,9 +5,8 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from limssr.config import LoraConfig
-from limssr.model.backbone import add_lora
-from limssr.model.dropout import STEPS, CheapDropout, drawn_mask
+from limssr.core.config import LoraConfig
+from limssr.model.backbone.lora import STEPS, CheapDropout, add_lora, drawn_mask
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.85])

@@ -9,11 +9,11 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.validation import check_is_fitted
 
 from limssr import estimator as estimator_module
-from limssr.config import ModelConfig, RunConfig, TrainConfig
-from limssr.data.holdout import held_out_groups
-from limssr.errors import ArtifactError, InputError
+from limssr.core.config import ModelConfig, RunConfig, TrainConfig
+from limssr.core.errors import ArtifactError, InputError
+from limssr.data.splits import held_out_groups
 from limssr.estimator import LimssrRegressor
-from limssr.predict import predict
+from limssr.runs.predict import predict
 
 FAST = RunConfig(
     model=ModelConfig(system="attention", hidden=16, input_scaling="standard", output="standardized"),

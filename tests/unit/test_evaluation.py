@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from limssr.config import EvalConfig, ModelConfig
+from limssr.core.config import EvalConfig, ModelConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Criterion, Modality, Sample, ScoreOutput
 from limssr.data.missing import subsets
-from limssr.errors import InputError
-from limssr.evaluation import ModelScorer, attend_padding, evaluate
-from limssr.metrics import mean_spearman
-from limssr.model import build_model, calibrate, load_pretrained, save_pretrained
-from limssr.types import Criterion, Modality, Sample, ScoreOutput
+from limssr.evaluation.evaluate import ModelScorer, attend_padding, evaluate
+from limssr.evaluation.metrics import mean_spearman
+from limssr.systems.build import build_model, calibrate
+from limssr.systems.saving import load_pretrained, save_pretrained
 
 NAMES = ("video", "audio", "flow")
 CRITERIA = (Criterion("TES", 0.0, 130.0), Criterion("PCS", 10.0, 60.0))
@@ -294,7 +295,7 @@ def test_model_scorer_keeps_order_converts_units_and_hides_targets():
 
 
 def test_model_scorer_puts_fewer_long_samples_together(monkeypatch):
-    monkeypatch.setattr("limssr.scorer.MAX_SEGMENTS_AT_ONCE", 30)
+    monkeypatch.setattr("limssr.evaluation.scorer.MAX_SEGMENTS_AT_ONCE", 30)
     sizes = []
 
     class Recorder(nn.Module):

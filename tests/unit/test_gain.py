@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from limssr.config import LossConfig, ModelConfig
-from limssr.data.windows import collate
-from limssr.losses import total_loss
-from limssr.model import build_model, calibrate
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import LossConfig, ModelConfig
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.nn.losses import total_loss
+from limssr.systems.build import build_model, calibrate
 
 MODALITIES = (Modality("one", 2), Modality("two", 1))
 CRITERIA = (Criterion("score"),)

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from limssr.baselines.gcnet import missing_error
-from limssr.baselines.recurrent import BothDirections
-from limssr.types import Batch
+from limssr.core.types import Batch
+from limssr.nn.sequences import BothDirections
+from limssr.systems.incomplete.gcnet import missing_error
 
 
 def batch_of(present: list[list[bool]]) -> Batch:

@@ -3,14 +3,13 @@
 import pytest
 import torch
 
-from limssr.baselines.gdlt_head import GdltHead, place_from_unit, unit_from_place
-from limssr.baselines.gdlt_projector import GdltProjector
-from limssr.baselines.query_decoder import TimeEncoder, sinusoidal_positions
-from limssr.config import ModelConfig
-from limssr.errors import InputError
-from limssr.model import build_model
-from limssr.model.scaling import OutputScale
-from limssr.types import Criterion, Modality
+from limssr.core.config import ModelConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Criterion, Modality
+from limssr.nn.scaling import OutputScale
+from limssr.nn.transformers import TimeEncoder, sinusoidal_positions
+from limssr.systems.build import build_model
+from limssr.systems.parts.gdlt_trunk import GdltHead, GdltProjector, place_from_unit, unit_from_place
 
 
 def test_each_slot_is_asked_by_its_own_map_and_weighs_its_own_anchor() -> None:

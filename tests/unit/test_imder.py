@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limssr.baselines.cross_stack import CrossStack
-from limssr.baselines.imder_score import MaskedGroupNorm, ScoreNetwork, denoising_loss, deviation, sampled
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.model import build_model
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.nn.cross_modal import CrossStack
+from limssr.systems.build import build_model
+from limssr.systems.incomplete.imder.score import MaskedGroupNorm, ScoreNetwork, denoising_loss, deviation, sampled
 
 REAL = torch.tensor([[True, True, True], [True, True, False]])
 

@@ -11,18 +11,21 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoModel, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
 
-from limssr.config import BackboneConfig, LoraConfig, ModelConfig, PromptConfig
-from limssr.errors import ArtifactError, InputError
-from limssr.model import LimssrModel, build_model, load_pretrained
-from limssr.published.checkpoint import import_checkpoint
-from limssr.published.keys import KeyMap
-from limssr.published.reading import find_checkpoint, read_tensors
-from limssr.published.state import read_sizes
-from limssr.published.tasks import TASKS, published_task
-from limssr.run import evaluate_run
-from limssr.types import Batch, Criterion, Modality
+from limssr.core.config import BackboneConfig, LoraConfig, ModelConfig, PromptConfig
+from limssr.core.errors import ArtifactError, InputError
+from limssr.core.types import Batch, Criterion, Modality
+from limssr.model.limssr import LimssrModel
+from limssr.runs.evaluate import evaluate_run
+from limssr.runs.published.import_checkpoint import import_checkpoint
+from limssr.runs.published.keys import KeyMap
+from limssr.runs.published.state import read_sizes
+from limssr.runs.published.tensors import find_checkpoint, read_tensors
+from limssr.studies.paper.tasks import TASKS, published_task
+from limssr.systems.build import build_model
+from limssr.systems.saving import load_pretrained
 
 State = dict[str, torch.Tensor]
 SHAPE = {"intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 120}
@@ -31,8 +34,6 @@ CRITERIA = (Criterion("TES", 0.0, 130.0),)
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = sorted({*"abcdefghijklmnopqrstuvwxyzGTBO-:.,", "Ġ"})

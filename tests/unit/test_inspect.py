@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from limssr.core.errors import InputError
+from limssr.core.types import SPLITS, Criterion, Modality, Sample
 from limssr.data.inspect import describe_store, figure, render
 from limssr.data.mask import mask_store
 from limssr.data.missing import subsets
-from limssr.data.store import FeatureStore, StoreWriter
-from limssr.errors import InputError
-from limssr.types import SPLITS, Criterion, Modality, Sample
+from limssr.data.store.reader import FeatureStore, StoreWriter
 
 
 @pytest.fixture

@@ -5,12 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from limssr.config import BackboneConfig, ModelConfig
-from limssr.errors import InputError
-from limssr.model import build_model, int8, load_pretrained, save_pretrained
+from limssr.core.config import BackboneConfig, ModelConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.evaluation.scorer import ModelScorer
+from limssr.model import int8
 from limssr.model.int8 import Int8Linear, LastRounded, check_int8, is_int8, use_int8
-from limssr.scorer import ModelScorer
-from limssr.types import Criterion, Modality, Sample
+from limssr.systems.build import build_model
+from limssr.systems.saving import load_pretrained, save_pretrained
 
 MODALITIES = (Modality("video", 5), Modality("audio", 3))
 CRITERIA = (Criterion("execution"),)

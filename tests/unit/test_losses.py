@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from limssr.config import LossConfig
-from limssr.losses import consistency_loss, eq17, slot_triplet, task_loss, total_loss
-from limssr.types import ScoreOutput
+from limssr.core.config import LossConfig
+from limssr.core.types import ScoreOutput
+from limssr.nn.losses import consistency_loss, eq17, slot_triplet, task_loss, total_loss
 
 
 def slots(num_samples: int = 3, num_slots: int = 4) -> torch.Tensor:

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from limssr.core.errors import ArtifactError, InputError
 from limssr.data.mask import Availability, mask_store, masked
 from limssr.data.missing import availability_mask
-from limssr.data.store import FeatureStore
-from limssr.errors import ArtifactError, InputError
+from limssr.data.store.reader import FeatureStore
 
 
 def owned(samples):

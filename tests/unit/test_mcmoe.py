@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines.mcmoe_experts import ExpertMixture, mixture_divergence, over_streams, with_neighbours
-from limssr.baselines.mcmoe_generator import StreamGenerator
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.model import build_model, calibrate
-from limssr.types import Batch, Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.systems.build import build_model, calibrate
+from limssr.systems.incomplete.mcmoe.experts import ExpertMixture, mixture_divergence, over_streams, with_neighbours
+from limssr.systems.incomplete.mcmoe.generator import StreamGenerator
 
 MODALITIES = (Modality("video", 4), Modality("audio", 3))
 CRITERIA = (Criterion("score"),)

@@ -5,22 +5,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from limssr.metrics import (
+from limssr.evaluation.metrics import (
     RHO_LIMIT,
     Metric,
-    Resamples,
     arithmetic_mean,
-    bootstrap_spearman,
     fisher_mean,
-    fisher_mean_rows,
     mae,
     mean_spearman,
     mse,
     pearson,
-    percentile_interval,
     relative_l2,
     spearman,
 )
+from limssr.evaluation.resampling import Resamples, bootstrap_spearman, fisher_mean_rows, percentile_interval
 
 NAN = math.nan
 
@@ -132,7 +129,7 @@ def test_bootstrap_of_members_uses_the_draws_of_the_split():
 def test_bootstrap_is_seeded_and_chunks_do_not_show(monkeypatch):
     truth_NC, prediction_NC = noisy_pair()
     whole = bootstrap_spearman(truth_NC, prediction_NC, Resamples(60, 20, seed=5))
-    monkeypatch.setattr("limssr.metrics._CHUNK_VALUES", 60 * 7)
+    monkeypatch.setattr("limssr.evaluation.resampling._CHUNK_VALUES", 60 * 7)
     np.testing.assert_array_equal(whole, bootstrap_spearman(truth_NC, prediction_NC, Resamples(60, 20, seed=5)))
     assert not np.array_equal(whole, bootstrap_spearman(truth_NC, prediction_NC, Resamples(60, 20, seed=6)))
 

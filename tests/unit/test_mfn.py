@@ -6,11 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
+from limssr.core.errors import InputError, MissingExtraError
 from limssr.data.importers import IMPORTERS
-from limssr.data.importers.hdf5 import read_hdf5
-from limssr.data.importers.mfn_steps import cut_clip
-from limssr.data.store import FeatureStore
-from limssr.errors import InputError, MissingExtraError
+from limssr.data.importers.mfn.hdf5 import read_hdf5
+from limssr.data.importers.mfn.steps import cut_clip
+from limssr.data.store.reader import FeatureStore
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from collections import Counter
 
 import pytest
 
+from limssr.core.errors import InputError
 from limssr.data.missing import (
     availability_mask,
     batch_subset,
@@ -11,7 +12,6 @@ from limssr.data.missing import (
     effective_rate,
     subsets,
 )
-from limssr.errors import InputError
 
 NAMES = ("video", "audio", "flow")
 IDS = [f"clip {number}" for number in range(4000)]

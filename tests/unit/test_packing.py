@@ -17,16 +17,18 @@ from transformers import (
     Qwen3Config,
 )
 
-from limssr.config import BackboneConfig, LoraConfig, LossConfig, ModelConfig, PromptConfig, StatisticsConfig
+from limssr.core.config import BackboneConfig, LoraConfig, LossConfig, ModelConfig, PromptConfig, StatisticsConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.data.batching import collate
 from limssr.data.missing import subsets
-from limssr.data.windows import collate
-from limssr.errors import InputError
-from limssr.losses import total_loss
-from limssr.model import build_model, load_saved_state, packing, state_to_save
-from limssr.model.backbone import add_lora
+from limssr.model.backbone.lora import add_lora
 from limssr.model.layout import Layout
-from limssr.model.reading import Reader
-from limssr.types import Batch, Criterion, Modality, Sample
+from limssr.model.reading import packing
+from limssr.model.reading.reader import Reader
+from limssr.nn.losses import total_loss
+from limssr.systems.build import build_model
+from limssr.systems.saving import load_saved_state, state_to_save
 
 WIDTH = 32
 SHAPE = {
@@ -191,7 +193,7 @@ def test_keys_can_be_repeated_where_no_kernel_shares_them(monkeypatch):
     reader = Reader(make_backbone("gemma3"), bank, "packed")
     layout, prompt_lengths = make_layout(4)
     shared = answer_and_gradients(reader, bank, layout, prompt_lengths)
-    monkeypatch.setattr("limssr.model.attention._can_group_heads", lambda query, mask: False)
+    monkeypatch.setattr("limssr.model.reading.attention._can_group_heads", lambda query, mask: False)
     for repeated, expected in zip(answer_and_gradients(reader, bank, layout, prompt_lengths), shared, strict=True):
         assert_same(repeated, expected)
 
@@ -327,7 +329,7 @@ class TestKeptPrompts:
 
     def test_too_many_are_forgotten(self, model, monkeypatch):
         longest = max(map(len, model.tokens.rows.prompts.values()))
-        monkeypatch.setattr("limssr.model.reading.MAX_KEPT_TOKENS", longest)
+        monkeypatch.setattr("limssr.model.reading.reader.MAX_KEPT_TOKENS", longest)
         for sample in make_samples(2):
             batch = collate([sample], MODALITIES, CRITERIA)
             assert_same(self.scores(model, batch), self.scores(model, batch, keeps=False))
@@ -387,14 +389,3 @@ class TestKeptPrompts:
             model.tokens.words.add_(1.0)
             second = model(batch).unit_scores_BC
         assert not torch.allclose(first, second)
-
-
-def test_a_batch_knows_its_masks_on_the_host():
-    batch = collate(make_samples(), MODALITIES, CRITERIA)
-    moved = batch.to(torch.device("meta"))
-    assert all(torch.equal(*pair) for pair in zip(moved.masks_on_host(), batch.masks_on_host(), strict=True))
-    shorter = batch.valid_BMT.clone()
-    shorter[0] = False
-    there = batch.to(torch.device("cpu"))
-    altered = Batch(there.ids, there.features, there.present_BM, shorter, there.lengths_B, host_masks=there.host_masks)
-    assert torch.equal(altered.masks_on_host()[1], shorter)

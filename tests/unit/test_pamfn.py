@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines.masked_time import TimeConv, beside, pool_all, pool_pairs
-from limssr.baselines.pamfn import Branch
-from limssr.baselines.pamfn_fusion import CLOSED, PlaceAttention, closing_bias
-from limssr.config import ModelConfig
-from limssr.counting import num_parameters
-from limssr.data.windows import collate
-from limssr.errors import InputError
-from limssr.model import build_model
-from limssr.types import Batch, Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.nn.sequences import TimeConv, beside, pool_all, pool_pairs
+from limssr.systems.build import build_model
+from limssr.systems.counting import num_parameters
+from limssr.systems.incomplete.pamfn.fusion import CLOSED, PlaceAttention, closing_bias
+from limssr.systems.incomplete.pamfn.pamfn import Branch
 
 MODALITIES = (Modality("video", 3), Modality("audio", 2))
 CRITERIA = (Criterion("points"),)

@@ -8,7 +8,9 @@ import mido
 import numpy as np
 import pytest
 
-from limssr.data.importers.percepiano import (
+from limssr.core.errors import InputError
+from limssr.data.importers.percepiano.passages import Clip
+from limssr.data.importers.percepiano.percepiano import (
     LABELS,
     PERFORMANCES,
     SCORES,
@@ -17,9 +19,7 @@ from limssr.data.importers.percepiano import (
     read_percepiano,
     split_of,
 )
-from limssr.data.importers.percepiano_passages import Clip
-from limssr.data.importers.percepiano_streams import MODALITIES, Performance, num_windows, read_midi, streams_of
-from limssr.errors import InputError
+from limssr.data.importers.percepiano.streams import MODALITIES, Performance, num_windows, read_midi, streams_of
 
 Note = tuple[float, float, int, int]  # onset and duration in seconds, pitch, velocity
 Control = tuple[float, int, int]  # time in seconds, number, value
@@ -200,7 +200,7 @@ def test_unusable_label_is_refused(root: Path, numbers: object) -> None:
 
 
 def test_writes_a_store(root: Path, tmp_path: Path) -> None:
-    store = pytest.importorskip("limssr.data.store", reason="the store is not part of this checkout")
+    store = pytest.importorskip("limssr.data.store.reader", reason="the store is not part of this checkout")
     # One passage more on each side of the split, and ratings that differ.
     labels = json.loads((root / LABELS).read_text())
     for number in range(10, 40):

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from limssr.baselines.pooled import MIN_TRAINING_SAMPLES, PooledRegressor, pool_statistics
-from limssr.config import EvalConfig
+from limssr.core.config import EvalConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.missing import subsets
-from limssr.errors import InputError
-from limssr.evaluation import evaluate
-from limssr.types import Criterion, Modality, Sample
+from limssr.evaluation.evaluate import evaluate
+from limssr.systems.regressions import MIN_TRAINING_SAMPLES, PooledRegressor, pool_statistics
 
 NAMES = ("a", "b", "c")
 MODALITIES = tuple(Modality(name, 2) for name in NAMES)
@@ -43,8 +43,8 @@ def regressor(kind, strategy, **options):
 
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch):
-    monkeypatch.setattr("limssr.baselines.pooled.NUM_TREES", 20)
-    monkeypatch.setattr("limssr.baselines.pooled.NUM_ROUNDS", 60)
+    monkeypatch.setattr("limssr.systems.regressions.NUM_TREES", 20)
+    monkeypatch.setattr("limssr.systems.regressions.NUM_ROUNDS", 60)
 
 
 def test_statistics_by_hand_without_invalid_segments():

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from limssr import precision
-from limssr.errors import InputError
-from limssr.precision import check_precision, measured_gain, tf32
+from limssr.core import runtime as precision
+from limssr.core.errors import InputError
+from limssr.core.runtime import check_precision, measured_gain, tf32
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -5,13 +5,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from limssr.config import EvalConfig, ModelConfig, RunConfig, TrainConfig
-from limssr.data.store import FeatureStore, StoreWriter
-from limssr.errors import ArtifactError, InputError
-from limssr.model import build_model, save_pretrained
-from limssr.predict import predict, write_predictions
-from limssr.run import train_run
-from limssr.scorer import ModelScorer
+from limssr.core.config import EvalConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.errors import ArtifactError, InputError
+from limssr.data.store.reader import FeatureStore, StoreWriter
+from limssr.evaluation.scorer import ModelScorer
+from limssr.runs.predict import predict, write_predictions
+from limssr.runs.train import train_run
+from limssr.systems.build import build_model
+from limssr.systems.saving import save_pretrained
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_a_manifest_is_scored_from_what_each_sample_has(model_folder, manifest):
     assert table.column_names == ["id", "streams", "execution", "difficulty"]
     assert table["id"].to_pylist() == ["a", "b", "c"]
     assert table["streams"].to_pylist() == ["video+audio+flow", "flow", "video+flow"]
-    from limssr.model import load_pretrained
+    from limssr.systems.saving import load_pretrained
 
     expected = ModelScorer(load_pretrained(model_folder)).score(samples)
     found = np.stack([table["execution"].to_numpy(), table["difficulty"].to_numpy()], axis=1)

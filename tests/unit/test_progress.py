@@ -1,6 +1,6 @@
 import sys
 
-from limssr import progress
+from limssr.core import progress
 
 RECORD = {"epoch": 0, "train_loss": 1.0, "val_loss": 0.5, "learning_rate": 1e-3, "seconds": 2.0}
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from limssr.config import PromptConfig
+from limssr.core.config import PromptConfig
 from limssr.model.prompt import prompt_text
 
 NAMES = ("video", "audio", "flow")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from limssr.data.importers import IMPORTERS
-from limssr.data.store import FeatureStore
+from limssr.data.store.reader import FeatureStore
 
 WIDTHS = (6, 5, 4)
 SOURCES = ("fs1000", "fisv", "rg")

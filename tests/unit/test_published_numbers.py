@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from limssr.metrics import Metric, arithmetic_mean, fisher_mean
-from limssr.published.numbers import AVERAGE, FULL, INCOMPLETE, SUBSETS, published_costs, published_scores
+from limssr.evaluation.metrics import Metric, arithmetic_mean, fisher_mean
+from limssr.studies.paper.numbers import AVERAGE, FULL, INCOMPLETE, SUBSETS, published_costs, published_scores
 
 
 def number(text):

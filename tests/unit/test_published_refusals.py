@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from limssr.data.store import FeatureStore
-from limssr.errors import InputError
+from limssr.core.errors import InputError
+from limssr.data.store.reader import FeatureStore
 
 LABELS = {"fs1000": "train_fs1000_new.txt", "fisv": "train.txt", "rg": "train.txt"}
 TEST_LABELS = {"fs1000": "val_fs1000_new.txt", "fisv": "test.txt", "rg": "test.txt"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from limssr.errors import InputError
-from limssr.recipe import load_recipe, parse_variants, recipe_variants
+from limssr.core.errors import InputError
+from limssr.core.recipes import load_recipe, parse_variants, recipe_variants
 
 BASE = """
 variants:

@@ -4,9 +4,7 @@ import json
 import pytest
 import torch
 
-from limssr import references
-from limssr.baselines.pooled import PooledRegressor
-from limssr.config import (  # fmt: skip
+from limssr.core.config import (  # fmt: skip
     AvailabilityConfig,
     BackboneConfig,
     DataConfig,
@@ -16,10 +14,13 @@ from limssr.config import (  # fmt: skip
     RunConfig,
     TrainConfig,
 )
-from limssr.errors import InputError
-from limssr.progress import SilentReporter
-from limssr.references import REFERENCES, check_references, reference_config, run_reference
-from limssr.rundata import load_run_data
+from limssr.core.errors import InputError
+from limssr.core.progress import SilentReporter
+from limssr.runs import references
+from limssr.runs.checks import check_references
+from limssr.runs.data import load_run_data
+from limssr.runs.references import reference_config, run_reference
+from limssr.systems.regressions import REFERENCES, PooledRegressor
 
 CPU = torch.device("cpu")
 
@@ -61,8 +62,8 @@ def seen(monkeypatch):
         return original(self, samples)
 
     monkeypatch.setattr(PooledRegressor, "fit", spy)
-    monkeypatch.setattr("limssr.baselines.pooled.NUM_TREES", 5)
-    monkeypatch.setattr("limssr.baselines.pooled.NUM_ROUNDS", 3)
+    monkeypatch.setattr("limssr.systems.regressions.NUM_TREES", 5)
+    monkeypatch.setattr("limssr.systems.regressions.NUM_ROUNDS", 3)
     return fitted
 
 

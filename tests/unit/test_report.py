@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from limssr.config import EvalConfig, RunConfig
-from limssr.errors import ArtifactError
-from limssr.evaluation import evaluate
-from limssr.recipe import dump_config
+from limssr.core.config import EvalConfig, RunConfig
+from limssr.core.errors import ArtifactError
+from limssr.core.recipes import dump_config
+from limssr.core.types import Criterion, Sample
+from limssr.evaluation.evaluate import evaluate
 from limssr.report import write_report
+from limssr.report.run_tables import build_heat_map, build_subset_table, number
 from limssr.report.runfolder import read_run_folder
-from limssr.report.tables import build_heat_map, build_subset_table, number
-from limssr.types import Criterion, Sample
 
 NAMES = ("timing", "dynamics")
 CRITERIA = (Criterion("touch <soft>", 0.0, 10.0, "points"), Criterion("drama", 0.0, 10.0, "points"))

@@ -7,17 +7,24 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from limssr.config import AvailabilityConfig, DataConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config import (
+    AvailabilityConfig,
+    EvalConfig,
+    MissingConfig,
+    ModelConfig,
+    TrainConfig,
+)
+from limssr.core.errors import ArtifactError, InputError, ResourceError
+from limssr.core.progress import SilentReporter
+from limssr.core.recipes import parse_config
 from limssr.data.missing import availability_mask
-from limssr.data.store import FeatureStore, StoreWriter
-from limssr.errors import ArtifactError, InputError, ResourceError
-from limssr.model import load_pretrained
-from limssr.progress import SilentReporter
-from limssr.recipe import parse_config
-from limssr.run import evaluate_run, train_run
-from limssr.rundata import load_run_data
-from limssr.runfiles import read_run
-from limssr.selection import chosen_epoch
+from limssr.data.store.reader import FeatureStore, StoreWriter
+from limssr.runs.data import load_run_data
+from limssr.runs.evaluate import evaluate_run
+from limssr.runs.folder import read_run
+from limssr.runs.train import train_run
+from limssr.systems.saving import load_pretrained
+from limssr.training.selection import chosen_epoch
 
 
 def make_config(store, *, references=(), availability=None, **changes):
@@ -371,18 +378,6 @@ def test_only_some_criteria_can_be_learnt(tmp_path, store_path):
     config = make_config(store_path, data={"criteria": ["difficulty"]}, train={"epochs": 1})
     out = train_run(config, tmp_path / "run")
     assert evaluate_run(out).criteria == ("difficulty",)
-
-
-def test_eq17_and_short_warm_ups_are_warned_of(store_path, tmp_path):
-    config = RunConfig(
-        data=DataConfig(store=str(store_path)), train=TrainConfig(epochs=5), loss={"regularizer": "eq17"}
-    )
-    from limssr.run import run_warnings
-
-    texts = " ".join(run_warnings(config))
-    assert "collapse" in texts
-    assert "warmup_epochs" in texts
-    assert run_warnings(RunConfig()) == []
 
 
 def test_a_saved_model_is_bit_exact(run):

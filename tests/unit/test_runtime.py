@@ -4,9 +4,9 @@ import os
 import pytest
 import torch
 
-from limssr import runtime
-from limssr.config import BackboneConfig, ModelConfig
-from limssr.errors import InputError
+from limssr.core import runtime
+from limssr.core.config import BackboneConfig, ModelConfig
+from limssr.core.errors import InputError
 
 CPU = torch.device("cpu")
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from limssr.config import BackboneConfig, ModelConfig, PromptConfig
-from limssr.errors import ArtifactError
-from limssr.model import build_model, load_pretrained, save_pretrained, state_to_save
-from limssr.model.backbone import meta_backbone
+from limssr.core.config import BackboneConfig, ModelConfig, PromptConfig
+from limssr.core.errors import ArtifactError
+from limssr.core.types import Criterion, Modality
+from limssr.model.backbone.load import meta_backbone
 from limssr.model.limssr import LimssrModel
-from limssr.types import Criterion, Modality
+from limssr.systems.build import build_model
+from limssr.systems.saving import load_pretrained, save_pretrained, state_to_save
 
 MODALITIES = (Modality("video", 5), Modality("audio", 3))
 CRITERIA = (Criterion("execution"),)

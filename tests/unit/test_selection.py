@@ -2,8 +2,8 @@
 
 import pytest
 
-from limssr.config import TrainConfig
-from limssr.selection import candidate_epochs, chosen_epoch
+from limssr.core.config import TrainConfig
+from limssr.training.selection import candidate_epochs, chosen_epoch
 
 TEST = TrainConfig(selection="test")
 

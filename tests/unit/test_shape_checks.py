@@ -4,7 +4,7 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from limssr.types import Batch
+from limssr.core.types import Batch
 
 
 def test_a_wrong_type_in_a_batch_is_noticed():

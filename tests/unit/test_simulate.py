@@ -5,11 +5,11 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
 
+from limssr.core.errors import InputError
+from limssr.core.types import SPLITS
 from limssr.data.missing import subsets
 from limssr.data.simulate import oracle_scores, simulate, simulate_store, simulate_world, split_of
 from limssr.data.validate import check_collection, check_sample
-from limssr.errors import InputError
-from limssr.types import SPLITS
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from limssr.config import RunConfig, TrainConfig
-from limssr.errors import InputError
-from limssr.model import build_model, state_to_save
-from limssr.progress import SilentReporter
-from limssr.selection import chosen_epoch, out_of_patience
-from limssr.stages import WHOLE, Stage, place_of, stage_epochs
-from limssr.training import fit
+from limssr.core.config import RunConfig, TrainConfig
+from limssr.core.errors import InputError
+from limssr.core.progress import SilentReporter
+from limssr.nn.contract import WHOLE, Stage, place_of, stage_epochs
+from limssr.systems.build import build_model
+from limssr.systems.saving import state_to_save
+from limssr.training.loop import fit
+from limssr.training.selection import chosen_epoch, out_of_patience
 
 PARTS, FUSION = Stage("parts", 3.0, ("parts.",)), Stage("fusion", 1.0, ("fusion.", "head."))
 

@@ -5,12 +5,13 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from limssr.config import BackboneConfig, LossConfig, ModelConfig, StatisticsConfig, TrainConfig
-from limssr.losses import task_loss, total_loss
-from limssr.model import build_model, calibrate, parameter_groups
-from limssr.model.heads import StatisticsHead
-from limssr.model.statistics import Members, PooledStatistics, moments
-from limssr.types import Batch, Criterion, Modality, Sample
+from limssr.core.config import BackboneConfig, LossConfig, ModelConfig, StatisticsConfig, TrainConfig
+from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.model.heads.statistics import StatisticsHead
+from limssr.nn.losses import task_loss, total_loss
+from limssr.nn.moments import Members, PooledStatistics, moments
+from limssr.systems.build import build_model, calibrate
+from limssr.training.optimizer import parameter_groups
 
 MODALITIES = (Modality("video", 3), Modality("audio", 2))
 CRITERIA = (Criterion("execution", 0.0, 10.0),)

@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
-from limssr.data import shards
-from limssr.data.store import FeatureStore, StoreWriter
-from limssr.errors import ArtifactError, InputError, ResourceError
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.errors import ArtifactError, InputError, ResourceError
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.store import format as shards
+from limssr.data.store.reader import FeatureStore, StoreWriter
 
 MODALITIES = (Modality("video", 4), Modality("audio", 3))
 CRITERIA = (Criterion("total", 0.0, 40.0, "points"), Criterion("art", -1.0, 1.0, "marks"))

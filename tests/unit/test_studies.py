@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from limssr.config import RunConfig
-from limssr.errors import ArtifactError, InputError, LimssrError
-from limssr.progress import SilentReporter
-from limssr.recipe import parse_config
-from limssr.runfiles import write_config
+from limssr.core.config import RunConfig
+from limssr.core.errors import ArtifactError, InputError, LimssrError
+from limssr.core.progress import SilentReporter
+from limssr.core.recipes import parse_config
+from limssr.report.text import duration
+from limssr.runs.folder import write_config
 from limssr.studies import PlannedRun, RunsFailed, check_runs, estimate, read_results, run_all
 from limssr.studies.plan import distinct_runs, unfinished_runs
 from limssr.studies.processes import shared_devices, threads_each
-from limssr.studies.run import duration
 
 
 def make_config(store, *, seed=1, name="run", **changes) -> RunConfig:
@@ -163,8 +163,8 @@ def test_runs_beside_each_other_equal_runs_one_after_the_other(finished, tmp_pat
 CHILD = """
 import sys
 from pathlib import Path
-from limssr.recipe import load_recipe
-from limssr.runfiles import write_config
+from limssr.core.recipes import load_recipe
+from limssr.runs.folder import write_config
 from limssr.studies import PlannedRun, run_all
 if __name__ == "__main__":
     runs = [PlannedRun(f"run{seed}", load_recipe(sys.argv[1], [f"seed={seed}"])) for seed in (1, 2)]
@@ -174,7 +174,7 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent as on a terminal of a Unix system")
 def test_an_interruption_ends_every_process_and_the_study_goes_on(store_path, tmp_path):
-    from limssr.recipe import dump_config, load_recipe
+    from limssr.core.recipes import dump_config, load_recipe
 
     recipe, out = tmp_path / "long.yaml", tmp_path / "study"
     recipe.write_text(dump_config(make_config(store_path, train={"epochs": 100_000})))

@@ -7,15 +7,14 @@ import re
 
 import pytest
 
-from limssr.metrics import Metric
-from limssr.published.numbers import AVERAGE, FULL, INCOMPLETE, SUBSETS, published_scores
-from limssr.report.words import Stamp
-from limssr.studies.benchmarks import BENCHMARKS
-from limssr.studies.page import Page, write_page
-from limssr.studies.paper_tables import paper_tables
-from limssr.studies.render import latex, to_csv, to_latex, to_text
-from limssr.studies.scores import Scores, target_scores
-from limssr.studies.tables import Cell, Group, Row, Table, cell_text, over_seeds
+from limssr.evaluation.metrics import Metric
+from limssr.report.render import latex, to_csv, to_latex, to_text
+from limssr.report.stamps import Stamp
+from limssr.report.study_page import Page, write_page
+from limssr.report.table import Cell, Group, Row, Table, cell_text, over_seeds
+from limssr.studies.paper.benchmarks import BENCHMARKS
+from limssr.studies.paper.numbers import AVERAGE, FULL, INCOMPLETE, SUBSETS, published_scores
+from limssr.studies.paper.tables import Scores, paper_tables, target_scores
 
 LETTERS = {"video": "v", "flow": "f", "audio": "a"}
 STREAM_SETS = (("video",), ("audio",), ("flow",), ("video", "audio"), ("video", "flow"), ("audio", "flow"))

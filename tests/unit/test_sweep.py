@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from limssr.baselines import SYSTEMS
-from limssr.errors import InputError
-from limssr.recipe import parse_config
-from limssr.runfiles import read_run
-from limssr.studies.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
-from limssr.studies.tuning import NUM_SETTINGS, Setting, best_of, settings, validation_loss
+from limssr.core.errors import InputError
+from limssr.core.recipes import parse_config
+from limssr.runs.folder import read_run
+from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
+from limssr.studies.sweep.tuning import NUM_SETTINGS, Setting, best_of, settings, validation_loss
+from limssr.systems import SYSTEMS
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines.soft_dtw import soft_dtw
-from limssr.baselines.t2cr_parts import path_contrast
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.errors import InputError
-from limssr.model import build_model, calibrate
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.nn.sequences import soft_dtw
+from limssr.systems.build import build_model, calibrate
+from limssr.systems.complete.t2cr.parts import path_contrast
 
 MODALITIES = (Modality("video", 4), Modality("audio", 3))
 CRITERIA = (Criterion("score", 0.0, 10.0),)

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from limssr.core.errors import InputError
+from limssr.core.types import Criterion, Modality
 from limssr.data.importers import IMPORTERS
-from limssr.data.importers.table import import_table, read_manifest
-from limssr.data.store import FeatureStore
-from limssr.errors import InputError
-from limssr.types import Criterion, Modality
+from limssr.data.importers.table.table import import_table, read_manifest
+from limssr.data.store.reader import FeatureStore
 
 SPLITS = ("train", "train", "train", "val", "test", "test")
 

@@ -2,7 +2,8 @@
 
 import torch
 
-from limssr.model.tokens import Projection, RowBatchNorm, TokenRows
+from limssr.model.tokens import TokenRows
+from limssr.nn.layers import Projection, RowBatchNorm
 
 PROMPTS = {(True, True): [5, 2, 5], (True, False): [2], (False, True): [9]}
 

@@ -13,10 +13,10 @@ sys.path.insert(0, str(TOOLS))
 import check_sizes  # noqa: E402
 import flattery  # noqa: E402
 import results_table  # noqa: E402
-from limssr.compare.files import to_document  # noqa: E402
-from limssr.compare.run import CompareOptions, compare_runs  # noqa: E402
-from limssr.config import RunConfig, TrainConfig  # noqa: E402
-from limssr.runfiles import write_config, write_run  # noqa: E402
+from limssr.core.config import RunConfig, TrainConfig  # noqa: E402
+from limssr.runs.folder import write_config, write_run  # noqa: E402
+from limssr.studies.compare.run import CompareOptions, compare_runs  # noqa: E402
+from limssr.studies.compare.write import to_document  # noqa: E402
 
 JUNIT = """<testsuites><testsuite>{cases}</testsuite></testsuites>"""
 RAN = '<testcase classname="a" name="ran"/>'

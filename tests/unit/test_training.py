@@ -8,18 +8,26 @@ import pytest
 import torch
 from torch import nn
 
-from limssr import precision
-from limssr.averaging import WeightAverage
-from limssr.config import BackboneConfig, DataConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core import runtime as precision
+from limssr.core.config import (
+    BackboneConfig,
+    DataConfig,
+    EvalConfig,
+    MissingConfig,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+)
+from limssr.core.errors import InputError, LimssrError
+from limssr.core.progress import SilentReporter
+from limssr.core.types import Criterion, Modality, Sample, ScoreOutput
+from limssr.data.batching import collate
 from limssr.data.missing import subsets
-from limssr.data.windows import collate
-from limssr.errors import InputError, LimssrError
-from limssr.feed import EpochBatches
-from limssr.model import build_model, load_saved_state, state_to_save
-from limssr.progress import SilentReporter
-from limssr.selection import TestNumbers, own_subset_loss
-from limssr.training import fit, learning_rate_factor
-from limssr.types import Criterion, Modality, Sample, ScoreOutput
+from limssr.systems.build import build_model
+from limssr.systems.saving import state_to_save
+from limssr.training.batches import EpochBatches
+from limssr.training.loop import fit, learning_rate_factor
+from limssr.training.selection import TestNumbers, own_subset_loss
 
 CPU = torch.device("cpu")
 
@@ -368,30 +376,3 @@ def test_validation_loss_does_not_depend_on_batches(parts):
             error = (output.unit_scores_BC - batch.unit_scores_BC) / output.loss_scale_C
             by_hand.append(error.square().mean().item())
     assert losses[0] == pytest.approx(np.mean(by_hand), rel=1e-5)
-
-
-def test_average_has_no_bias_towards_the_start(parts):
-    modalities, criteria, _ = parts
-    model = build_model(make_config().model, modalities, criteria, seed=0)
-    average, decay, seen = WeightAverage(0.9), 0.9, []
-    name = "modality_embedding_MH"
-    for step in range(4):
-        with torch.no_grad():
-            model.get_parameter(name).fill_(float(step))
-        average.update(model)
-        seen.append(float(step))
-    weights = np.array([decay ** (3 - step) for step in range(4)])
-    expected = np.dot(weights, seen) / weights.sum()
-    torch.testing.assert_close(average.values[name], torch.full_like(average.values[name], expected))
-
-
-def test_average_stands_in_and_steps_back(parts):
-    modalities, criteria, _ = parts
-    model = build_model(make_config().model, modalities, criteria, seed=0)
-    average = WeightAverage(0.5)
-    average.update(model)
-    own = {key: value.clone() * 2 for key, value in state_to_save(model).items()}
-    load_saved_state(model, own)
-    with average.in_place_of_weights(model):
-        assert not torch.equal(state_to_save(model)["norm.weight"], own["norm.weight"])
-    assert all(torch.equal(value, own[key]) for key, value in state_to_save(model).items())

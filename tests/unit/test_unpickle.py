@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from limssr.errors import InputError
-from limssr.published.unpickle import read_array, read_arrays, read_form
+from limssr.core.errors import InputError
+from limssr.data.importers.pickles.arrays import read_array, read_arrays, read_form
 
 ARRAYS = {
     "Ball_001": np.arange(12, dtype=np.float32).reshape(4, 3),

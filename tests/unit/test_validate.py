@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from limssr.data.store import StoreWriter
+from limssr.core.errors import InputError
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.store.reader import StoreWriter
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample
-from limssr.errors import InputError
-from limssr.types import Criterion, Modality, Sample
 
 MODALITIES = (Modality("video", 3), Modality("audio", 2))
 CRITERIA = (Criterion("total", 0.0, 10.0),)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.baselines.vatp_net import alignment_loss, parsing_loss, step_distance
-from limssr.baselines.video_text import QueryReader, mean_of_rows
-from limssr.config import ModelConfig
-from limssr.data.windows import collate
-from limssr.errors import InputError
-from limssr.model import build_model, calibrate
-from limssr.types import Criterion, Modality, Sample
+from limssr.core.config import ModelConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.batching import collate
+from limssr.systems.build import build_model, calibrate
+from limssr.systems.complete.vatp_net import alignment_loss, parsing_loss, step_distance
+from limssr.systems.parts.video_text import QueryReader, mean_of_rows
 
 MODALITIES = (Modality("audio", 2), Modality("video", 3), Modality("text", 4))
 CRITERIA = (Criterion("x"),)

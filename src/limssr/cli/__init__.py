@@ -15,7 +15,7 @@ from typing import Any, TextIO, cast
 
 from limssr.cli.options import Verb
 from limssr.cli.output import Answer, Format, print_answer, print_error, reserved_stdout
-from limssr.errors import InputError, LimssrError
+from limssr.core.errors import InputError, LimssrError
 
 INTERRUPTED = 130
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 from tyro import conf
 
 from limssr.cli.output import Answer
-from limssr.errors import ArtifactError
+from limssr.core.errors import ArtifactError
 
 Position = conf.Positional
 Device = Annotated[
@@ -20,7 +20,7 @@ VariantNames = Annotated[
     conf.UseAppendAction[tuple[str, ...]],
     conf.arg(metavar="GROUP=NAME", help="Take a variant of the recipe, such as task=PCS; may be repeated."),
 ]
-# Of `limssr.baselines.SYSTEMS`, written out: help must not wait for torch.
+# Of `limssr.systems.SYSTEMS`, written out: help must not wait for torch.
 SYSTEM_NAMES = (
     *("mcmoe", "momke", "gcnet", "sdr-gnn", "actionmae", "mlp-mixer", "imder", "pamfn"),
     *("t2cr", "asgtn", "cofinal", "gdlt", "sgn", "vatp-net"),
@@ -63,7 +63,7 @@ def run_document(run: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A function of (done, total) that shows on stderr how far a piece of work is, where stderr is a terminal."""
-    from limssr.progress import make_reporter
+    from limssr.core.progress import make_reporter
 
     reporter = make_reporter()
     shown = 0

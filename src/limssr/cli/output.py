@@ -11,7 +11,7 @@ from typing import Any, Literal, TextIO
 
 from rich.console import Console, RenderableType
 
-from limssr.errors import LimssrError
+from limssr.core.errors import LimssrError
 
 Format = Literal["text", "json"]
 MIN_WIDTH = 140

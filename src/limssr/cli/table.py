@@ -4,15 +4,15 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
-from limssr.cli.ablate import Ablate
-from limssr.cli.benchmark import Benchmark
-from limssr.cli.checkpoint import ImportCheckpoint
-from limssr.cli.compare import Compare
-from limssr.cli.data_verbs import Data
-from limssr.cli.reproduce import Reproduce
-from limssr.cli.sweep import Sweep
-from limssr.cli.systems import Systems
-from limssr.cli.verbs import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
+from limssr.cli.verbs.ablate import Ablate
+from limssr.cli.verbs.benchmark import Benchmark
+from limssr.cli.verbs.checkpoint import ImportCheckpoint
+from limssr.cli.verbs.compare import Compare
+from limssr.cli.verbs.data import Data
+from limssr.cli.verbs.reproduce import Reproduce
+from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
+from limssr.cli.verbs.sweep import Sweep
+from limssr.cli.verbs.systems import Systems
 
 VERBS = (
     Annotated[Doctor, subcommand("doctor")]

@@ -12,11 +12,11 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from limssr.data.files import write_bytes
+from limssr.core.errors import InputError
+from limssr.core.files import write_bytes
+from limssr.core.types import SPLITS, Criterion
 from limssr.data.missing import subsets
-from limssr.data.store import FeatureStore
-from limssr.errors import InputError
-from limssr.types import SPLITS, Criterion
+from limssr.data.store.reader import FeatureStore
 
 NUM_BINS = 20
 BARS = " ▁▂▃▄▅▆▇█"

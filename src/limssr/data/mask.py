@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from limssr.data.files import check_new
+from limssr.core.config import RunConfig
+from limssr.core.errors import unknown_name
+from limssr.core.files import check_new
+from limssr.core.types import SPLITS, Sample, Split
 from limssr.data.missing import availability_mask, check_pattern, check_rate
-from limssr.data.store import FeatureStore, StoreWriter
-from limssr.data.validate import unknown_name
-from limssr.types import SPLITS, Sample, Split
+from limssr.data.store.reader import FeatureStore, StoreWriter
 
 
 @dataclass(frozen=True)
@@ -111,3 +112,14 @@ def _masked(sample: Sample, availability: Availability) -> Sample:
         pattern=availability.pattern,
     )
     return sample.restricted_to(kept)
+
+
+def make_incomplete(samples: Sequence[Sample], config: RunConfig) -> list[Sample]:
+    """Apply `missing.availability` to the samples of the splits it names; the same for ever for (seed, sample id).
+
+    Args:
+        samples: With the streams in use and no others, so that every sample keeps one of them.
+        config: Of the run.
+    """
+    available = config.missing.availability
+    return list(samples) if available is None else masked(samples, Availability(**available.model_dump()))

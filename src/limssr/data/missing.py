@@ -12,9 +12,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from limssr.data.draws import integer, uniform
-from limssr.data.validate import unknown_name
-from limssr.errors import InputError
+from limssr.core.errors import InputError, unknown_name
+from limssr.core.rng import integer, uniform
 
 PATTERNS = ("independent", "one-stream")
 

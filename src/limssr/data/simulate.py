@@ -24,11 +24,10 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtr
 
-from limssr.data.draws import integer
-from limssr.data.store import FeatureStore, StoreWriter
-from limssr.data.validate import unknown_name
-from limssr.errors import InputError
-from limssr.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.core.errors import InputError, unknown_name
+from limssr.core.rng import integer
+from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.data.store.reader import FeatureStore, StoreWriter
 
 DEFAULT_NAMES = ("video", "audio", "flow")
 DIMS = (24, 16, 12)

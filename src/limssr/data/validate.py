@@ -4,7 +4,6 @@ Two doors: `check_sample` for one performance, `check_collection` for all of the
 names the sample and the stream, and says what was expected, what was found and what to do.
 """
 
-import difflib
 import math
 import re
 import unicodedata
@@ -14,26 +13,15 @@ from typing import Literal
 
 import numpy as np
 
-from limssr.errors import InputError
-from limssr.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.core.errors import InputError, unknown_name
+from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
 
 # Words that say how streams go missing; a stream of that name could not be told from them.
 RESERVED_NAMES = ("independent", "one-stream", "none", "all")
+
+
 # Scores written as decimals and read back may differ from the bound of their scale by rounding.
 SCALE_TOLERANCE = 1e-9
-
-
-def unknown_name(kind: str, found: str, valid: Sequence[str]) -> InputError:
-    """The error for a name that does not exist, with the nearest one that does.
-
-    Args:
-        kind: What the name should name ("stream", "criterion", "column").
-        found: The name that was given.
-        valid: Every name that would have been right.
-    """
-    close = difflib.get_close_matches(found, valid, n=1, cutoff=0.4)
-    hint = f"did you mean '{close[0]}'?" if close else "use one of these."
-    return InputError(f"Unknown {kind} '{found}'. Expected one of: {', '.join(valid) or '(none)'}; {hint}")
 
 
 def check_modalities(modalities: Sequence[Modality]) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from limssr.errors import InputError
+from limssr.core.errors import InputError
+from limssr.core.runtime import cpu_flags
 from limssr.model.limssr import LimssrModel
-from limssr.runtime import cpu_flags
 
 LARGEST, ZERO = 127, 128
 """Largest int8 weight; activations are unsigned, with as many steps to either side of their zero."""

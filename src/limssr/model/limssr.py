@@ -7,17 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limssr.config import ModelConfig
-from limssr.errors import InputError
-from limssr.model.backbone import Backbone, add_lora
-from limssr.model.heads import HeadInput, PaperHead, StatisticsHead
+from limssr.core.config import ModelConfig
+from limssr.core.errors import InputError
+from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
+from limssr.model.backbone.load import Backbone
+from limssr.model.backbone.lora import add_lora
+from limssr.model.heads.paper import HeadInput, PaperHead
+from limssr.model.heads.statistics import StatisticsHead
 from limssr.model.layout import Pattern, plan_layout
 from limssr.model.prompt import prompt_text
-from limssr.model.reading import Reader
-from limssr.model.scaling import InputScaler, OutputScale
-from limssr.model.tokens import Projection, TokenRows
-from limssr.stages import WHOLE, Stage
-from limssr.types import Batch, Criterion, Modality, Sample, ScoreOutput
+from limssr.model.reading.reader import Reader
+from limssr.model.tokens import TokenRows
+from limssr.nn.contract import WHOLE, Stage
+from limssr.nn.layers import Projection
+from limssr.nn.scaling import InputScaler, OutputScale
 
 ENSEMBLE = "ensemble"
 AROUND_ENSEMBLE = ("projections.", "tokens.", "backbone.", "head.path1.", "head.blocks.", "head.main.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from limssr.config import PromptConfig, PromptPart
+from limssr.core.config import PromptConfig, PromptPart
 
 # The published prompt is a constant of the published format: the five sentences quoted in sections 3.4 and 3.5 of the
 # paper (arXiv 2605.00434, CC BY 4.0), joined by single blanks, ending in a colon and one blank.

@@ -5,52 +5,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from limssr.model.layout import LearnedRows, Pattern
-
-
-class RowBatchNorm(nn.BatchNorm1d):
-    """BatchNorm over rows [n, H] that really exist.
-
-    One row alone has no deviation: it is normalised by the running statistics, in training too, and does not move them.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """[n, H] -> [n, H]."""
-        if self.training and len(input) < 2:
-            return functional.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-        return super().forward(input)
-
-
-class Projection(nn.Module):
-    """One modality's segments -> the backbone's width (paper 3.3: two layers of kernel 1 with ReLU between).
-
-    It is given only the segments that exist, so padding and absent samples never enter the BatchNorm statistics.
-    NOTE(paper): the published code leaves padded segments in; `data.padding: attended` repeats that.
-
-    Args:
-        dim: D of the modality.
-        hidden: H.
-        dropout: Rate after the ReLU.
-    """
-
-    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(dim, hidden),
-            RowBatchNorm(hidden),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, hidden),
-            RowBatchNorm(hidden),
-        )
-
-    def forward(self, segments_nD: Tensor) -> Tensor:
-        """[n, D] -> [n, H]."""
-        return self.layers(segments_nD)
 
 
 class TokenRows(nn.Module):

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from limssr.checkpoint import write_atomically
-from limssr.report.contents import build_contents
+from limssr.core.files import write_atomically
+from limssr.report.run_page import build_contents
 from limssr.report.runfolder import read_run_folder
 
 

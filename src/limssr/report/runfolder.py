@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from limssr.checkpoint import read_json
-from limssr.errors import ArtifactError
+from limssr.core.errors import ArtifactError
+from limssr.core.files import read_json
 
 FORMAT_VERSION = 1
 

@@ -3,9 +3,9 @@
 A study plans its runs, checks them all, trains what is not done, and reads the finished ones back into tables.
 """
 
+from limssr.studies.estimate import Estimate, estimate
+from limssr.studies.execute import run_all
 from limssr.studies.plan import PlannedRun, RunResult, RunsFailed, check_runs, read_results
-from limssr.studies.run import run_all
-from limssr.studies.timing import Estimate, estimate
 
 __all__ = [
     "Estimate",

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limssr.baselines import SYSTEMS
-from limssr.checkpoint import read_json
-from limssr.config import BackboneConfig, RunConfig
-from limssr.data.validate import unknown_name
-from limssr.errors import ArtifactError, InputError, LimssrError
-from limssr.model.backbone import load_backbone
-from limssr.precision import check_precision
-from limssr.references import check_references, chooser_on_test
-from limssr.run import check_same_store, folder_status
-from limssr.rundata import RunData, load_run_data
-from limssr.runfiles import FORMAT_VERSION, check_folder, read_run
-from limssr.runtime import check_model_precision, choose_device
+from limssr.core.config import BackboneConfig, RunConfig
+from limssr.core.errors import ArtifactError, InputError, LimssrError, unknown_name
+from limssr.core.files import check_folder, read_json
+from limssr.core.runtime import check_model_precision, check_precision, choose_device
+from limssr.model.backbone.load import load_backbone
+from limssr.runs.checks import check_references, check_same_store, folder_status
+from limssr.runs.data import RunData, load_run_data
+from limssr.runs.folder import FORMAT_VERSION, read_run
+from limssr.runs.references import chooser_on_test
+from limssr.systems import SYSTEMS
 
 KEY = re.compile(r"[A-Za-z0-9_+=][A-Za-z0-9._+=-]*")
 
@@ -127,7 +125,7 @@ def check_runs(runs: Sequence[PlannedRun], out: Path, *, device: str = "auto") -
     Args:
         runs: The plan.
         out: The study's folder; nothing is written.
-        device: See `limssr.runtime.choose_device`.
+        device: See `limssr.core.runtime.choose_device`.
 
     Returns:
         The distinct runs that are not done.

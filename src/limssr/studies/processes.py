@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from limssr.errors import InputError, LimssrError
+from limssr.core.errors import InputError, LimssrError
 
 POLL_S = 0.2
 GRACE_S = 10.0

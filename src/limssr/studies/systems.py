@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from limssr.baselines import SYSTEMS
-from limssr.baselines.catalogue import unknown_system
-from limssr.baselines.settings import config_beside
-from limssr.config import RunConfig
-from limssr.data.validate import unknown_name
-from limssr.errors import InputError
-from limssr.progress import Reporter
-from limssr.recipe import load_recipe, parse_config
-from limssr.references import REFERENCES, check_references, reference_config, run_reference
-from limssr.rundata import RunData, load_run_data
-from limssr.runfiles import read_config, write_config
-from limssr.runtime import choose_device
+from limssr.core.config import RunConfig
+from limssr.core.errors import InputError, unknown_name
+from limssr.core.progress import Reporter
+from limssr.core.recipes import load_recipe, parse_config
+from limssr.core.runtime import choose_device
+from limssr.runs.checks import check_references
+from limssr.runs.data import RunData, load_run_data
+from limssr.runs.folder import read_config, write_config
+from limssr.runs.references import reference_config, run_reference
 from limssr.studies.plan import PlannedRun
+from limssr.systems import SYSTEMS
+from limssr.systems.catalogue import config_beside, unknown_system
+from limssr.systems.regressions import REFERENCES
 
 LIMSSR = "limssr"
 
@@ -47,7 +47,7 @@ def is_network(name: str) -> bool:
 
 
 def system_config(name: str, config: RunConfig) -> RunConfig:
-    """LIMSSR's configuration, changed into that of a system beside it (see `limssr.references`)."""
+    """LIMSSR's configuration, changed into that of a system beside it (see `limssr.runs.references`)."""
     if name == LIMSSR or not is_network(name):
         return config
     return reference_config(name, config)
@@ -62,7 +62,7 @@ def load_system_recipe(
         path: The recipe.
         overrides: "train.epochs=3" and the like; they win over what the system changes.
         variants: Group -> name.
-        system: A network of `limssr.baselines.SYSTEMS`; None or "limssr": the recipe's own.
+        system: A network of `limssr.systems.SYSTEMS`; None or "limssr": the recipe's own.
 
     Raises:
         InputError: An unknown system, or one that is no network; whatever is wrong with the recipe.

@@ -10,38 +10,38 @@ __all__ = ["IMPORTERS", "ImportReport"]
 
 
 def _table(root: Path, store: Path, **options: Any) -> ImportReport:
-    from limssr.data.importers.table import import_table
+    from limssr.data.importers.table.table import import_table
 
     return import_table(root, store, **options)
 
 
 def _percepiano(root: Path, store: Path, **options: Any) -> ImportReport:
     # A MIDI library takes a second to load: only those who read MIDI wait for it.
-    from limssr.data.importers.percepiano import import_percepiano
+    from limssr.data.importers.percepiano.percepiano import import_percepiano
 
     return ImportReport.of(store, details=import_percepiano(root, store, **options))
 
 
 def _fs1000(root: Path, store: Path, **options: Any) -> ImportReport:
-    from limssr.data.importers.fs1000 import import_fs1000
+    from limssr.data.importers.skating.fs1000 import import_fs1000
 
     return import_fs1000(root, store, **options)
 
 
 def _fisv(root: Path, store: Path, **options: Any) -> ImportReport:
-    from limssr.data.importers.fisv import import_fisv
+    from limssr.data.importers.skating.fisv import import_fisv
 
     return import_fisv(root, store, **options)
 
 
 def _rg(root: Path, store: Path, **options: Any) -> ImportReport:
-    from limssr.data.importers.rg import import_rg
+    from limssr.data.importers.skating.rg import import_rg
 
     return import_rg(root, store, **options)
 
 
 def _mfn(root: Path, store: Path, **options: Any) -> ImportReport:
-    from limssr.data.importers.mfn import import_mfn
+    from limssr.data.importers.mfn.mfn import import_mfn
 
     return import_mfn(root, store, **options)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limssr.data.store import FeatureStore
-from limssr.types import SPLITS
+from limssr.core.types import SPLITS
+from limssr.data.store.reader import FeatureStore
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,0 @@
-"""Systems to compare with: one file a system, one contract (`contract.py`), one table of names (`table.py`).
-
-References that are not networks (regression on pooled statistics) are in `limssr.baselines.pooled`.
-"""
-
-from limssr.baselines.contract import ComparisonSystem, System, SystemOptions
-from limssr.baselines.table import SYSTEMS
-
-__all__ = ["SYSTEMS", "ComparisonSystem", "System", "SystemOptions"]

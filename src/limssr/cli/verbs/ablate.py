@@ -1,0 +1,75 @@
+"""`limssr ablate`: a whole ablation table of the paper, or ours, on any store."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro import conf
+
+from limssr.cli.options import Common, Device, Position
+from limssr.cli.output import Answer
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """Run every row of the paper's ablation tables (3 to 8), or of ours, and compare it with the full model."""
+
+    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")] = "ablation"
+    """A YAML file, or the name of a recipe that comes with limssr; every row is a change of it."""
+    table: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(metavar="3|4|5|6|7|8|ours|all", help="A table; may be repeated."),
+    ] = ()
+    seeds: Annotated[int, conf.arg(metavar="N")] = 3
+    """Runs a row: the recipe's seed and the ones after it."""
+    backbone: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(metavar="NAME", help="One more language model for table 4: hub id, folder or .gguf file."),
+    ] = ()
+    store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
+    """Short for --set data.store=PATH."""
+    set: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(metavar="KEY=VALUE", help="Change one key of the recipe, such as train.epochs=3; may be repeated."),
+    ] = ()
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """Folder of the study; without it runs/ablate/NAME, NAME being the recipe's. What is done in it is kept."""
+    processes: Annotated[int, conf.arg(metavar="N")] = 1
+    """Runs at a time, each in a process of its own."""
+    device: Device = "auto"
+    dry_run: bool = False
+    """Only print the plan, with an estimate of time from a few timed steps."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Ablate."""
+        from limssr.cli.verbs.run import shortcut_overrides
+        from limssr.core.progress import make_reporter
+        from limssr.core.recipes import load_recipe, recipe_path
+        from limssr.studies.ablation.ablate import plan_ablation, preview, run_ablation, to_document
+        from limssr.studies.ablation.tables import to_markdown, write_tables
+        from limssr.studies.plan import check_study
+
+        shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
+        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
+        out = self.out or Path("runs") / "ablate" / config.name
+        check_study(out, processes=self.processes)
+        plan = plan_ablation(config, self.table, seeds=self.seeds, backbones=self.backbone)
+        if self.dry_run:
+            document = preview(plan, out, processes=self.processes, device=self.device)
+            return Answer(document, plan_lines(document))
+        tables = run_ablation(plan, out, processes=self.processes, device=self.device, reporter=make_reporter())
+        files = write_tables(plan, tables, out)
+        texts = [to_markdown(table, tables[table.number]) for table in plan.tables]
+        document = {**to_document(plan, tables), "files": [str(file) for file in files]}
+        return Answer(document, (*texts, *(f"Written: {file}" for file in files)))
+
+
+def plan_lines(document: dict[str, Any]) -> tuple[str, ...]:
+    """A plan for people: one line a run that is not done, and the time of all."""
+    from limssr.report.text import duration
+
+    lines = [f"{document['num_runs']} runs, {len(document['to_run'])} not done"]
+    lines += [f"  {entry['run']}: about {duration(entry['seconds'])}" for entry in document["to_run"]]
+    lines += [f"  left out, {name}: {' '.join(why.split())}" for name, why in document["left_out"].items()]
+    return (*lines, f"Together about {duration(document['total_s'])}")

@@ -1,0 +1,266 @@
+"""`limssr data ...`: make a feature store, look at it, check it, make it incomplete."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro import conf
+
+from limssr.cli.options import Common, Position, SplitName, counting
+from limssr.cli.output import Answer
+
+if TYPE_CHECKING:
+    from limssr.data.inspect import StoreSummary
+
+
+@dataclass(frozen=True)
+class ImportPercepiano:
+    """Read a checkout of the PercePiano repository: five streams at 0.5 s, 19 criteria, split by passage."""
+
+    root: Annotated[Position[Path], conf.arg(metavar="ROOT")]
+    """Folder of the checkout (it holds virtuoso/ and labels/)."""
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder to make."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Import."""
+        return _import("percepiano", self.root, self.store, {})
+
+
+@dataclass(frozen=True)
+class ImportTable:
+    """Read own data: a CSV or JSONL manifest that names one array file a stream and sample."""
+
+    manifest: Annotated[Position[Path], conf.arg(metavar="MANIFEST")]
+    """CSV or JSONL with the columns id, split, group (optional), score:NAME and stream:NAME (docs/data-format.md)."""
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder to make."""
+    scale: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(metavar="NAME=LOW:HIGH", help="Scale that a criterion is judged on; repeat it for each criterion."),
+    ] = ()
+    name: Annotated[str | None, conf.arg(metavar="NAME")] = None
+    """What the data set is called in tables and reports; without it the manifest's name."""
+    segment_s: Annotated[float | None, conf.arg(metavar="SECONDS")] = None
+    """Time that one segment stands for."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Import."""
+        options = {"scales": scales(self.scale), "name": self.name, "segment_s": self.segment_s}
+        return _import("table", self.manifest, self.store, options)
+
+
+@dataclass(frozen=True)
+class ImportPublished:
+    """What the importers of published features share."""
+
+    root: Annotated[Position[Path], conf.arg(metavar="ROOT")]
+    """Folder with the files and folders under their published names (docs/data-format.md)."""
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder to make."""
+    align: Literal["refuse", "shortest"] = "refuse"
+    """Streams of one sample that differ in length: an error, or cut to the shortest and reported."""
+    allow_missing: bool = False
+    """Import labelled samples that lack some streams; without this they are an error."""
+    common: Common = field(default_factory=Common)
+
+    def read(self, source: str) -> Answer:
+        """Import from a source."""
+        missing = "allow" if self.allow_missing else "refuse"
+        return _import(source, self.root, self.store, {"align": self.align, "missing": missing})
+
+
+class ImportFs1000(ImportPublished):
+    """Read the published FS1000 features: video, audio, flow; TES, PCS and five components; 1000/247 clips."""
+
+    def run(self) -> Answer:
+        """Import."""
+        return self.read("fs1000")
+
+
+class ImportFisv(ImportPublished):
+    """Read the published Fis-V features: video, audio, flow; TES and PCS; 400/100 videos."""
+
+    def run(self) -> Answer:
+        """Import."""
+        return self.read("fisv")
+
+
+class ImportRg(ImportPublished):
+    """Read the published Rhythmic Gymnastics features: video, audio, flow; a score an apparatus; 800/200 routines."""
+
+    def run(self) -> Answer:
+        """Import."""
+        return self.read("rg")
+
+
+@dataclass(frozen=True)
+class ImportMfn:
+    """Read ICT-MMMO or POM as released with the Memory Fusion Network: audio, video, text; needs limssr[hdf5]."""
+
+    root: Annotated[Position[Path], conf.arg(metavar="ROOT")]
+    """Folder of the checkout (it holds new_data/mmmo/ or new_data/pom/)."""
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder to make."""
+    dataset: Literal["mmmo", "pom"] = "mmmo"
+    """mmmo (sentiment; 220/40/80 clips) or pom (17 ratings; 600/100/203)."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Import."""
+        return _import("mfn", self.root, self.store, {"dataset": self.dataset})
+
+
+ImportSource = (
+    Annotated[ImportPercepiano, conf.subcommand("percepiano")]
+    | Annotated[ImportFs1000, conf.subcommand("fs1000")]
+    | Annotated[ImportFisv, conf.subcommand("fisv")]
+    | Annotated[ImportRg, conf.subcommand("rg")]
+    | Annotated[ImportMfn, conf.subcommand("mfn")]
+    | Annotated[ImportTable, conf.subcommand("table")]
+)
+
+
+@dataclass(frozen=True)
+class Import:
+    """Read data from where it lies into a feature store."""
+
+    action: ImportSource
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Show what a store holds: samples by owned streams, lengths, scores, where it came from."""
+
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder of the store."""
+    figure: Annotated[Path | None, conf.arg(metavar="FILE")] = None
+    """Also draw it into this file (.png, .svg or .pdf)."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Inspect."""
+        from limssr.data.inspect import describe_store, figure
+        from limssr.data.store.reader import FeatureStore
+
+        summary = describe_store(FeatureStore.open(self.store))
+        if self.figure is not None:
+            figure(summary, self.figure)
+        return _summary_answer(summary)
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Recompute the hash of every file of a store and check every sample again."""
+
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder of the store."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Verify."""
+        from limssr.data.store.reader import FeatureStore
+
+        store = FeatureStore.open(self.store)
+        with counting("verifying") as progress:
+            store.verify(progress)
+        document = {
+            "store": str(self.store),
+            "num_samples": len(store),
+            "fingerprint": store.fingerprint,
+            "intact": True,
+        }
+        return Answer(document, (f"{self.store}: {len(store)} samples, every file and every sample as written.",))
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Write a copy of a store from which streams are physically gone, each with the same probability."""
+
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder of the complete store."""
+    out: Annotated[Position[Path], conf.arg(metavar="OUT")]
+    """Folder to make."""
+    rate: Annotated[float, conf.arg(metavar="P")] = 0.5
+    """Probability that a stream of a sample is absent; at least one stream always stays."""
+    seed: Annotated[int, conf.arg(metavar="N")] = 0
+    """Another seed, another pattern."""
+    pattern: Annotated[str, conf.arg(metavar="PATTERN")] = "independent"
+    """independent, one-stream, or the name of the only stream that may be absent."""
+    splits: tuple[SplitName, ...] = ("train", "val")
+    """Splits that become incomplete."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Mask."""
+        from limssr.data.inspect import describe_store
+        from limssr.data.mask import mask_store
+
+        with counting("masking") as progress:
+            store = mask_store(
+                self.store,
+                self.out,
+                rate=self.rate,
+                seed=self.seed,
+                pattern=self.pattern,
+                splits=self.splits,
+                progress=progress,
+            )
+        return _summary_answer(describe_store(store))
+
+
+DataAction = (
+    Annotated[Import, conf.subcommand("import")]
+    | Annotated[Inspect, conf.subcommand("inspect")]
+    | Annotated[Verify, conf.subcommand("verify")]
+    | Annotated[Mask, conf.subcommand("mask")]
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Make, look at, check and mask feature stores."""
+
+    action: DataAction
+
+
+def scales(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Texts of the form NAME=low:high -> name to (low, high).
+
+    Raises:
+        InputError: A text of another form.
+    """
+    from limssr.core.errors import InputError
+
+    found: dict[str, tuple[float, float]] = {}
+    for text in texts:
+        name, equals, span = text.rpartition("=")
+        low, colon, high = span.partition(":")
+        try:
+            if not (name and equals and colon):
+                raise ValueError
+            found[name] = (float(low), float(high))
+        except ValueError:
+            raise InputError(f"Expected a scale such as --scale total=0:40, found {text!r}.") from None
+    return found
+
+
+def _import(source: str, root: Path, store: Path, options: dict[str, object]) -> Answer:
+    from limssr.cli.text import outline
+    from limssr.data.importers import IMPORTERS
+
+    with counting("reading") as progress:
+        report = IMPORTERS[source](root, store, progress=progress, **options)
+    document = report.to_dict()
+    # People read the notes, which say in sentences what the details count; where there are none, they read the details.
+    hidden = ("notes", "details") if report.notes else ("notes",)
+    shown = {key: value for key, value in document.items() if key not in hidden}
+    return Answer(document, (*outline(shown), *(f"note: {note}" for note in report.notes)))
+
+
+def _summary_answer(summary: "StoreSummary") -> Answer:
+    from limssr.data.inspect import render
+
+    return Answer(summary.to_dict(), (render(summary),))

@@ -1,0 +1,252 @@
+"""`limssr doctor | demo | train | evaluate | predict | report | describe`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro import conf
+
+from limssr.cli.options import SYSTEM_NAMES, Common, Device, Position, SplitName, VariantNames, run_document
+from limssr.cli.output import Answer
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine has: versions, device, memory, and which language models are at hand without a network."""
+
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Diagnose."""
+        from limssr.cli.doctor import diagnose
+        from limssr.cli.text import doctor_lines
+
+        document = diagnose().to_dict()
+        return Answer(document, doctor_lines(document))
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Everything once, on simulated data with a known answer: simulate, mask, fine-tune, evaluate, compare, report."""
+
+    backbone: Literal["smollm2-135m", "tiny"] = "smollm2-135m"
+    """The language model. tiny is a miniature with random weights that needs no download."""
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """Folder to make; without it the first free one of runs/demo, runs/demo-2, ..."""
+    epochs: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Epochs to train; without it the recipe's."""
+    seed: Annotated[int, conf.arg(metavar="N")] = 42
+    """Of the simulated data and of training."""
+    device: Device = "auto"
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Demonstrate."""
+        from limssr.cli.demo import run_demo
+        from limssr.cli.text import evaluation_lines
+        from limssr.core.progress import make_reporter
+
+        result = run_demo(
+            self.out,
+            backbone=self.backbone,
+            epochs=self.epochs,
+            seed=self.seed,
+            device=self.device,
+            reporter=make_reporter(),
+        )
+        document = run_document(result.run)
+        shown = {**document, "systems": {**document["systems"], "best possible": result.known_answer.to_dict()}}
+        lines = (*evaluation_lines(shown), f"Report: {document['report']}")
+        return Answer({**document, "known_answer": result.known_answer.to_dict()}, lines)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model as a recipe says, evaluate it on the test split and write the report, all into one run folder."""
+
+    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
+    """A YAML file, or the name of a recipe that comes with limssr (demo, percepiano, paper/fs1000, ...)."""
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """Run folder; without it runs/NAME, NAME being the recipe's."""
+    resume: bool = False
+    """Go on after the last whole epoch of the run folder, if it holds one; the result is the same as in one go."""
+    variant: VariantNames = ()
+    set: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(metavar="KEY=VALUE", help="Change one key of the recipe, such as train.epochs=3; may be repeated."),
+    ] = ()
+    system: Annotated[
+        str | None,
+        conf.arg(
+            metavar="NAME",
+            help=f"Train a comparison system on the recipe's data, at its paper's size: {', '.join(SYSTEM_NAMES)}. "
+            "`limssr systems` says what each needs and what was verified.",
+        ),
+    ] = None
+    complete_training: bool = False
+    """Short for --set missing.training=complete: training gets back what the recipe hides, and reports say so."""
+    backbone: Annotated[
+        str | None,
+        conf.arg(
+            metavar="NAME",
+            help="Short for --set model.backbone.name=NAME: qwen3-0.6b, smollm2-135m, tiny, a hub id or a folder.",
+        ),
+    ] = None
+    store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
+    """Short for --set data.store=PATH."""
+    seed: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Short for --set seed=N."""
+    device: Device = "auto"
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Train."""
+        from limssr.cli.text import evaluation_lines
+        from limssr.core.progress import make_reporter
+        from limssr.core.recipes import parse_variants, recipe_path
+        from limssr.runs.train import train_run
+        from limssr.studies.systems import load_system_recipe
+
+        shortcuts = shortcut_overrides(backbone=self.backbone, store=self.store, seed=self.seed)
+        training = ["missing.training=complete"] if self.complete_training else []
+        config = load_system_recipe(
+            recipe_path(self.recipe),
+            [*self.set, *shortcuts, *training],
+            parse_variants(self.variant),
+            system=self.system,
+        )
+        out = self.out or Path("runs") / config.name
+        run = train_run(
+            config, out, device=self.device, resume="auto" if self.resume else "never", reporter=make_reporter()
+        )
+        document = run_document(run)
+        return Answer(document, (*evaluation_lines(document), f"Report: {document['report']}"))
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score every sample of a split with every subset of its streams and print one line a subset."""
+
+    run_folder: Annotated[Position[Path], conf.arg(name="run", metavar="RUN")]
+    """A run folder that `limssr train` has made."""
+    split: SplitName = "test"
+    """Part of the data."""
+    store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
+    """Another store with the same streams and criteria; without it the one that the run was trained on."""
+    seed: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Of the resamples behind the intervals; without it the run's."""
+    int8: bool = False
+    """Round the language model's frozen weights to int8, for a CPU; says what that changes on the validation split."""
+    device: Device = "auto"
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Evaluate."""
+        from limssr.cli.text import evaluation_lines, int8_lines
+        from limssr.core.progress import make_reporter
+        from limssr.runs.evaluate import evaluate_run, int8_change
+
+        evaluation = evaluate_run(
+            self.run_folder,
+            store=self.store,
+            split=self.split,
+            seed=self.seed,
+            device=self.device,
+            weights="int8" if self.int8 else "trained",
+            reporter=make_reporter(),
+        )
+        document = evaluation.to_dict()
+        lines = evaluation_lines(document)
+        if self.int8:
+            change = int8_change(self.run_folder, device=self.device).to_dict()
+            return Answer({**document, "int8": change}, (*lines, *int8_lines(change)))
+        return Answer(document, lines)
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Score new samples, each with whatever streams it has."""
+
+    run_folder: Annotated[Position[Path], conf.arg(name="run", metavar="RUN")]
+    """A run folder, or a folder with a saved model."""
+    source: Annotated[Position[Path], conf.arg(metavar="SOURCE")]
+    """A feature store, or a manifest as for `limssr data import table` (no scores needed)."""
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """File to write: .csv, .json or .parquet. Without it the scores are printed."""
+    int8: bool = False
+    """Round the language model's frozen weights to int8, for a CPU; `limssr evaluate RUN --int8` says what it costs."""
+    device: Device = "auto"
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Predict."""
+        from limssr.cli.text import rows_table
+        from limssr.runs.predict import predict, write_predictions
+
+        weights = "int8" if self.int8 else "trained"
+        table = predict(self.run_folder, self.source, device=self.device, weights=weights)
+        rows = table.to_pylist()
+        if self.out is None:
+            return Answer({"num_samples": len(rows), "predictions": rows}, (rows_table(rows),))
+        write_predictions(table, self.out)
+        document = {"num_samples": len(rows), "out": str(self.out)}
+        return Answer(document, (f"{len(rows)} samples scored: {self.out}",))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write report.html anew from what a run folder holds."""
+
+    run_folder: Annotated[Position[Path], conf.arg(name="run", metavar="RUN")]
+    """A run folder."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Report."""
+        from limssr.report import write_report
+
+        path = write_report(self.run_folder)
+        return Answer({"report": str(path)}, (f"Report: {path}",))
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Count a recipe's parameters and multiply-accumulates and its sequence lengths, without weights or data."""
+
+    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
+    """A YAML file, or the name of a recipe that comes with limssr (demo, percepiano, paper/fs1000, ...)."""
+    variant: VariantNames = ()
+    set: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(
+            metavar="KEY=VALUE",
+            help="Change one key of the recipe, such as model.num_fusion_tokens=8; may be repeated.",
+        ),
+    ] = ()
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Describe."""
+        from limssr.cli.text import description_lines
+        from limssr.core.recipes import load_recipe, parse_variants, recipe_path
+        from limssr.data.store.reader import FeatureStore
+        from limssr.studies.paper.describe import describe
+
+        config = load_recipe(recipe_path(self.recipe), self.set, parse_variants(self.variant))
+        modalities = criteria = None
+        if config.data.stream_dims is None:
+            # A recipe without declared widths has them in its store.
+            modalities, criteria = FeatureStore.open(config.data.store).select(
+                config.data.modalities, config.data.criteria
+            )
+        document = describe(config, modalities, criteria).to_dict()
+        return Answer(document, description_lines(document))
+
+
+def shortcut_overrides(*, backbone: str | None, store: Path | None, seed: int | None) -> list[str]:
+    """Options that stand for a key of the recipe -> overrides of it."""
+    import json
+
+    keys = {"model.backbone.name": backbone, "data.store": None if store is None else str(store), "seed": seed}
+    # JSON is YAML: quoted, a path such as 2024-01 stays text.
+    return [f"{key}={json.dumps(value)}" for key, value in keys.items() if value is not None]

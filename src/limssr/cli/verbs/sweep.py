@@ -1,0 +1,135 @@
+"""`limssr sweep systems`: every system on one store, under one protocol and one budget of tuning."""
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro import conf
+
+from limssr.cli.options import SYSTEM_NAMES, Common, Device, Position
+from limssr.cli.output import Answer
+
+if TYPE_CHECKING:
+    from limssr.core.progress import Reporter
+    from limssr.studies.compare.run import CompareOptions
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Train LIMSSR and the comparison systems on one store with the same budget of tuning, and compare them."""
+
+    what: Annotated[Position[Literal["systems"]], conf.arg(help="What is swept over.")]
+    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
+    """A YAML file, or the name of a recipe that comes with limssr; its system is limssr."""
+    systems: Annotated[
+        tuple[str, ...],
+        conf.arg(
+            metavar="NAME ...",
+            help=f"Some of limssr, {', '.join(SYSTEM_NAMES)}; all that the streams allow if not given.",
+        ),
+    ] = ()
+    seeds: Annotated[int, conf.arg(metavar="N")] = 3
+    """Runs a system: the recipe's seed and the ones after it."""
+    tries: Annotated[int, conf.arg(metavar="N")] = 1
+    """Settings tried for each system, the unchanged one included; the lowest validation loss wins."""
+    folds: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Judge each try by cross-validation over training and validation samples, not on the one validation split."""
+    sizes: Literal["paper", "small"] = "paper"
+    """Of the comparison systems: their papers', or reduced for two cores (limssr systems NAME says how)."""
+    epochs: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Epochs of the comparison systems; as many as the recipe's if not given."""
+    training: Annotated[
+        tuple[Literal["available", "complete"], ...],
+        conf.arg(metavar="available|complete ...", help="Train on what the recipe leaves, on complete data, or both."),
+    ] = ("available",)
+    store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
+    """Short for --set data.store=PATH."""
+    set: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(
+            metavar="KEY=VALUE", help="Change one key of the recipe, such as train.batch_size=8; may be repeated."
+        ),
+    ] = ()
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """Folder of the study; without it runs/sweep/NAME, NAME being the recipe's. What is done in it is kept."""
+    processes: Annotated[int, conf.arg(metavar="N")] = 1
+    """Runs at a time, each in a process of its own."""
+    device: Device = "auto"
+    resample: Literal["samples", "groups"] = "samples"
+    """What the intervals of the comparison draw: performances one by one, or whole groups (passages, persons)."""
+    dry_run: bool = False
+    """Only print the plan, with an estimate of time from a few timed steps."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Sweep."""
+        from limssr.cli.verbs.ablate import plan_lines
+        from limssr.cli.verbs.run import shortcut_overrides
+        from limssr.core.progress import make_reporter
+        from limssr.core.recipes import load_recipe, recipe_path
+        from limssr.studies.compare.run import CompareOptions
+        from limssr.studies.plan import check_study
+        from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
+
+        shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
+        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
+        request = SweepRequest(
+            systems=self.systems,
+            num_seeds=self.seeds,
+            tries=self.tries,
+            folds=self.folds,
+            sizes=self.sizes,
+            epochs=self.epochs,
+            training=self.training,
+            resample=self.resample,
+        )
+        out = self.out or Path("runs") / "sweep" / config.name
+        check_study(out, processes=self.processes)
+        plan = plan_sweep(config, request)
+        if self.dry_run:
+            document = preview(plan, out, processes=self.processes, device=self.device)
+            return Answer(document, plan_lines(document))
+        reporter = make_reporter()
+        result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
+        options = CompareOptions(result.compared(), order="score", resample=self.resample, budget=budget_of(plan))
+        document, lines, files = _comparison(options, out, self._command(out), reporter)
+        files = (out / "sweep.json", *files)
+        left_out = (f"left out, {name}: {' '.join(why.split())}" for name, why in plan.left_out.items())
+        return Answer(
+            {**to_document(plan, result), "comparison": document, "files": [str(file) for file in files]},
+            (*left_out, *lines, *(f"Written: {file}" for file in files)),
+        )
+
+    def _command(self, out: Path) -> str:
+        words = ["limssr", "sweep", self.what, self.recipe]
+        words += ["--systems", *self.systems] if self.systems else []
+        for flag in ("seeds", "tries", "folds", "sizes", "epochs", "processes", "device", "resample"):
+            value = getattr(self, flag)
+            words += [f"--{flag}", str(value)] if value != getattr(Sweep, flag) else []
+        words += ["--training", *self.training] if self.training != Sweep.training else []
+        words += ["--store", str(self.store)] if self.store is not None else []
+        words += [word for change in self.set for word in ("--set", change)]
+        return shlex.join([*words, "--out", str(out)])
+
+
+def _comparison(
+    options: "CompareOptions", out: Path, command: str, reporter: "Reporter"
+) -> tuple[dict[str, Any] | None, tuple[str, ...], tuple[Path, ...]]:
+    """The runs of a sweep, compared: as a document, for people, and the files; one system alone has no comparison."""
+    from limssr.studies.compare import write as compare_files
+    from limssr.studies.compare.rows import NothingToCompare
+    from limssr.studies.compare.run import compare_runs
+
+    try:
+        found = compare_runs(options, reporter=reporter)
+    except NothingToCompare as alone:
+        text = (
+            f"Nothing to compare with: {alone.label} is the only system. Its runs are done, one folder a seed in {out}."
+        )
+        return None, (text,), ()
+    drawn = ["--resample", options.resample] if options.resample != "samples" else []
+    compare = shlex.join(["limssr", "compare", *options.runs, "--order", "score", *drawn, "--out", str(out)])
+    both = f"{command}\n\n# Only compare the runs again, without a word on the budget:\n{compare}"
+    files = compare_files.write_comparison(found, out, command=both)
+    return compare_files.to_document(found), (compare_files.to_text(found),), files

@@ -1,0 +1,279 @@
+"""Recipes: YAML files with `base:`, named variants and `key=value` overrides, turned into a RunConfig or a clear error.
+
+A recipe may hold a table of differences, so that a data set needs one file and not one a task and protocol:
+
+    variants:
+      task:                                    # a group
+        TES: {train: {epochs: 160}}            # a variant: keys of the recipe that differ
+        PCS: {train: {epochs: 100}, variants: {protocol: {published: {train: {epochs: 120}}}}}
+      protocol:
+        honest: {}
+        published: {train: {selection: test}}
+    choose: {task: TES, protocol: honest}      # taken where the caller names none
+    name: skating-{task}-{protocol}            # filled in with what was chosen
+
+The chosen variants are laid over the recipe in the order of the groups. A variant may add to the groups after its own:
+that is how PCS under `published` differs from PCS elsewhere.
+"""
+
+import copy
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from limssr.core.config import RunConfig
+from limssr.core.errors import InputError, unknown_name
+
+MAX_BASES = 8
+
+
+NO_VARIANTS: Mapping[str, str] = MappingProxyType({})
+
+
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), variants: Mapping[str, str] = NO_VARIANTS
+) -> RunConfig:
+    """Read a recipe.
+
+    Args:
+        path: A YAML file. Its `base:` (relative to the file) is read first and this file's keys are laid over it.
+        overrides: "train.epochs=3" and the like, laid over everything else; values are read as YAML.
+        variants: Group -> name, such as {"task": "PCS"}; the recipe's `choose:` stands for groups that are not named.
+
+    Raises:
+        InputError: No such file, no YAML, an unknown key, group or variant (with the nearest valid one), a value out
+            of range.
+    """
+    tree = _with_variants(_read_tree(Path(path), depth=0), variants, where=str(path))
+    return parse_config(tree, where=str(path), overrides=overrides)
+
+
+def recipe_variants(path: str | Path) -> dict[str, tuple[str, ...]]:
+    """The variants that a recipe offers.
+
+    Returns:
+        Group -> names, both in the recipe's order, the one that is taken by default first.
+
+    Raises:
+        InputError: No such file, no YAML.
+    """
+    tree = _read_tree(Path(path), depth=0)
+    groups = _groups(tree, where=str(path))
+    default = _mapping(tree, "choose", where=str(path))
+    return {group: tuple(sorted(names, key=lambda name: name != default.get(group))) for group, names in groups.items()}
+
+
+def parse_variants(chosen: Sequence[str]) -> dict[str, str]:
+    """Read variants as they are typed, "task=PCS" and the like, into group -> name.
+
+    Raises:
+        InputError: Another form, or a group that is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in chosen:
+        group, equals, name = text.partition("=")
+        if not equals or not group or not name:
+            raise InputError(f"Expected a variant such as task=PCS, found {text!r}.")
+        if found.setdefault(group, name) != name:
+            raise InputError(
+                f"Expected one variant of {group!r}, found {found[group]!r} and {name!r}: give one of them."
+            )
+    return found
+
+
+def parse_config(tree: Mapping[str, Any], *, where: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """A nested mapping with overrides laid over it -> RunConfig; `where` names its origin in errors."""
+    changed = copy.deepcopy(dict(tree))
+    for override in overrides:
+        _set(changed, override)
+    try:
+        return RunConfig.model_validate(changed)
+    except ValidationError as error:
+        lines = "\n".join(f"  {_explain(item)}" for item in error.errors())
+        raise InputError(f"{where} is not a valid recipe:\n{lines}") from None
+
+
+def dump_config(config: RunConfig) -> str:
+    """YAML with every default filled in; `parse_config` reads it back to an equal RunConfig."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_tree(path: Path, depth: int) -> dict[str, Any]:
+    if depth > MAX_BASES:
+        raise InputError(f"{path}: more than {MAX_BASES} levels of `base:`, probably a circle; remove one of them.")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"Expected a recipe at {path}: {error.strerror}. Give the path of a YAML file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not readable as YAML: {error}") from None
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: expected keys and values, found {type(tree).__name__}.")
+    base = tree.pop("base", None)
+    if base is None:
+        return tree
+    return _merge(_read_tree(path.parent / str(base), depth + 1), tree)
+
+
+def _with_variants(tree: dict[str, Any], variants: Mapping[str, str], *, where: str) -> dict[str, Any]:
+    """The recipe with the chosen variants laid over it, without its `variants:` and `choose:`."""
+    default, offered = _mapping(tree, "choose", where=where), list(_groups(tree, where=where))
+    for group in [*default, *variants]:
+        if group not in offered:
+            hint = unknown_name("group of variants", group, offered) if offered else "This recipe has no variants."
+            raise InputError(f"{where}: expected a group of variants, found {group!r}. {hint}")
+    chosen: dict[str, str] = {}
+    for group in offered:
+        names = _groups(tree, where=where)[group]
+        name = variants.get(group, default.get(group))
+        if name is None:
+            raise InputError(f"{where}: expected a choice of {group}; choose {group}={' or '.join(names)}.")
+        if name not in names:
+            raise InputError(f"{where}: {unknown_name(f'variant of {group}', str(name), list(names))}")
+        chosen[group] = name
+        difference = _mapping(names, name, where=where)
+        _check_nested(difference, _groups(tree, where=where), after=list(chosen), where=f"{where}: {group} {name}")
+        tree = _merge(tree, difference)
+    rest = {key: value for key, value in tree.items() if key not in ("variants", "choose")}
+    return copy.deepcopy(rest) | _filled_name(rest, chosen, where=where)
+
+
+def _check_nested(
+    difference: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]], *, after: Sequence[str], where: str
+) -> None:
+    """A variant may change variants that exist, of groups that are still to be laid over the recipe."""
+    if "choose" in difference or "base" in difference:
+        raise InputError(f"{where}: `choose:` and `base:` stand at the top of a recipe, never in a variant.")
+    later = [group for group in groups if group not in after]
+    for group, names in _groups(difference, where=where).items():
+        if group not in later:
+            raise InputError(f"{where}: {unknown_name('later group of variants', group, later)}")
+        for name in names:
+            if name not in groups[group]:
+                raise InputError(f"{where}: {unknown_name(f'variant of {group}', name, list(groups[group]))}")
+
+
+def _filled_name(tree: Mapping[str, Any], chosen: Mapping[str, str], *, where: str) -> dict[str, str]:
+    if not isinstance(tree.get("name"), str):
+        return {}
+    try:
+        return {"name": tree["name"].format_map(chosen)}
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(
+            f"{where}: expected a name with groups of variants in braces ({', '.join(chosen) or 'there are none'}), "
+            f"found {tree['name']!r} ({type(error).__name__}: {error})."
+        ) from None
+
+
+def _groups(tree: Mapping[str, Any], *, where: str) -> dict[str, dict[str, Any]]:
+    """Group -> name -> differences. A group without names is no group yet; it only holds a place in the order."""
+    groups = _mapping(tree, "variants", where=where)
+    found = {group: _mapping(groups, group, where=f"{where}: variants") for group in groups}
+    return {group: names for group, names in found.items() if names}
+
+
+def _mapping(tree: Mapping[str, Any], key: str, *, where: str) -> dict[str, Any]:
+    value = {} if tree.get(key) is None else tree[key]
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise InputError(f"{where}: expected names and values under {key!r}, found {value!r:.80}.")
+    return value
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _set(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"Expected an override such as train.epochs=3, found {override!r}.")
+    *parents, last = key.split(".")
+    node = tree
+    for name in parents:
+        child = node.get(name)
+        node[name] = dict(child) if isinstance(child, Mapping) else {}
+        node = node[name]
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"The value of override {override!r} is not readable as YAML: {error}") from None
+
+
+def _explain(item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"{where or 'recipe'}: {item['msg']} (found {item['input']!r:.80})"
+    names = dict(_valid_keys())
+    parent = ".".join(str(part) for part in item["loc"][:-1])
+    siblings = names.get(parent, ())
+    near = difflib.get_close_matches(str(item["loc"][-1]), siblings, n=1, cutoff=0.5)
+    if near:
+        nearest = f"{parent}.{near[0]}".lstrip(".")
+    else:
+        every = [f"{group}.{key}".lstrip(".") for group, keys in names.items() for key in keys]
+        nearest = max(every, key=lambda name: difflib.SequenceMatcher(None, name, where).ratio())
+    return f"unknown key {where!r}; the nearest valid key is {nearest!r}"
+
+
+def _valid_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
+    yield prefix, tuple(model.model_fields)
+    for name, field in model.model_fields.items():
+        for nested in _nested_models(field.annotation):
+            yield from _valid_keys(nested, f"{prefix}.{name}".lstrip("."))
+
+
+def _nested_models(annotation: Any) -> list[type[BaseModel]]:
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    return [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
+
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+# In a wheel the recipes lie inside the package, in a checkout at the top of the repository.
+_FOLDERS = (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes")
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that come with limssr: "demo", "paper/fs1000", ...
+
+    A file whose name begins with an underscore is the base of others and no recipe by itself.
+    """
+    folder = _folder()
+    files = [path for path in folder.rglob("*.yaml") if not path.name.startswith("_")]
+    return tuple(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in files))
+
+
+def recipe_path(name: str) -> Path:
+    """A recipe's file.
+
+    Args:
+        name: A path that ends in .yaml or .yml, taken as it is, or a name from `recipe_names`.
+
+    Raises:
+        InputError: Neither.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    if name in recipe_names():
+        return _folder() / f"{name}.yaml"
+    known = ", ".join(recipe_names())
+    raise InputError(f"Expected a recipe: a path that ends in .yaml, or one of {known}. Found {name!r}.")
+
+
+def _folder() -> Path:
+    for folder in _FOLDERS:
+        if folder.is_dir():
+            return folder
+    raise InputError(f"Expected the recipes of limssr in {_FOLDERS[0]}; the installation is damaged, install it again.")

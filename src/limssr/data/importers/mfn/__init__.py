@@ -1,0 +1,1 @@
+"""The aligned releases of CMU-MOSI, ICT-MMMO and POM."""

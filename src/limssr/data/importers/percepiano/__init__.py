@@ -1,0 +1,1 @@
+"""PercePiano: streams from MIDI, and its ratings."""

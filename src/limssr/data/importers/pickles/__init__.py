@@ -1,0 +1,1 @@
+"""Pickled arrays as inert data: nothing that they name is looked up or called."""

@@ -1,0 +1,1 @@
+"""FS1000, Fis-V and RG in their published layouts."""

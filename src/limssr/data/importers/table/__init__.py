@@ -1,0 +1,1 @@
+"""A manifest and one array file for each stream: own data."""

@@ -1,0 +1,175 @@
+"""The table that names one array file a stream and sample: CSV (comma), TSV (tab) or JSON lines.
+
+Columns: `id`, `split` (train, val, test), `group` (optional), `score:NAME`, `stream:NAME` (a path relative to the
+manifest, or absolute). An empty stream cell says that the stream is absent, an empty score cell that the criterion was
+not judged. For samples that are to be scored only `id` and `stream:NAME` are needed.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from limssr.core.errors import InputError, unknown_name
+
+PLAIN_COLUMNS = ("id", "split", "group")
+SCORE_PREFIX = "score:"
+STREAM_PREFIX = "stream:"
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest whose columns are known to be right.
+
+    Attributes:
+        path: Of the file; stream paths are relative to its folder.
+        streams: Names of the `stream:` columns, in their order.
+        criteria: Names of the `score:` columns, in their order.
+        rows: One mapping column -> cell a sample; JSON lines may leave keys out.
+        lines: Line number of each row, for messages.
+    """
+
+    path: Path
+    streams: tuple[str, ...]
+    criteria: tuple[str, ...]
+    rows: tuple[dict[str, Cell], ...]
+    lines: tuple[int, ...]
+
+
+def load_manifest(path: Path | str, *, use: Literal["import", "predict"]) -> Manifest:
+    """Read a manifest and check its columns.
+
+    Args:
+        path: .csv, .tsv, .jsonl or .ndjson.
+        use: "import" needs `split` and at least one score as well.
+
+    Raises:
+        InputError: Not such a file, unknown, repeated or missing columns, or no rows.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (*DELIMITERS, *JSON_LINES):
+        raise InputError(
+            f"Expected a manifest of kind {', '.join((*DELIMITERS, *JSON_LINES))}, found '{path.name}': save the table "
+            "in one of these forms."
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"Expected a manifest in UTF-8 at {path}, found that it cannot be read ({error}): check the path."
+        ) from error
+    columns, rows, lines = _json_lines(path, text) if suffix in JSON_LINES else _separated(path, text)
+    _check_columns(path, columns, use)
+    if not rows:
+        raise InputError(f"{path}: expected at least one sample, found only column names: add rows.")
+    return Manifest(path, _named(columns, STREAM_PREFIX), _named(columns, SCORE_PREFIX), tuple(rows), tuple(lines))
+
+
+def text_cell(row: dict[str, Cell], column: str) -> str:
+    """A cell as text without surrounding blanks; "" where it is empty, null or not there."""
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
+
+
+def score_cell(row: dict[str, Cell], criterion: str, *, where: str) -> float:
+    """A score; NaN where it was not judged.
+
+    Raises:
+        InputError: Not a number.
+    """
+    text = text_cell(row, SCORE_PREFIX + criterion)
+    if not text:
+        return math.nan
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(
+            f"{where}: expected a number or nothing in column '{SCORE_PREFIX}{criterion}', found {text!r}: correct it."
+        ) from error
+
+
+def _separated(path: Path, text: str) -> tuple[list[str], list[dict[str, Cell]], list[int]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
+    columns: list[str] = []
+    rows: list[dict[str, Cell]] = []
+    lines: list[int] = []
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not columns:
+                columns = [cell.strip() for cell in cells]
+                continue
+            if len(cells) != len(columns):
+                raise InputError(
+                    f"{path}, line {reader.line_num}: expected {len(columns)} cells as in the first line, found "
+                    f"{len(cells)}: make the table rectangular (quote cells that hold the separator)."
+                )
+            rows.append(dict(zip(columns, cells, strict=True)))
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: expected a table, found {error}: correct it.") from error
+    return columns, rows, lines
+
+
+def _json_lines(path: Path, text: str) -> tuple[list[str], list[dict[str, Cell]], list[int]]:
+    columns: dict[str, None] = {}
+    rows: list[dict[str, Cell]] = []
+    lines: list[int] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=_unique_keys)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: expected one JSON object a line, found {error}.") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}: correct it.")
+        for column, value in row.items():
+            if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+                raise InputError(
+                    f"{path}, line {number}, key '{column}': expected text, a number or null, found {value!r}: "
+                    "correct it."
+                )
+        columns.update(dict.fromkeys(row))
+        rows.append(row)
+        lines.append(number)
+    return list(columns), rows, lines
+
+
+def _unique_keys(pairs: list[tuple[str, Cell]]) -> dict[str, Cell]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a key that occurs twice")
+    return row
+
+
+def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
+    known = [*PLAIN_COLUMNS, f"{SCORE_PREFIX}NAME", f"{STREAM_PREFIX}NAME"]
+    for column in columns:
+        prefix, colon, name = column.partition(":")
+        if column not in PLAIN_COLUMNS and not (colon and f"{prefix}:" in (SCORE_PREFIX, STREAM_PREFIX) and name):
+            raise InputError(f"{path}: {unknown_name('column', column, known)}")
+        if columns.count(column) > 1:
+            raise InputError(f"{path}: expected every column once, found '{column}' repeated: remove or rename one.")
+    needed = {"id": "id" in columns, f"{STREAM_PREFIX}NAME": bool(_named(columns, STREAM_PREFIX))}
+    if use == "import":
+        needed |= {"split": "split" in columns, f"{SCORE_PREFIX}NAME": bool(_named(columns, SCORE_PREFIX))}
+    for column, there in needed.items():
+        if not there:
+            raise InputError(
+                f"{path}: expected a column '{column}', found {', '.join(columns) or 'an empty file'}: add it."
+            )
+
+
+def _named(columns: Sequence[str], prefix: str) -> tuple[str, ...]:
+    return tuple(column.removeprefix(prefix) for column in columns if column.startswith(prefix))

@@ -1,0 +1,196 @@
+"""What the folder of a store holds, shared by reading (`store.py`) and writing (`writer.py`)."""
+
+import json
+import mmap
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from limssr.core.errors import ArtifactError, InputError, unknown_name
+from limssr.core.files import sha256_of
+from limssr.core.types import Sample
+
+FORMAT = "limssr-store"
+
+
+FORMAT_VERSION = 1
+
+
+HEADER_NAME = "store.json"
+
+
+INDEX_NAME = "index.parquet"
+
+
+HEADER_FIELDS = {"name", "segment_s", "modalities", "criteria", "derived_scales", "provenance", "files"}
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What a store says about itself.
+
+    Attributes:
+        name: Of the data set.
+        segment_s: Length of a segment in seconds; None where unknown.
+        provenance: Where the data came from, as written by the importer; plain JSON values.
+        format_version: Of the folder.
+        derived_scales: Criteria whose scale was taken from the training scores, not declared.
+    """
+
+    name: str
+    segment_s: float | None
+    provenance: Mapping[str, Any]
+    format_version: int = FORMAT_VERSION
+    derived_scales: tuple[str, ...] = ()
+
+    @property
+    def availability(self) -> Mapping[str, Any] | None:
+        """How the store was made incomplete ("rate", "seed", "pattern", "splits"); None if `mask` never did."""
+        return self.provenance.get("availability")
+
+
+def read_header(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of `store.json` and what they say.
+
+    Raises:
+        ArtifactError: Not a store, of a newer format, or a field is missing.
+    """
+    header_path = path / HEADER_NAME
+    try:
+        content = header_path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"Expected a store (a folder with store.json) at {path}, found "
+            f"{'a folder without it' if path.is_dir() else 'a file' if path.exists() else 'nothing'}: "
+            "give the folder that `limssr data import` wrote."
+        ) from error
+    try:
+        header = json.loads(content)
+    except ValueError as error:
+        raise altered(header_path, "JSON", f"something else ({error})") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise altered(header_path, f"the format '{FORMAT}'", "another one")
+    version = header.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{header_path}: expected format version {FORMAT_VERSION} or older, found {version}: "
+            "the store was written by a newer limssr; upgrade limssr."
+        )
+    missing = HEADER_FIELDS - header.keys()
+    if missing or INDEX_NAME not in header["files"]:
+        raise altered(header_path, "every field of the format", f"none of {sorted(missing) or [INDEX_NAME]}")
+    return content, header
+
+
+def check_size(path: Path, expected: int) -> None:
+    """Raise `ArtifactError` unless the file exists and has the expected number of bytes."""
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise altered(path, f"a file of {expected:,} bytes", "none that can be read") from error
+    if found != expected:
+        raise altered(path, f"{expected:,} bytes", f"{found:,}")
+
+
+def check_hash(path: Path, expected: str) -> None:
+    """Raise `ArtifactError` unless the file has the expected SHA-256."""
+    found = sha256_of(path)
+    if found != expected:
+        raise altered(path, f"SHA-256 {expected[:12]}…", f"{found[:12]}…")
+
+
+def altered(path: Path, expected: str, found: str) -> ArtifactError:
+    """The error for a file that is not as it was written."""
+    return ArtifactError(
+        f"{path}: expected {expected}, found {found}: the file is truncated or was altered; copy the store again "
+        "from its source or import it again."
+    )
+
+
+def resolved(kind: str, names: Sequence[str] | None, valid: Collection[str]) -> tuple[str, ...]:
+    """The names in the order given; None means all of `valid`.
+
+    Raises:
+        InputError: A name is unknown (the message has the nearest one), repeated, or there is none.
+    """
+    if names is None:
+        return tuple(valid)
+    for name in names:
+        if name not in valid:
+            raise unknown_name(kind, name, tuple(valid))
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"Expected every {kind} once and at least one, found {list(names)}: list each name once.")
+    return tuple(names)
+
+
+def without_streams(sample: Sample) -> Sample:
+    """The sample without its features: what is kept of it in memory."""
+    return Sample(sample.id, {}, sample.scores, sample.group, sample.split)
+
+
+def shard_name(number: int) -> str:
+    """Path of a shard inside the store."""
+    return f"shards/{number:05d}.safetensors"
+
+
+HEADER_SIZE_BYTES = 8
+
+
+def tensor_name(sample_id: str, stream: str) -> str:
+    """The name of an array in its shard. Stream names hold no "/", so this can be taken apart again."""
+    return f"{sample_id}/{stream}"
+
+
+def encode(streams: Mapping[str, np.ndarray]) -> bytes:
+    """The bytes of a shard; the same arrays give the same bytes."""
+    return safetensors.numpy.save(dict(streams))
+
+
+class Shard:
+    """A shard on disk, memory-mapped.
+
+    Args:
+        path: The safetensors file.
+
+    Raises:
+        ArtifactError: The file cannot be read as one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            size = int.from_bytes(self._map[:HEADER_SIZE_BYTES], "little")
+            self._start = HEADER_SIZE_BYTES + size
+            self._entries = json.loads(self._map[HEADER_SIZE_BYTES : self._start])
+        except (OSError, ValueError) as error:
+            raise self._damaged(f"found a header that cannot be read ({error})") from error
+
+    def stream(self, sample_id: str, stream: str) -> np.ndarray:
+        """A read-only view [T, D] of one array; nothing is copied.
+
+        Raises:
+            ArtifactError: The shard does not hold it, or not as float32 [T, D].
+        """
+        name = tensor_name(sample_id, stream)
+        try:
+            entry = self._entries[name]
+            rows, columns = entry["shape"]
+            begin, end = entry["data_offsets"]
+            if entry["dtype"] != "F32" or end - begin != 4 * rows * columns:
+                raise ValueError(f"dtype {entry['dtype']}, shape {entry['shape']}, {end - begin} bytes")
+            flat = np.frombuffer(self._map, dtype="<f4", count=rows * columns, offset=self._start + begin)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(f"found no such float32 array [segments, features] for '{name}' ({error!r})") from error
+        return flat.reshape(rows, columns)
+
+    def _damaged(self, found: str) -> ArtifactError:
+        return ArtifactError(
+            f"{self.path}: expected a complete safetensors shard, {found}: the file is damaged; copy or import the "
+            "store again."
+        )

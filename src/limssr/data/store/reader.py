@@ -1,0 +1,213 @@
+"""The one prepared form of a data set: a folder with `store.json`, `index.parquet` and `shards/*.safetensors`.
+
+`docs/data-format.md` describes every field. A store never changes once it exists: it is written beside its final place,
+renamed when it is complete, and `store.json` holds size and SHA-256 of every other file. Times and machine names are
+not part of it, so the same input gives the same bytes.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from limssr.core.errors import ArtifactError, InputError, unknown_name
+from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.data.store import format as shards
+from limssr.data.store.format import (
+    HEADER_NAME,
+    INDEX_NAME,
+    StoreInfo,
+    altered,
+    check_hash,
+    check_size,
+    read_header,
+    resolved,
+    shard_name,
+    without_streams,
+)
+from limssr.data.store.writer import StoreWriter
+from limssr.data.validate import check_collection, check_sample
+
+__all__ = ["FeatureStore", "Progress", "StoreInfo", "StoreWriter"]
+
+Progress = Callable[[int, int], None]
+
+
+class FeatureStore:
+    """A read-only view of a store.
+
+    Attributes:
+        path: The folder.
+        modalities: All streams, in the order of the columns.
+        criteria: All scores.
+        info: Name, segment length, provenance.
+        index: One row a sample: id, split, group, num_segments, shard, `valid:STREAM` (number of valid segments, null
+            where the stream is absent), `score:CRITERION` (null where not judged).
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, Any], index: pa.Table, fingerprint: str) -> None:
+        """Use `FeatureStore.open`."""
+        self.path = path
+        self.fingerprint = fingerprint
+        self.modalities = tuple(Modality(**entry) for entry in header["modalities"])
+        self.criteria = tuple(Criterion(**entry) for entry in header["criteria"])
+        self.info = StoreInfo(
+            header["name"],
+            header["segment_s"],
+            header["provenance"],
+            header["format_version"],
+            tuple(header["derived_scales"]),
+        )
+        self.index = index
+        self._files: Mapping[str, Mapping[str, Any]] = header["files"]
+        self._shards: dict[int, shards.Shard] = {}
+
+    @classmethod
+    def open(cls, path: Path | str) -> "FeatureStore":
+        """Open a store: format, presence and size of every file, hash of the index. Shards are not read.
+
+        Raises:
+            ArtifactError: Not a store, of a newer format, or a file is missing or altered; the message names it.
+        """
+        path = Path(path)
+        content, header = read_header(path)
+        for name, entry in header["files"].items():
+            check_size(path / name, entry["bytes"])
+        index_path = path / INDEX_NAME
+        check_hash(index_path, header["files"][INDEX_NAME]["sha256"])
+        try:
+            index = pq.read_table(index_path)
+        except (OSError, pa.ArrowException) as error:
+            raise altered(index_path, "a Parquet table", f"one that cannot be read ({error})") from error
+        try:
+            return cls(path, header, index, hashlib.sha256(content).hexdigest())
+        except (TypeError, ValueError) as error:
+            raise altered(path / HEADER_NAME, "the fields of the format", f"others ({error})") from error
+
+    def __len__(self) -> int:
+        return self.index.num_rows
+
+    def __repr__(self) -> str:
+        streams = ", ".join(modality.name for modality in self.modalities)
+        return f"FeatureStore({str(self.path)!r}: {len(self)} samples of {streams})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Memory maps do not travel to another process: it opens the folder again.
+        return (FeatureStore.open, (self.path,))
+
+    def ids(self, split: Split | None = None) -> tuple[str, ...]:
+        """The ids of a split, or of all samples, in the order in which they were written."""
+        rows = self._rows
+        return tuple(name for name, row in rows.items() if split is None or row["split"] == split)
+
+    def sample(self, sample_id: str) -> Sample:
+        """One sample; its streams are read-only views of memory-mapped files, read when they are used.
+
+        Raises:
+            InputError: No such id.
+            ArtifactError: Its shard is damaged.
+        """
+        if sample_id not in self._rows:
+            raise unknown_name("sample", sample_id, self.ids())
+        row = self._rows[sample_id]
+        shard = self._shard(row["shard"])
+        streams = {
+            modality.name: shard.stream(sample_id, modality.name)
+            for modality in self.modalities
+            if row[f"valid:{modality.name}"] is not None
+        }
+        return Sample(sample_id, streams, self._scores(row), row["group"], row["split"])
+
+    def samples(
+        self,
+        split: Split | None = None,
+        modalities: Sequence[str] | None = None,
+        criteria: Sequence[str] | None = None,
+    ) -> list[Sample]:
+        """The samples of a split, or all.
+
+        Args:
+            split: "train", "val", "test", or None for all.
+            modalities: Only these streams, in this order. A sample that owns none of them is left out.
+            criteria: Only these scores, in this order; None for all.
+
+        Raises:
+            InputError: An unknown name (the message has the nearest one).
+        """
+        streams, scores = self.select(modalities, criteria)
+        if split is not None and split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+        columns = [self.criteria.index(criterion) for criterion in scores]
+        names = tuple(modality.name for modality in streams)
+        found = []
+        for sample_id in self.ids(split):
+            sample = self.sample(sample_id).restricted_to(names)
+            if sample.streams:
+                found.append(Sample(sample.id, sample.streams, sample.scores[columns], sample.group, sample.split))
+        return found
+
+    def select(
+        self, modalities: Sequence[str] | None = None, criteria: Sequence[str] | None = None
+    ) -> tuple[tuple[Modality, ...], tuple[Criterion, ...]]:
+        """Resolve names, in the order given; None means all.
+
+        Raises:
+            InputError: An unknown or repeated name, or none at all; the message has the nearest valid name.
+        """
+        streams = {modality.name: modality for modality in self.modalities}
+        scores = {criterion.name: criterion for criterion in self.criteria}
+        return (
+            tuple(streams[name] for name in resolved("stream", modalities, streams)),
+            tuple(scores[name] for name in resolved("criterion", criteria, scores)),
+        )
+
+    def verify(self, progress: Progress | None = None) -> None:
+        """Read everything: the hash of every file, then every sample and all of them together as when written.
+
+        Args:
+            progress: Called as (done, total) after every file.
+
+        Raises:
+            ArtifactError: A file is missing or altered (named), or its content breaks a rule of the format.
+        """
+        for done, (name, entry) in enumerate(self._files.items(), start=1):
+            check_size(self.path / name, entry["bytes"])
+            check_hash(self.path / name, entry["sha256"])
+            if progress:
+                progress(done, len(self._files))
+        if hashlib.sha256((self.path / HEADER_NAME).read_bytes()).hexdigest() != self.fingerprint:
+            raise altered(self.path / HEADER_NAME, "the file that was opened", "another content")
+        try:
+            self._check_content()
+        except ArtifactError:
+            raise
+        except InputError as error:
+            raise ArtifactError(f"{self.path}: {error} The store breaks its own rules: import it again.") from error
+
+    def _check_content(self) -> None:
+        light = []
+        for sample in self._each():
+            check_sample(sample, self.modalities, self.criteria, derived_scales=self.info.derived_scales)
+            light.append(without_streams(sample))
+        check_collection(light, self.criteria, splits_required=[])
+
+    def _each(self) -> Iterator[Sample]:
+        return (self.sample(sample_id) for sample_id in self.ids())
+
+    @cached_property
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        return {row["id"]: row for row in self.index.to_pylist()}
+
+    def _scores(self, row: Mapping[str, Any]) -> np.ndarray:
+        values = (row[f"score:{criterion.name}"] for criterion in self.criteria)
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    def _shard(self, number: int) -> shards.Shard:
+        if number not in self._shards:
+            self._shards[number] = shards.Shard(self.path / shard_name(number))
+        return self._shards[number]

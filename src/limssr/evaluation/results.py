@@ -1,0 +1,257 @@
+"""What an evaluation found: as JSON for scripts, as tables for the run folder."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from limssr.evaluation.metrics import Metric, arithmetic_mean, fisher_mean
+from limssr.evaluation.resampling import fisher_mean_rows, percentile_interval
+
+METRICS = ("spearman", "pearson", "mse", "mae", "relative_l2")
+
+
+Streams = tuple[str, ...]
+
+
+ByMetric = Mapping[str, Metric]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a mean a system has.
+
+    Attributes:
+        partial: Of a mean without a number: the mean over the subsets that the system has; NaN where it has none, and
+            where the mean has a number.
+        num_partial: Subsets that the system has.
+        num_subsets: Subsets that the samples can judge, which the mean is over.
+    """
+
+    partial: float
+    num_partial: int
+    num_subsets: int
+
+
+@dataclass(frozen=True)
+class IncompleteAverage:
+    """The mean over the incomplete subsets that read different streams.
+
+    Attributes:
+        metrics: Metric name -> mean; NaN where the system lacks a subset that the samples can judge.
+        interval: Bootstrap interval of its Spearman.
+        coverage: Metric name -> how much of it the system has.
+        left_out: Subset that is no question of its own -> the one that reads the same; () where it reads nothing.
+        unseen: Streams that the system leaves out, as no training sample had them.
+    """
+
+    metrics: ByMetric
+    interval: tuple[float, float]
+    coverage: Mapping[str, Coverage]
+    left_out: Mapping[Streams, Streams]
+    unseen: tuple[str, ...]
+
+    def why_left_out(self, streams: Streams) -> str:
+        """Why a subset of `left_out` is no question of its own."""
+        differing = set(streams) ^ set(self.left_out[streams])
+        return f"no training sample had {' or '.join(name for name in self.unseen if name in differing)}"
+
+
+def average_incomplete(
+    parts: Mapping[Streams, ByMetric],
+    judged: Mapping[Streams, Sequence[str]],
+    draws: Sequence[np.ndarray],
+    *,
+    confidence: float,
+    left_out: Mapping[Streams, Streams],
+    unseen: Sequence[str],
+) -> IncompleteAverage:
+    """Average what a system scores under incomplete subsets.
+
+    Args:
+        parts: The K subsets to average -> metric name -> value.
+        judged: Each of them -> names of the metrics that the truth allows there. What it does not allow is passed over.
+        draws: K times [R], Spearman on resamples that belong together.
+        confidence: Of the interval.
+        left_out: Incomplete subsets that are not averaged, see `IncompleteAverage`.
+        unseen: Streams that the system leaves out.
+    """
+    metrics, coverage = {}, {}
+    for name in METRICS:
+        values = {"+".join(streams): found[name] for streams, found in parts.items()}
+        asked = ["+".join(streams) for streams in parts if name in judged[streams]]
+        metrics[name], coverage[name] = _mean(name, values, asked)
+    if not parts:
+        reason = "one stream has no incomplete subset"
+        if left_out:
+            reason = f"no incomplete subset differs from all streams: no training sample had {' or '.join(unseen)}"
+        metrics = {name: Metric(math.nan, reason) for name in METRICS}
+    interval = (math.nan, math.nan)
+    if metrics["spearman"].is_defined:
+        # Draws of different subsets belong together resample by resample, as all come from the same draw of the split.
+        interval = percentile_interval(fisher_mean_rows(np.stack(draws, axis=1)), confidence)
+    return IncompleteAverage(metrics, interval, coverage, dict(left_out), tuple(unseen))
+
+
+def _mean(name: str, values: ByMetric, asked: Sequence[str]) -> tuple[Metric, Coverage]:
+    """The mean and its coverage: a subset that is asked and has no number makes it n/a."""
+    mean = (fisher_mean if name in ("spearman", "pearson") else arithmetic_mean)(values)
+    gaps = [f"{label}: {values[label].reason}" for label in asked if not values[label].is_defined]
+    num_partial = len(asked) - len(gaps)
+    if not gaps or not mean.is_defined:
+        return mean, Coverage(math.nan, num_partial, len(asked))
+    return Metric(math.nan, "; ".join(gaps)), Coverage(mean.value, num_partial, len(asked))
+
+
+@dataclass(frozen=True)
+class SubsetResult:
+    """How well the scores are predicted from one subset of streams.
+
+    Attributes:
+        streams: The subset, in modality order.
+        num_samples: Samples that own all of them.
+        metrics: Metric name -> mean over the criteria (Fisher's z for the two correlations, arithmetic for the errors).
+        spearman_ci: Bootstrap percentile interval of the mean Spearman; NaN where there is none.
+        per_criterion: Criterion name -> metric name -> value.
+    """
+
+    streams: tuple[str, ...]
+    num_samples: int
+    metrics: Mapping[str, Metric]
+    spearman_ci: tuple[float, float]
+    per_criterion: Mapping[str, Mapping[str, Metric]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The subset as JSON values: NaN is null and explained under "reasons"."""
+        reasons = {name: metric.reason for name, metric in self.metrics.items() if metric.reason}
+        return {
+            "streams": list(self.streams),
+            "num_samples": self.num_samples,
+            **{name: _json_number(metric.value) for name, metric in self.metrics.items()},
+            "spearman_ci": [_json_number(bound) for bound in self.spearman_ci],
+            "per_criterion": {name: _json_metrics(values) for name, values in self.per_criterion.items()},
+            **({"reasons": reasons} if reasons else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One system on one split, under every subset of streams.
+
+    Attributes:
+        subsets: In the order of `limssr.data.missing.subsets`; the full one is last.
+        average: The mean over the incomplete subsets.
+        full: Metric name -> value with all streams.
+        predictions: Columns id, streams ("timing+dynamics"), criterion, score, prediction.
+        criteria: Names of the C criteria.
+        split: Which samples were scored; None: not of a split.
+        selection: How the scored epoch was chosen (`train.selection`); None: not chosen.
+        availability: How the data was made incomplete; None: taken as it is.
+    """
+
+    subsets: tuple[SubsetResult, ...]
+    average: IncompleteAverage
+    full: Mapping[str, Metric]
+    predictions: pa.Table
+    criteria: tuple[str, ...]
+    split: str | None = None
+    selection: str | None = None
+    availability: Mapping[str, Any] | None = None
+
+    @property
+    def average_incomplete(self) -> Mapping[str, Metric]:
+        """Metric name -> mean over the incomplete subsets; NaN where a judged one has no number."""
+        return self.average.metrics
+
+    @property
+    def average_ci(self) -> tuple[float, float]:
+        """Bootstrap interval of its Spearman."""
+        return self.average.interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `limssr evaluate --json`."""
+        return {
+            "split": self.split,
+            "selection": self.selection,
+            "availability": None if self.availability is None else dict(self.availability),
+            "criteria": list(self.criteria),
+            "subsets": [subset.to_dict() for subset in self.subsets],
+            "average_incomplete": _json_average(self.average),
+            "full": {
+                **_json_metrics(self.full),
+                "spearman_ci": [_json_number(bound) for bound in self.subsets[-1].spearman_ci],
+            },
+        }
+
+    def to_table(self, system: str = "limssr") -> pa.Table:
+        """The rows of subsets.parquet: one for each subset and criterion, and one for the mean over criteria."""
+        rows = []
+        for subset in self.subsets:
+            for criterion, metrics in [("mean", subset.metrics), *subset.per_criterion.items()]:
+                low, high = subset.spearman_ci if criterion == "mean" else (math.nan, math.nan)
+                reasons = [f"{name}: {metric.reason}" for name, metric in metrics.items() if metric.reason]
+                rows.append(
+                    {
+                        "system": system,
+                        "streams": "+".join(subset.streams),
+                        "num_samples": subset.num_samples,
+                        "criterion": criterion,
+                        **{name: metrics[name].value for name in METRICS},
+                        "spearman_low": low,
+                        "spearman_high": high,
+                        "reason": "; ".join(reasons) or None,
+                    }
+                )
+        return pa.Table.from_pylist(rows, schema=_SUBSET_SCHEMA)
+
+    def to_predictions(self, system: str = "limssr") -> pa.Table:
+        """The rows of predictions.parquet: `predictions` with the columns system and split in front."""
+        rows = self.predictions.num_rows
+        named = self.predictions.add_column(0, "system", pa.array([system] * rows, pa.string()))
+        return named.add_column(1, "split", pa.array([self.split] * rows, pa.string()))
+
+
+_SUBSET_SCHEMA = pa.schema(
+    [
+        ("system", pa.string()),
+        ("streams", pa.string()),
+        ("num_samples", pa.int64()),
+        ("criterion", pa.string()),
+        ("spearman", pa.float64()),
+        ("spearman_low", pa.float64()),
+        ("spearman_high", pa.float64()),
+        ("pearson", pa.float64()),
+        ("mse", pa.float64()),
+        ("mae", pa.float64()),
+        ("relative_l2", pa.float64()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def _json_number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _json_average(average: IncompleteAverage) -> dict[str, Any]:
+    """The mean, what there is of it by metric, and the subsets that it leaves out."""
+    return {
+        **_json_metrics(average.metrics),
+        "spearman_ci": [_json_number(bound) for bound in average.interval],
+        "partial": {name: _json_number(one.partial) for name, one in average.coverage.items()},
+        "num_partial": {name: one.num_partial for name, one in average.coverage.items()},
+        "num_subsets": {name: one.num_subsets for name, one in average.coverage.items()},
+        "left_out": [
+            {"streams": list(streams), "same_as": list(same_as), "reason": average.why_left_out(streams)}
+            for streams, same_as in average.left_out.items()
+        ],
+    }
+
+
+def _json_metrics(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    reasons = {name: metric.reason for name, metric in metrics.items() if metric.reason}
+    document: dict[str, Any] = {name: _json_number(metric.value) for name, metric in metrics.items()}
+    return {**document, "reasons": reasons} if reasons else document

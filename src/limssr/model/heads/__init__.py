@@ -1,0 +1,1 @@
+"""From hidden states to scores: the head of the paper, and one that also reads moments of the streams."""

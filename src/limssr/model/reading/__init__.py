@@ -1,0 +1,1 @@
+"""How the backbone reads a batch: packed into one row or padded, whole or in chunks."""

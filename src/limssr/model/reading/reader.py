@@ -1,0 +1,291 @@
+"""Letting the backbone read a batch: packed into one row, or padded side by side; both give the same states."""
+
+import functools
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.checkpoint import checkpoint
+
+from limssr.core.errors import InputError
+from limssr.model.backbone.lora import RowDraws
+from limssr.model.layout import Layout
+from limssr.model.reading.attention import KeysAndValues, Reading, exchange_attention, joined, read_row
+from limssr.model.reading.chunks import bytes_a_token, chunked, rows_of, together
+from limssr.model.reading.packing import PackedLayout, Prompt, pack, pack_prompts, prompts_of
+
+MAX_KEPT_TOKENS = 4096
+TESTED_FAMILIES = ("llama", "qwen3", "gemma3_text")
+"""Other families are compared with padded reading once, when they are loaded."""
+TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}
+HowToRead = Literal["packed", "padded"]
+"""See `BackboneConfig.reading`."""
+
+
+class _OptimizerSteps:
+    """Counts the steps of all optimizers: a fused one changes weights without their own counters moving."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        register_optimizer_step_post_hook(self._count)
+
+    def _count(self, *_: Any) -> None:
+        self.count += 1
+
+
+_optimizer_steps = _OptimizerSteps()
+
+
+@dataclass(frozen=True)
+class States:
+    """What was read.
+
+    Attributes:
+        inputs_BLH: What the backbone was given; None where nobody asked for it.
+        hidden_BLH: Its last hidden states; where no head reads, of no meaning.
+        pool_BML: As in `Layout`, for these positions.
+        fusion_BK: As in `Layout`, for these positions.
+    """
+
+    inputs_BLH: Tensor | None
+    hidden_BLH: Tensor
+    pool_BML: Tensor
+    fusion_BK: Tensor
+
+
+@dataclass(frozen=True)
+class KeptPrompts:
+    """Keys and values of prompts, kept from batch to batch.
+
+    Attributes:
+        first: Prompt -> where its keys begin.
+        keys: Layer -> keys and values of all of them.
+        weights: The state of the weights that they were computed with.
+    """
+
+    first: Mapping[Prompt, int]
+    keys: dict[int, KeysAndValues]
+    weights: Hashable
+
+    def with_more(self, first: Mapping[Prompt, int], keys: dict[int, KeysAndValues]) -> "KeptPrompts":
+        """These and further ones."""
+        length = sum(map(len, self.first))
+        moved = {prompt: place + length for prompt, place in first.items()}
+        if self.keys:
+            keys = {layer: joined(self.keys[layer], new) for layer, new in keys.items()}
+        return KeptPrompts({**self.first, **moved}, keys, self.weights)
+
+
+class Reader:
+    """A backbone and the way it reads.
+
+    Args:
+        backbone: Headless, from `load_backbone`, with its adapters.
+        tokens: The module that makes the learned rows.
+        how: "packed": one row without padding, every distinct prompt once. "padded": sequences side by side, padded at
+            the end.
+        memory_gb: What activations may take in training; a larger batch is read in chunks. None: no limit.
+
+    Attributes:
+        how: May be changed from packed to padded and back.
+        keeps_prompts: Whether packed reading in evaluation mode without gradients keeps what it computed of prompts.
+        leaves_out: Whether packed reading leaves out of the last layer what no head reads.
+
+    Raises:
+        InputError: The backbone can only be read padded.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, tokens: nn.Module, how: HowToRead, *, memory_gb: float | None = None
+    ) -> None:
+        self.backbone, self.tokens, self.memory_gb = backbone, tokens, memory_gb
+        self._token_bytes: float | None = None
+        self.keeps_prompts = self.leaves_out = True
+        self._can_pack = False
+        self._kept: KeptPrompts | None = None
+        self._weights: list[Tensor] | None = None
+        self.how = how
+
+    @property
+    def how(self) -> HowToRead:
+        """See above."""
+        return self._how
+
+    @how.setter
+    def how(self, how: HowToRead) -> None:
+        if how == "packed" and not self._can_pack:
+            exchange_attention(self.backbone)
+            self._compare()
+            self._can_pack = True
+        self._how: HowToRead = how
+
+    def forget(self) -> None:
+        """Forget what is kept: the weights are about to change, or may have changed."""
+        self._kept, self._weights = None, None
+
+    def read(
+        self, bank_RH: Tensor, layout: Layout, prompt_lengths: Sequence[int], *, with_inputs: bool = False
+    ) -> States:
+        """Read a batch.
+
+        Args:
+            bank_RH: The rows that sequences are drawn from.
+            layout: From `plan_layout`, on the CPU.
+            prompt_lengths: How many positions of each sample are its prompt.
+            with_inputs: Whether the states have to hold the inputs too.
+        """
+        if self.how == "padded":
+            return self._read_padded(bank_RH, layout.to(bank_RH.device))
+        prompts = prompts_of(layout, prompt_lengths)
+        if self.backbone.training and torch.is_grad_enabled():
+            return self._read_to_train(bank_RH, layout, prompts, with_inputs=with_inputs)
+        kept = self._keep(bank_RH, prompts)
+        device = bank_RH.device
+        packed = self._packed(layout, prompts, device, kept=kept.first if kept else None)
+        hidden_BLH = _unpacked(self._read_packed(bank_RH, packed, kept), packed.body_BL)
+        inputs_BLH = _unpacked(bank_RH, packed.body_source_BL) if with_inputs else None
+        return States(inputs_BLH, hidden_BLH, packed.pool_BML, packed.fusion_BK)
+
+    def _read_to_train(
+        self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt], *, with_inputs: bool
+    ) -> States:
+        """In as many chunks as memory asks for; dropout draws by sequence, so that their number changes nothing."""
+        chunks = [list(range(len(prompts)))]
+        seed = int(torch.randint(2**62, ()))
+        if self.memory_gb is not None:
+            lengths = layout.lengths_B.tolist()
+            measured = self._measured(bank_RH, layout, prompts)
+            chunks = chunked(lengths, prompts, token_bytes=measured, budget_gb=self.memory_gb)
+        numbers = {prompt: -1 - n for n, prompt in enumerate(dict.fromkeys(prompts))}
+        hidden, layouts = [], []
+        for rows in chunks:
+            packed = self._packed(rows_of(layout, rows), [prompts[b] for b in rows], bank_RH.device)
+            draws = None
+            if bank_RH.device.type == "cpu" or self.memory_gb is not None:
+                parts = [(numbers[name] if isinstance(name, tuple) else rows[name], n) for name, n in packed.parts]
+                draws = RowDraws(seed, tuple(parts))
+            layouts.append(packed)
+            if len(chunks) == 1:
+                hidden.append(self._read_packed(bank_RH, packed, None, draws=draws))
+            else:
+                read = functools.partial(self._read_packed, draws=draws)
+                hidden.append(checkpoint(read, bank_RH, packed, None, use_reentrant=False))
+        hidden = [_unpacked(rows_RH, packed.body_BL) for rows_RH, packed in zip(hidden, layouts, strict=True)]
+        inputs = [_unpacked(bank_RH, packed.body_source_BL) for packed in layouts] if with_inputs else []
+        return States(
+            together(inputs, chunks, 1) if with_inputs else None,
+            together(hidden, chunks, 1),
+            together([packed.pool_BML for packed in layouts], chunks, 2),
+            together([packed.fusion_BK for packed in layouts], chunks, 1),
+        )
+
+    def _measured(self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt]) -> float:
+        """Bytes of activations a token; measured on the batch's shortest sample, the first time that it is asked."""
+        if self._token_bytes is None:
+            rows = [int(layout.lengths_B.argmin())]
+            packed = self._packed(rows_of(layout, rows), [prompts[b] for b in rows], bank_RH.device)
+            self._token_bytes = bytes_a_token(
+                lambda: self._read_packed(bank_RH, packed, None),
+                len(packed.source_N),
+                self.backbone,
+                len(self.backbone.layers),  # type: ignore[arg-type]
+            )
+        return self._token_bytes
+
+    def _packed(
+        self,
+        layout: Layout,
+        prompts: Sequence[Prompt],
+        device: torch.device,
+        *,
+        kept: Mapping[Prompt, int] | None = None,
+    ) -> PackedLayout:
+        return pack(layout, prompts, kept=kept, device_type=device.type, leave_out=self.leaves_out).to(device)
+
+    def _read_padded(self, bank_RH: Tensor, layout: Layout) -> States:
+        """Padding stands at the end and the backbone is causal: nothing real can see it."""
+        inputs_BLH = _unpacked(bank_RH, layout.source_BL)
+        output = self.backbone(inputs_embeds=inputs_BLH.to(self._dtype), use_cache=False)
+        hidden_BLH = output.last_hidden_state.to(bank_RH.dtype)
+        return States(inputs_BLH, hidden_BLH, layout.pool_BML, layout.fusion_BK)
+
+    def _read_packed(
+        self, bank_RH: Tensor, packed: PackedLayout, kept: KeptPrompts | None, *, draws: RowDraws | None = None
+    ) -> Tensor:
+        """The tokens that heads read [R, H]."""
+        last = (packed.read_R, packed.unread_U, packed.last_attention)
+        reading = Reading(packed.attention, kept.keys if kept else {}, last=last, draws=draws)
+        row_NH = bank_RH.index_select(0, packed.source_N).to(self._dtype)
+        return read_row(self.backbone, row_NH, packed.position_N, reading).to(bank_RH.dtype)
+
+    @torch.no_grad()
+    def _compare(self) -> None:
+        """Read two short sequences both ways: a family that mixes tokens elsewhere too would be read wrongly."""
+        model: Any = self.backbone
+        weight = next(model.parameters())
+        if model.config.model_type in TESTED_FAMILIES or weight.is_meta:
+            return
+        numbers = torch.randn(12, model.config.hidden_size, generator=torch.Generator().manual_seed(0))
+        bank_RH = numbers.to(weight.device, weight.dtype)
+        source_BL = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 8, 9, 10, 11, 0, 0]])
+        every_BML = (torch.arange(8) < torch.tensor([[8], [6]]))[:, None].float()
+        layout = Layout(source_BL, every_BML, torch.tensor([[7], [5]]), torch.tensor([8, 6]))
+        was_training = model.training
+        model.eval()
+        packed = pack(layout, prompts_of(layout, [2, 2]), device_type=weight.device.type).to(weight.device)
+        packed_BLH = _unpacked(self._read_packed(bank_RH, packed, None), packed.body_BL)
+        padded_BLH = self._read_padded(bank_RH, layout.to(weight.device)).hidden_BLH
+        model.train(was_training)
+        difference = max((padded_BLH[b, 2:n] - packed_BLH[b, : n - 2]).abs().max().item() for b, n in ((0, 8), (1, 6)))
+        if not difference <= TOLERANCES[weight.dtype] * padded_BLH.abs().max().item():
+            raise InputError(
+                f"A backbone of the family {model.config.model_type!r} cannot be read packed: a first comparison with "
+                f"padded reading differs by {difference:.2g}. Use model.backbone.reading=padded."
+            )
+
+    def _keep(self, bank_RH: Tensor, prompts: Sequence[Prompt]) -> KeptPrompts | None:
+        """Keys and values of at least these prompts; None where they are not to be kept."""
+        if not self.keeps_prompts or torch.is_grad_enabled() or self.backbone.training:
+            return None
+        weights = self._state_of_weights(bank_RH.device.type)
+        if weights is None:
+            return None
+        kept = self._kept
+        if kept is None or kept.weights != weights:
+            kept = KeptPrompts({}, {}, weights)
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt and prompt not in kept.first]
+        if sum(map(len, kept.first)) + sum(map(len, new)) > MAX_KEPT_TOKENS:
+            kept, new = KeptPrompts({}, {}, weights), [prompt for prompt in dict.fromkeys(prompts) if prompt]
+        if new:
+            self._kept = kept = kept.with_more(*self._read_prompts(bank_RH, new))
+        return kept
+
+    def _read_prompts(
+        self, bank_RH: Tensor, prompts: Sequence[Prompt]
+    ) -> tuple[Mapping[Prompt, int], dict[int, KeysAndValues]]:
+        packed = pack_prompts(prompts, device_type=bank_RH.device.type).to(bank_RH.device)
+        keys: dict[int, KeysAndValues] = {}
+        row_NH = bank_RH.index_select(0, packed.source_N).to(self._dtype)
+        read_row(self.backbone, row_NH, packed.position_N, Reading(packed.attention, keep=keys))
+        return packed.first, keys
+
+    def _state_of_weights(self, device_type: str) -> Hashable:
+        """Another value whenever a weight was changed in place; None where torch does not count changes."""
+        if self._weights is None:
+            self._weights = [x for part in (self.backbone, self.tokens) for x in (*part.parameters(), *part.buffers())]
+        if any(x.is_inference() for x in self._weights):
+            return None
+        precision = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
+        return precision, _optimizer_steps.count, *((x.data_ptr(), x._version) for x in self._weights)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.backbone.parameters()).dtype
+
+
+def _unpacked(rows_RH: Tensor, index_BL: Tensor) -> Tensor:
+    """[R, H] -> [B, L, H]."""
+    return rows_RH.index_select(0, index_BL.flatten()).unflatten(0, index_BL.shape)

@@ -1,0 +1,1 @@
+"""What networks share: the contract, losses, layers, moments, sequences, transformers and graphs."""

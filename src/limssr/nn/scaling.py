@@ -1,0 +1,101 @@
+"""Scales that are measured on the training samples and then belong to the model: of its inputs and of its output."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limssr.core.types import Batch, Criterion, Modality, Sample
+
+CLIP_DEVIATIONS = 5.0
+"""Standardised features are cut here: one wild sensor reading must not outvote the rest of a performance."""
+
+
+class InputScaler(nn.Module):
+    """Features -> features in training deviations, zeros where nothing valid stands.
+
+    Args:
+        modalities: The streams, in the model's order.
+        mode: "none" only zeroes what is not valid; "standard" also subtracts the training mean, divides by the training
+            deviation (over valid segments of samples that own the stream) and clips at +-5.
+    """
+
+    def __init__(self, modalities: Sequence[Modality], mode: Literal["none", "standard"]) -> None:
+        super().__init__()
+        self.names = tuple(modality.name for modality in modalities)
+        self.mode = mode
+        if mode == "standard":
+            for index, modality in enumerate(modalities):
+                self.register_buffer(f"mean_{index}", torch.zeros(modality.dim))
+                self.register_buffer(f"deviation_{index}", torch.ones(modality.dim))
+
+    @torch.no_grad()
+    def fit(self, samples: Sequence[Sample]) -> None:
+        """Measure mean and deviation on training samples; a stream that no sample owns keeps 0 and 1."""
+        if self.mode == "none":
+            return
+        for index, name in enumerate(self.names):
+            blocks = [sample.streams[name] for sample in samples if name in sample.streams]
+            if not blocks:
+                continue
+            values = np.concatenate([block[~np.isnan(block).any(axis=1)] for block in blocks]).astype(np.float64)
+            if len(values) == 0:
+                continue
+            deviation = values.std(axis=0)
+            deviation[deviation < 1e-8] = 1.0  # a feature that never moves stays at zero instead of exploding
+            self.get_buffer(f"mean_{index}").copy_(torch.from_numpy(values.mean(axis=0)))
+            self.get_buffer(f"deviation_{index}").copy_(torch.from_numpy(deviation))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Batch -> modality name -> [B, T, D]."""
+        scaled = {}
+        for index, name in enumerate(self.names):
+            x_BTD = batch.features[name]
+            if self.mode == "standard":
+                x_BTD = (x_BTD - self.get_buffer(f"mean_{index}")) / self.get_buffer(f"deviation_{index}")
+                x_BTD = x_BTD.clamp(-CLIP_DEVIATIONS, CLIP_DEVIATIONS)
+            # masked_fill and not a product: whatever stands behind an absent stream, NaN included, is never read
+            scaled[name] = x_BTD.masked_fill(~batch.valid_BMT[:, index, :, None], 0.0)
+        return scaled
+
+
+class OutputScale(nn.Module):
+    """What a head says -> unit scores.
+
+    Args:
+        num_criteria: C.
+        mode: "sigmoid" (published), "linear" (the paper's text), "standardized": mean + deviation * head, with mean and
+            deviation of the training scores, so that every criterion weighs the same and nothing saturates.
+    """
+
+    def __init__(self, num_criteria: int, mode: Literal["sigmoid", "linear", "standardized"]) -> None:
+        super().__init__()
+        self.mode = mode
+        self.register_buffer("mean_C", torch.full((num_criteria,), 0.5))
+        self.register_buffer("deviation_C", torch.ones(num_criteria))
+
+    @torch.no_grad()
+    def fit(self, samples: Sequence[Sample], criteria: Sequence[Criterion]) -> None:
+        """Measure mean and deviation of the unit scores of training samples (used by mode "standardized" alone)."""
+        scores = np.stack([sample.scores for sample in samples])
+        for column, criterion in enumerate(criteria):
+            unit = criterion.to_unit(scores[:, column])
+            unit = unit[~np.isnan(unit)]
+            self.get_buffer("mean_C")[column] = float(unit.mean())
+            self.get_buffer("deviation_C")[column] = max(float(unit.std()), 1e-6)
+
+    def forward(self, logits_BC: Tensor) -> Tensor:
+        """[B, C] of a head -> [B, C] unit scores."""
+        if self.mode == "sigmoid":
+            return torch.sigmoid(logits_BC)
+        if self.mode == "linear":
+            return logits_BC
+        return self.get_buffer("mean_C") + self.get_buffer("deviation_C") * logits_BC
+
+    @property
+    def loss_scale_C(self) -> Tensor:
+        """[C]: errors are divided by this before they are squared; ones unless the output is standardised."""
+        deviation_C = self.get_buffer("deviation_C")
+        return deviation_C if self.mode == "standardized" else torch.ones_like(deviation_C)

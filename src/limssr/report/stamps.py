@@ -1,0 +1,18 @@
+"""What a reader must know before the numbers, as a title and a text."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A remark in a banner.
+
+    Attributes:
+        kind: "warning" where the numbers are flattered, "note" where they need reading with care.
+        title: What is so.
+        text: What follows from it.
+    """
+
+    kind: str
+    title: str
+    text: str

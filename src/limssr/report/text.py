@@ -1,0 +1,63 @@
+"""Words that tables and pages share: durations, and what an average is over."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "40 s", "12 min", "3.5 h", "2.1 days"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+MAX_NAMED = 8
+"""Subsets that are named one by one; five streams have thirty."""
+
+
+def num_averaged(document: Mapping[str, Any], metric: str = "spearman") -> int:
+    """How many incomplete subsets the average of an evaluation is over; all, where an older file does not say."""
+    counts = (document.get("average_incomplete") or {}).get("num_subsets") or {}
+    return int(counts.get(metric, len(document["subsets"]) - 1))
+
+
+def subsets_words(num: int) -> str:
+    """As in "6 incomplete subsets"."""
+    return f"{num} incomplete subset{'' if num == 1 else 's'}"
+
+
+def partial_words(part: Mapping[str, Any], metric: str, text: Callable[[float], str]) -> str:
+    """What there is of an average that is n/a, as in "0.377 over 3 of 6"; empty where nothing is.
+
+    Args:
+        part: "average_incomplete" of an evaluation.
+        metric: Name of the metric.
+        text: Writes a number.
+    """
+    value = (part.get("partial") or {}).get(metric)
+    if value is None:
+        return ""
+    return f"{text(value)} over {part['num_partial'][metric]} of {part['num_subsets'][metric]}"
+
+
+def same_words(part: Mapping[str, Any]) -> str:
+    """Which subsets the average leaves out, as in "audio+text is audio: no training sample had text"; empty: none.
+
+    Args:
+        part: "average_incomplete" of an evaluation.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for one in part.get("left_out") or ():
+        by_reason.setdefault(str(one["reason"]), []).append(_same(one["streams"], one["same_as"]))
+    return "; ".join(f"{_listed(clauses)}: {reason}" for reason, clauses in by_reason.items())
+
+
+def _same(streams: Sequence[str], same_as: Sequence[str]) -> str:
+    return f"{'+'.join(streams)} is {'+'.join(same_as) or 'nothing'}"
+
+
+def _listed(clauses: Sequence[str]) -> str:
+    more = len(clauses) - MAX_NAMED
+    return ", ".join(clauses[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""One run: train, evaluate, predict, and the files it leaves."""

@@ -1,0 +1,198 @@
+"""The samples of a run, with everything checked that can be checked before anything is written."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from limssr.core.config import RunConfig, ValidationConfig
+from limssr.core.errors import InputError
+from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.data.mask import make_incomplete
+from limssr.data.missing import check_pattern
+from limssr.data.splits import cross_validate, hold_out
+from limssr.data.store.reader import FeatureStore
+from limssr.data.validate import check_collection
+from limssr.training.batches import check_training_input
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run reads.
+
+    Attributes:
+        store: Where it comes from.
+        modalities: The M streams in use, in order.
+        criteria: The C criteria in use.
+        splits: Split -> samples, with `missing.availability` applied.
+        complete_train: The training samples before it was applied; None where the store itself is incomplete for good
+            and the hidden streams cannot be known.
+        left_out: Split -> number of samples without a score of any criterion in use; they are in no split.
+    """
+
+    store: FeatureStore
+    modalities: tuple[Modality, ...]
+    criteria: tuple[Criterion, ...]
+    splits: Mapping[Split, list[Sample]]
+    complete_train: list[Sample] | None
+    left_out: Mapping[Split, int]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the M streams."""
+        return tuple(modality.name for modality in self.modalities)
+
+
+def load_run_data(config: RunConfig) -> RunData:
+    """Open and verify the store, choose streams and criteria, apply availability, check splits and scores.
+
+    Availability is drawn over the streams in use, so every sample keeps at least one of them; it equals what
+    `limssr data mask` writes for a store of just these streams.
+
+    Raises:
+        InputError: Unknown names, an empty split, a group in two splits, constant scores, an unknown pattern, a
+            validation split where one is to be held out, incomplete samples under dropout per_batch.
+        ArtifactError: The store is damaged.
+    """
+    if not config.data.store:
+        raise InputError(
+            "Expected a feature store in data.store, found none: give its folder (limssr data import makes one)."
+        )
+    store = FeatureStore.open(Path(config.data.store))
+    modalities, criteria = store.select(config.data.modalities, config.data.criteria)
+    _check_declared_widths(config, modalities)
+    store.verify()
+    if config.missing.availability is not None:
+        check_pattern(config.missing.availability.pattern, [modality.name for modality in modalities])
+    complete, left_out = _judged_splits(store, modalities, criteria, config.data.validation)
+    required: list[Split] = [split for split in SPLITS if split != "val" or config.train.selection == "val"]
+    for split in required:
+        _check_judged(store, split, len(complete[split]), left_out[split], criteria)
+    if "val" in required and not complete["val"]:
+        raise InputError(
+            f"Expected at least one sample in split 'val' of {store.path}, on which train.selection: val chooses the "
+            "epoch, found none: hold out part of the training samples with data.validation={share: 0.15}, or use "
+            "train.selection=last."
+        )
+    light = [dataclasses.replace(sample, streams={}) for samples in complete.values() for sample in samples]
+    check_collection(light, criteria, splits_required=required)
+    splits: dict[Split, list[Sample]] = {split: make_incomplete(samples, config) for split, samples in complete.items()}
+    if config.missing.training == "complete":
+        _check_complete_training(store, config, complete["train"], modalities)
+        splits["train"] = complete["train"]
+    check_training_input(splits["train"], splits["val"], config, modalities, can_use_test=bool(splits["test"]))
+    known = config.missing.availability is not None and store.info.availability is None
+    return RunData(store, modalities, criteria, splits, complete["train"] if known else None, left_out)
+
+
+def _check_complete_training(
+    store: FeatureStore, config: RunConfig, samples: Sequence[Sample], modalities: Sequence[Modality]
+) -> None:
+    lacking = sum(any(modality.name not in sample.streams for modality in modalities) for sample in samples)
+    if lacking:
+        raise InputError(
+            f"missing.training: complete needs training samples with all of {', '.join(m.name for m in modalities)}, "
+            f"found {lacking} of {len(samples)} in {store.path} that lack a stream for good: use "
+            "missing.training=available, or other streams."
+        )
+    if config.missing.availability is None or "train" not in config.missing.availability.splits:
+        raise InputError(
+            "missing.training: complete gives training samples back what missing.availability hides, found nothing "
+            "hidden: leave it out, the training data are complete already."
+        )
+
+
+def _judged_splits(
+    store: FeatureStore,
+    modalities: Sequence[Modality],
+    criteria: Sequence[Criterion],
+    validation: ValidationConfig | None,
+) -> tuple[dict[Split, list[Sample]], dict[Split, int]]:
+    """The samples with a score of one of the criteria by split, validation held out, and how many others there are."""
+    names = [modality.name for modality in modalities], [criterion.name for criterion in criteria]
+    every: dict[Split, list[Sample]] = {split: store.samples(split, *names) for split in SPLITS}
+    judged: dict[Split, list[Sample]] = {split: _judged(samples) for split, samples in every.items()}
+    left_out: dict[Split, int] = {split: len(samples) - len(judged[split]) for split, samples in every.items()}
+    if validation is not None:
+        if every["val"] and validation.folds is None:
+            raise InputError(
+                f"data.validation holds out part of the training samples where a store has no validation split, found "
+                f"{len(every['val'])} validation samples in {store.path}: use data.validation=null to choose on them, "
+                "or data.validation={folds: 5, fold: 0} to divide both anew."
+            )
+        if validation.folds is None:
+            divided = hold_out(judged["train"], share=validation.share, seed=validation.seed)
+        else:
+            both = [*judged["train"], *judged["val"]]
+            divided = cross_validate(both, num_folds=validation.folds, fold=validation.fold, seed=validation.seed)
+        for part in ("train", "val"):
+            judged[part] = [one for one in divided if one.split == part]
+    return judged, left_out
+
+
+def _judged(samples: Sequence[Sample]) -> list[Sample]:
+    return [sample for sample in samples if not np.isnan(sample.scores).all()]
+
+
+def _check_judged(
+    store: FeatureStore, split: Split, num_judged: int, num_left_out: int, criteria: Sequence[Criterion]
+) -> None:
+    if num_left_out and not num_judged:
+        named = ", ".join(criterion.name for criterion in criteria)
+        raise InputError(
+            f"Expected samples of split '{split}' of {store.path} with a score of {named}, found {num_left_out} "
+            "without: choose other criteria or judge some of them."
+        )
+
+
+def _check_declared_widths(config: RunConfig, modalities: Sequence[Modality]) -> None:
+    declared = config.data.stream_dims or {}
+    for modality in modalities:
+        width = declared.get(modality.name, modality.dim)
+        if width != modality.dim:
+            raise InputError(
+                f"data.stream_dims says that stream {modality.name} is {width} wide, the store's is {modality.dim}: "
+                "import the features that the recipe is for, or change data.stream_dims."
+            )
+
+
+def load_split(
+    model: nn.Module, config: RunConfig, split: Split, *, store: Path, incomplete: bool
+) -> tuple[FeatureStore, list[Sample]]:
+    """The samples of one split for scoring, with the streams and criteria of the model.
+
+    Args:
+        model: Trained.
+        config: Of the run.
+        split: "train", "val" or "test".
+        store: The run's own, or another.
+        incomplete: Whether the run's held-out validation and availability are applied; another store is taken as it
+            is. Samples without a score of any of the model's criteria are left out in either case.
+
+    Raises:
+        InputError: A stream or a criterion is missing or has another width or scale, or the split is empty.
+        ArtifactError: The store is damaged.
+    """
+    opened = FeatureStore.open(store)
+    modalities: tuple[Modality, ...] = tuple(model.modalities)  # type: ignore[arg-type]
+    criteria: tuple[Criterion, ...] = tuple(model.criteria)  # type: ignore[arg-type]
+    names = [[one.name for one in modalities], [one.name for one in criteria]]
+    found = opened.select(*names)
+    for expected, actual in zip((*modalities, *criteria), (*found[0], *found[1]), strict=True):
+        if expected != actual:
+            raise InputError(f"{opened.path} does not fit the model: expected {expected}, found {actual}.")
+    opened.verify()
+    if incomplete:
+        divided, left_out = _judged_splits(opened, modalities, criteria, config.data.validation)
+        samples, num_left_out = divided[split], left_out[split]
+    else:
+        every = opened.samples(split, *names)
+        samples = _judged(every)
+        num_left_out = len(every) - len(samples)
+    _check_judged(opened, split, len(samples), num_left_out, criteria)
+    if not samples:
+        raise InputError(f"Expected samples in split '{split}' of {opened.path}, found none: choose another split.")
+    return opened, make_incomplete(samples, config) if incomplete else samples

@@ -1,0 +1,160 @@
+"""A finished run scored again, and what int8 weights change in it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limssr.core.errors import ArtifactError, InputError
+from limssr.core.progress import Reporter, SilentReporter
+from limssr.core.runtime import check_model_precision, choose_device
+from limssr.core.types import Split
+from limssr.evaluation.evaluate import Evaluation, evaluate
+from limssr.model.int8 import check_int8, use_int8
+from limssr.runs.data import load_split
+from limssr.runs.folder import RunRecord, read_run
+from limssr.runs.record import availability_record
+from limssr.runs.references import scorer_of
+from limssr.runs.train import _progress
+from limssr.systems.saving import Weights, load_pretrained
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    store: Path | None = None,
+    split: Split = "test",
+    seed: int | None = None,
+    device: str = "auto",
+    weights: Weights = "trained",
+    reporter: Reporter | None = None,
+) -> Evaluation:
+    """Score the saved model of a run again, under all subsets of streams.
+
+    Args:
+        run: A run folder whose training is done.
+        store: Another store with the run's streams and criteria, taken as it is; None: the run's own store, made
+            incomplete as in the run.
+        split: The samples to score.
+        seed: Of the bootstrap intervals; None: the run's.
+        device: See `limssr.core.runtime.choose_device`.
+        weights: "int8": see `limssr.model.int8`; `limssr.runs.evaluate` measures what that changes.
+        reporter: Hears of the progress.
+
+    Raises:
+        InputError: The store does not fit the model, or has no samples in the split.
+        ArtifactError: The run folder or the store is damaged, unfinished or of a newer format.
+    """
+    record = read_run(run)
+    config = record.config
+    if not (run / "model").is_dir():
+        raise ArtifactError(
+            f"Expected a trained model in {run}, found none: the run is not finished; go on with --resume."
+        )
+    choice = choose_device(device)
+    check_model_precision(config.model, choice.device)
+    chosen_store = store or own_store(run, record)
+    model = load_pretrained(run / "model", weights=weights)
+    if weights == "int8":
+        check_int8(model, choice.device)
+    model.to(choice.device)
+    opened, samples = load_split(model, config, split, store=chosen_store, incomplete=store is None)
+    availability = availability_record(config, opened) if store is None else opened.info.availability
+    return evaluate(
+        scorer_of(model, config, choice.device),
+        samples,
+        tuple(modality.name for modality in model.modalities),  # type: ignore[union-attr]
+        model.criteria,  # type: ignore[arg-type]
+        config=config.evaluation,
+        seed=config.seed if seed is None else seed,
+        progress=_progress(reporter or SilentReporter()),
+        split=split,
+        selection=config.train.selection,
+        availability=availability,
+    )
+
+
+def own_store(run: Path, record: RunRecord) -> Path:
+    """The store that a run was trained on.
+
+    Raises:
+        InputError: It has none, as a checkpoint that was imported does.
+    """
+    store = record.document.get("store")
+    if not store:
+        raise InputError(
+            f"Expected the store that {run} was trained on, found none: it is an {record.document.get('origin')}. "
+            "Give one with --store."
+        )
+    return Path(store["path"])
+
+
+CHANGED = ("spearman", "mse")
+
+
+@dataclass(frozen=True)
+class Int8Change:
+    """Both evaluations of the validation split.
+
+    Attributes:
+        num_samples: Of the split.
+        float32: With the weights as trained.
+        int8: With int8 weights.
+    """
+
+    num_samples: int
+    float32: Evaluation
+    int8: Evaluation
+
+    def to_dict(self) -> dict[str, Any]:
+        """Metric -> float32, int8 and their difference; null where one of them cannot be said."""
+        return {
+            "split": "val",
+            "num_samples": self.num_samples,
+            "average_incomplete": self._changes(lambda evaluation: evaluation.to_dict()["average_incomplete"]),
+            "full": self._changes(lambda evaluation: evaluation.to_dict()["full"]),
+        }
+
+    def _changes(self, part: Callable[[Evaluation], dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+        before, after = part(self.float32), part(self.int8)
+        return {name: _change(before[name], after[name]) for name in CHANGED}
+
+
+def int8_change(run: Path, *, device: str = "auto", progress: Callable[[int, int], None] | None = None) -> Int8Change:
+    """Measure on the run's own validation split, made incomplete as in the run, what int8 weights change.
+
+    Args:
+        run: A run folder whose training is done.
+        device: See `limssr.core.runtime.choose_device`; int8 weights need a CPU.
+        progress: Called with (subsets done, subsets in all), for each of the two.
+
+    Raises:
+        InputError: No int8 weights here (see `limssr.model.int8`), or no validation split.
+        ArtifactError: The run folder or the store is damaged, unfinished or of a newer format.
+    """
+    record, chosen = read_run(run), choose_device(device).device
+    if not (run / "model").is_dir():
+        raise ArtifactError(f"Expected a trained model in {run}, found none: go on with its training with --resume.")
+    model, config = load_pretrained(run / "model"), record.config
+    check_int8(model, chosen)
+    _, samples = load_split(model, config, "val", store=own_store(run, record), incomplete=True)
+
+    def measured() -> Evaluation:
+        return evaluate(
+            scorer_of(model, config, chosen),
+            samples,
+            tuple(modality.name for modality in model.modalities),  # type: ignore[union-attr]
+            model.criteria,  # type: ignore[arg-type]
+            config=config.evaluation.model_copy(update={"bootstrap": 0}),
+            progress=progress,
+            split="val",
+        )
+
+    before = measured()
+    use_int8(model)
+    return Int8Change(len(samples), before, measured())
+
+
+def _change(before: float | None, after: float | None) -> dict[str, float | None]:
+    difference = None if before is None or after is None else after - before
+    return {"float32": before, "int8": after, "change": difference}

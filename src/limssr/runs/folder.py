@@ -1,0 +1,109 @@
+"""The files of a run folder, apart from checkpoints: names, format version, reading and writing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from limssr.core.config import RunConfig
+from limssr.core.errors import ArtifactError
+from limssr.core.files import read_json, write_atomically, write_json, write_table
+from limssr.core.recipes import dump_config, parse_config
+from limssr.evaluation.evaluate import Evaluation
+
+FORMAT_VERSION = 1
+ESTIMATOR_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run folder as read back: its configuration and run.json."""
+
+    config: RunConfig
+    document: Mapping[str, Any]
+
+
+def read_run(run: Path) -> RunRecord:
+    """Read config.yaml and run.json.
+
+    Raises:
+        ArtifactError: Not a run folder, altered, or of a newer format.
+    """
+    if not (run / "run.json").is_file():
+        raise ArtifactError(
+            f"Expected a run folder at {run}, found no run.json there: give the folder that train wrote."
+        )
+    document = read_json(run / "run.json", newest_version=FORMAT_VERSION)
+    return RunRecord(read_config(run), document)
+
+
+def owned_in_training(document: Mapping[str, Any]) -> frozenset[str] | None:
+    """Streams that some training sample owned, from run.json; None: the run does not say."""
+    counts = (document.get("owned_streams") or {}).get("train")
+    return None if counts is None else frozenset(name for owned in counts for name in owned.split("+"))
+
+
+def read_config(run: Path) -> RunConfig:
+    """Read config.yaml.
+
+    Raises:
+        ArtifactError: It is not there or not readable.
+    """
+    path = run / "config.yaml"
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ArtifactError(f"Expected the run's configuration at {path}, found something else ({error}).") from error
+    return parse_config(tree, where=str(path))
+
+
+def write_config(run: Path, config: RunConfig) -> None:
+    """Write config.yaml, every default filled in."""
+    write_atomically(run / "config.yaml", dump_config(config).encode())
+
+
+def write_run(run: Path, document: Mapping[str, Any]) -> None:
+    """Write run.json."""
+    write_json(run / "run.json", {"format_version": FORMAT_VERSION, **document})
+
+
+@dataclass(frozen=True)
+class SystemScores:
+    """One system's evaluation, as it is written: of the model of a run or of a reference beside it."""
+
+    system: str
+    document: Mapping[str, Any]
+    subsets: pa.Table
+    predictions: pa.Table
+
+    @classmethod
+    def of(cls, system: str, evaluation: Evaluation) -> "SystemScores":
+        """From an evaluation."""
+        return cls(system, evaluation.to_dict(), evaluation.to_table(system), evaluation.to_predictions(system))
+
+    @classmethod
+    def read(cls, system: str, folder: Path) -> "SystemScores":
+        """From the files of a finished reference."""
+        document = read_json(folder / "evaluation.json", newest_version=FORMAT_VERSION)
+        document.pop("format_version")
+        try:
+            tables = [pq.read_table(folder / name) for name in ("subsets.parquet", "predictions.parquet")]
+        except (OSError, pa.ArrowException) as error:
+            raise ArtifactError(
+                f"Expected the tables of a finished reference in {folder}: {error}; remove the folder."
+            ) from error
+        return cls(system, document, *tables)
+
+
+def write_scores(folder: Path, scores: Sequence[SystemScores]) -> None:
+    """Write subsets.parquet, predictions.parquet and evaluation.json; the first system is the one of the folder."""
+    write_table(folder / "subsets.parquet", pa.concat_tables([one.subsets for one in scores]))
+    write_table(folder / "predictions.parquet", pa.concat_tables([one.predictions for one in scores]))
+    document = {"format_version": FORMAT_VERSION, **scores[0].document}
+    if len(scores) > 1:
+        document["systems"] = {one.system: dict(one.document) for one in scores}
+    write_json(folder / "evaluation.json", document)

@@ -1,0 +1,179 @@
+"""Score new performances with a trained model, from whichever streams each of them has."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import nn
+
+from limssr.core.config import DataConfig
+from limssr.core.errors import ArtifactError, InputError
+from limssr.core.files import read_json, write_atomically
+from limssr.core.recipes import parse_config
+from limssr.core.runtime import check_model_precision, choose_device
+from limssr.core.types import Criterion, Modality, Sample, Split
+from limssr.data.importers.table.table import read_manifest
+from limssr.data.store.reader import FeatureStore
+from limssr.evaluation.scorer import ModelScorer
+from limssr.model.int8 import check_int8, use_int8
+from limssr.runs.folder import ESTIMATOR_FORMAT, read_run
+from limssr.systems.saving import Weights, load_pretrained
+
+ENDINGS = (".csv", ".json", ".parquet")
+RESERVED_COLUMNS = ("id", "streams")
+
+
+def predict(
+    run_or_model: Path,
+    source: Path,
+    *,
+    device: str = "auto",
+    split: Split | None = None,
+    batch_size: int = 32,
+    weights: Weights = "trained",
+) -> pa.Table:
+    """Score samples, each from exactly the streams that it owns.
+
+    Args:
+        run_or_model: A run folder, or a model folder as `save_pretrained` writes it. A run folder also says how
+            performances are cropped and padded; a model folder alone takes them whole.
+        source: A manifest (CSV or JSON lines; no scores needed) or a store.
+        device: See `limssr.core.runtime.choose_device`.
+        split: Only these samples of a store; None: all.
+        batch_size: Samples at once.
+        weights: "int8": see `limssr.model.int8`; `limssr.runs.evaluate` measures what that changes.
+
+    Returns:
+        Columns id, streams ("timing+dynamics": what was there and used), and one a criterion, in the data set's unit;
+        in the order of the source.
+
+    Raises:
+        InputError: The source does not fit the model, or has no sample.
+        ArtifactError: The model, the run or the store is damaged or of a newer format.
+    """
+    choice = choose_device(device)
+    model, data = load_model(Path(run_or_model))
+    check_model_precision(model.config, choice.device)  # type: ignore[arg-type]
+    if weights == "int8":
+        check_int8(model, choice.device)
+        use_int8(model)
+    modalities: tuple[Modality, ...] = tuple(model.modalities)  # type: ignore[arg-type]
+    criteria: tuple[Criterion, ...] = tuple(model.criteria)  # type: ignore[arg-type]
+    samples = read_source(Path(source), modalities, split=split)
+    scorer = ModelScorer(
+        model.to(choice.device),
+        batch_size=batch_size,
+        device=choice.device,
+        num_segments=data.num_segments,
+        padding=data.padding,
+    )
+    scores_NC = scorer.score(samples)
+    columns: dict[str, Any] = {
+        "id": pa.array([sample.id for sample in samples], pa.string()),
+        "streams": pa.array(["+".join(sample.streams) for sample in samples], pa.string()),
+    }
+    for index, criterion in enumerate(criteria):
+        if criterion.name in RESERVED_COLUMNS:
+            raise InputError(
+                f"A criterion named {criterion.name!r} cannot be a column beside id and streams; rename it."
+            )
+        columns[criterion.name] = pa.array(scores_NC[:, index], pa.float64(), from_pandas=True)
+    return pa.table(columns)
+
+
+def write_predictions(table: pa.Table, path: Path) -> None:
+    """Write a table of predictions, all of it or nothing; the ending decides the format.
+
+    Args:
+        table: From `predict`.
+        path: Ends in .csv, .json (a list of objects) or .parquet.
+
+    Raises:
+        InputError: Another ending, or a folder that does not exist.
+        ResourceError: The disk is full.
+    """
+    check_ending(path)
+    if not path.parent.is_dir():
+        raise InputError(f"Expected a folder at {path.parent} for the predictions, found none: make it first.")
+    write_atomically(path, _encode(table, path.suffix))
+
+
+def check_ending(path: Path) -> None:
+    """Raise `InputError` unless predictions can be written to a file of this name; worth a call before scoring."""
+    if path.suffix not in ENDINGS:
+        raise InputError(f"Expected a file that ends in {', '.join(ENDINGS)}, found {path.name!r}: choose one of them.")
+
+
+def load_model(folder: Path) -> tuple[nn.Module, DataConfig]:
+    """A model, in evaluation mode on the CPU, and how its samples are cropped and padded.
+
+    Raises:
+        ArtifactError: Neither a run folder with a trained model nor a model folder.
+    """
+    if (folder / "run.json").exists():
+        record = read_run(folder)
+        if not (folder / "model").is_dir():
+            raise ArtifactError(
+                f"Expected a trained model in {folder}, found none: its training is not finished; resume it."
+            )
+        return load_pretrained(folder / "model"), record.config.data
+    if (folder / "estimator.json").exists():
+        document = read_json(folder / "estimator.json", newest_version=ESTIMATOR_FORMAT)
+        config = parse_config(document["config"], where=str(folder / "estimator.json"))
+        return load_pretrained(folder), config.data
+    return load_pretrained(folder), DataConfig()
+
+
+def read_source(source: Path, modalities: Sequence[Modality], *, split: Split | None = None) -> list[Sample]:
+    """Samples from a manifest or a store, with those streams that the model knows.
+
+    Raises:
+        InputError: Nothing there, another width, or no sample to score.
+    """
+    if not source.exists():
+        raise InputError(f"Expected a manifest or a store at {source}, found nothing: give a path that exists.")
+    samples = _from_store(source, modalities, split) if source.is_dir() else _from_manifest(source, modalities, split)
+    if not samples:
+        raise InputError(f"Expected samples with a stream that the model knows in {source}, found none.")
+    return samples
+
+
+def _from_store(source: Path, modalities: Sequence[Modality], split: Split | None) -> list[Sample]:
+    store = FeatureStore.open(source)
+    store.verify()
+    held = {modality.name: modality for modality in store.modalities}
+    known = [modality for modality in modalities if modality.name in held]
+    if not known:
+        wanted = ", ".join(modality.name for modality in modalities)
+        raise InputError(f"Expected at least one of the streams {wanted} in {source}, found only {', '.join(held)}.")
+    for modality in known:
+        if held[modality.name] != modality:
+            raise InputError(f"{source} does not fit the model: expected {modality}, found {held[modality.name]}.")
+    return store.samples(split, [modality.name for modality in known])
+
+
+def _from_manifest(
+    source: Path, modalities: Sequence[Modality], split: Literal["train", "val", "test"] | None
+) -> list[Sample]:
+    samples = read_manifest(source, modalities=modalities, need_scores=False)
+    return [sample for sample in samples if split is None or sample.split == split]
+
+
+def _encode(table: pa.Table, ending: str) -> bytes:
+    if ending == ".parquet":
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        return buffer.getvalue()
+    rows = table.to_pylist()
+    if ending == ".json":
+        return (json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=table.column_names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

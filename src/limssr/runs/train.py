@@ -1,0 +1,160 @@
+"""A run: check everything, train, score every subset of streams, put the references beside it, write the report.
+
+Nothing is written before all checks have passed. After that, a run can be interrupted at any moment and gone on with.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from limssr.core.config import RunConfig
+from limssr.core.files import check_disk, remove_leftovers
+from limssr.core.progress import Reporter, SilentReporter
+from limssr.core.runtime import check_model_precision, check_precision, choose_device
+from limssr.evaluation.evaluate import evaluate
+from limssr.report import write_report
+from limssr.runs.checks import _checkpoint_bytes, _say_what_to_know, check_references, check_same_store, folder_status
+from limssr.runs.data import RunData, load_run_data
+from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
+from limssr.runs.record import _from_before, _now, _opening, availability_record
+from limssr.runs.references import chooser_on_test, run_reference, scorer_of
+from limssr.systems.build import build_model
+from limssr.systems.regressions import REFERENCES
+from limssr.systems.saving import save_pretrained
+from limssr.training.loop import fit
+
+
+def train_run(
+    config: RunConfig,
+    out: Path,
+    *,
+    device: str = "auto",
+    resume: Literal["never", "auto"] = "never",
+    reporter: Reporter | None = None,
+) -> Path:
+    """Train and evaluate what `config` describes.
+
+    Args:
+        config: The run.
+        out: Run folder to write; must not exist (or be empty) unless it is resumed.
+        device: See `limssr.core.runtime.choose_device`.
+        resume: "auto" goes on with an interrupted run in `out`, whose configuration and store must be the same; a run
+            that is done is left as it is, and where there is none a new one begins.
+        reporter: Hears of everything; None: silence.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: Something does not fit; nothing has been written.
+        ArtifactError: The store or the run folder is damaged, or of a newer format.
+        ResourceError: The disk is, or would be, full.
+    """
+    reporter = reporter or SilentReporter()
+    if folder_status(out, config, resume) == "done":
+        reporter.note(f"{out} is done; nothing to do")
+        remove_leftovers(out)
+        if not (out / "report.html").exists():
+            write_report(out)
+        return out
+    # 1. everything that can be wrong, before anything is written
+    choice = choose_device(device)
+    check_precision(config.train.precision, choice.device)
+    check_model_precision(config.model, choice.device)
+    reporter.note(f"device {choice.device} ({choice.reason})")
+    data = load_run_data(config)
+    check_references(config, data)
+    chooser = chooser_on_test(data, config, choice.device)
+    check_same_store(out, data)
+    _say_what_to_know(config, data, reporter)
+    model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
+    check_disk(out, _checkpoint_bytes(model, config))
+    # 2. from here on there is a run folder
+    document = _opening(config, data, choice, model) | _from_before(out)
+    out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
+    write_config(out, config)
+    write_run(out, {**document, "status": "running"})
+    with _bars_taken_away(reporter):
+        # 3. train, keep the chosen weights
+        result = fit(
+            model,
+            data.splits["train"],
+            data.splits["val"],
+            config=config,
+            folder=out,
+            device=choice.device,
+            reporter=reporter,
+            resume="auto",
+            test_value=chooser,
+        )
+        save_pretrained(model, out / "model")
+        # 4. score it and what stands beside it
+        main = _score(model, data, config, choice.device, reporter)
+        beside = _score_references(data, config, out, choice.device, reporter)
+        write_scores(out, [main, *(scores for scores, _ in beside)])
+    # 5. close the books
+    learned = model.learned() if hasattr(model, "learned") else None  # type: ignore[operator]
+    timings = {"training_s": sum(record["seconds"] for record in result.history)}
+    outcome = {"best_epoch": result.best_epoch, "epochs_run": result.epochs_run, "stopped": result.stopped}
+    closing = {"finished": _now(), "timings": timings, "learned": learned, "references": [one for _, one in beside]}
+    write_run(out, {**document, **outcome, **closing, "status": "done"})
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    write_report(out)
+    return out
+
+
+@contextlib.contextmanager
+def _bars_taken_away(reporter: Reporter) -> Iterator[None]:
+    """Whatever ends the work early, Ctrl+C or an error, is not written into a progress bar."""
+    try:
+        yield
+    except BaseException:
+        reporter.finish()
+        raise
+
+
+def _score(
+    model: nn.Module, data: RunData, config: RunConfig, device: torch.device, reporter: Reporter
+) -> SystemScores:
+    evaluation = evaluate(
+        scorer_of(model, config, device),
+        data.splits["test"],
+        data.names,
+        data.criteria,
+        config=config.evaluation,
+        seed=config.seed,
+        progress=_progress(reporter),
+        split="test",
+        selection=config.train.selection,
+        availability=availability_record(config, data.store),
+    )
+    reporter.finish()
+    return SystemScores.of(config.model.system, evaluation)
+
+
+def _score_references(
+    data: RunData, config: RunConfig, out: Path, device: torch.device, reporter: Reporter
+) -> list[tuple[SystemScores, dict[str, Any]]]:
+    found = []
+    for name in config.evaluation.references:
+        reporter.note(f"reference {name}: {REFERENCES[name].summary}")
+        folder = out / "references" / name
+        found.append(run_reference(name, data, config, folder, device=device, reporter=reporter))
+    return found
+
+
+def _progress(reporter: Reporter) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done == 1:
+            reporter.start("subsets", total)
+        reporter.advance("subsets")
+        if done == total:
+            reporter.finish()
+
+    return progress

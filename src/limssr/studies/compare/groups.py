@@ -1,0 +1,100 @@
+"""What is drawn anew for intervals: performances one by one, or whole groups (a passage, a person) of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from limssr.core.errors import InputError, LimssrError
+from limssr.core.types import Sample
+from limssr.report.stamps import Stamp
+from limssr.studies.compare.costs import store_of
+from limssr.studies.compare.rows import Entry
+
+Resampled = Literal["samples", "groups"]
+FEW_GROUPS = 30
+"""With fewer the interval over groups is rough itself."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How the compared samples are grouped in their store.
+
+    Attributes:
+        of_sample: Number of each sample's group; a sample without a group is one by itself.
+        reason: Why it is not known; "" where it is.
+    """
+
+    of_sample: tuple[int, ...] = ()
+    reason: str = ""
+
+    @property
+    def num_groups(self) -> int:
+        """Different groups."""
+        return len(set(self.of_sample))
+
+    @property
+    def share(self) -> bool:
+        """Whether any two samples are of one group."""
+        return self.num_groups < len(self.of_sample)
+
+
+def groups_of(entry: Entry, store: Path | None = None) -> Groups:
+    """Read the groups of the compared samples from the store that a run was trained on."""
+    try:
+        opened = store_of(entry, store)
+        return grouped([opened.sample(sample_id) for sample_id in entry.answers.ids])
+    except LimssrError as error:
+        return Groups(reason=str(error))
+
+
+def grouped(samples: Iterable[Sample]) -> Groups:
+    """The groups of samples at hand."""
+    return Groups(numbered([sample.group or f" {sample.id}" for sample in samples]))
+
+
+def numbered(names: Sequence[str]) -> tuple[int, ...]:
+    """A number from 0 for each name, the same for the same name.
+
+    Example:
+        >>> numbered(["b", "a", "b"])
+        (0, 1, 0)
+    """
+    numbers: dict[str, int] = {}
+    return tuple(numbers.setdefault(name, len(numbers)) for name in names)
+
+
+def drawn_groups(groups: Groups, resampled: Resampled) -> tuple[int, ...] | None:
+    """What `limssr.evaluation.resampling.Resamples` draws.
+
+    Raises:
+        InputError: Groups are asked for and there are none, or they are not known.
+    """
+    if resampled == "samples":
+        return None
+    if groups.reason:
+        raise InputError(f"Expected the store of the runs to read its groups, found {groups.reason}.")
+    if not groups.share:
+        raise InputError(
+            "Expected performances that share groups (a column `group` of the store), found that each is by itself: "
+            "leave out --resample groups."
+        )
+    return groups.of_sample
+
+
+def stamps_of_groups(groups: Groups, resampled: Resampled) -> tuple[Stamp, ...]:
+    """What a reader of intervals must know; nothing where performances are independent as far as the store says."""
+    if not groups.share:
+        return ()
+    count = f"{len(groups.of_sample)} performances are of {groups.num_groups} groups"
+    if resampled == "samples":
+        text = (
+            f"The {count}, and those of one group are alike. Intervals and p values here draw performances one by one: "
+            "they hold for more performances of these groups, and are too narrow for other groups (--resample groups)."
+        )
+        return (Stamp("warning", "Performances share groups", text),)
+    few = (
+        " These are few, so that intervals and p values are rough themselves." if groups.num_groups < FEW_GROUPS else ""
+    )
+    text = f"The {count}; intervals and p values draw whole groups.{few}"
+    return (Stamp("note", "Groups are drawn", text),)

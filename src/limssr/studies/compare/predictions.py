@@ -1,0 +1,219 @@
+"""What the systems of a run predicted, as arrays, and whether two of them answered the same questions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from limssr.core.errors import ArtifactError, InputError
+from limssr.data.missing import subsets
+
+NAMES = ("system", "split", "id", "criterion", "streams")
+"""Columns of predictions.parquet without gaps; the numbers are score and prediction."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predictions of one system for one split, under every subset of the streams.
+
+    Attributes:
+        split: "test", in general.
+        ids: The N samples.
+        criteria: The C criteria.
+        subsets: The S subsets ("timing+dynamics"); that of all streams is the last.
+        owned_SN: Whether a sample owns all streams of a subset, so that it was scored there.
+        truth_NC: Scores, NaN where not judged.
+        predicted_SNC: NaN where not owned, and where the system has no prediction.
+        reasons_S: Why the system has no numbers for a subset, as its evaluation says; "" where it has them all.
+    """
+
+    split: str
+    ids: tuple[str, ...]
+    criteria: tuple[str, ...]
+    subsets: tuple[str, ...]
+    owned_SN: np.ndarray
+    truth_NC: np.ndarray
+    predicted_SNC: np.ndarray
+    reasons_S: tuple[str, ...] = ()
+
+    def predicts(self, s: int) -> bool:
+        """Whether there is any prediction for subset `s`."""
+        return not bool(np.isnan(self.predicted_SNC[s]).all())
+
+
+def read_answers(run: Path, modalities: Sequence[str] | None = None) -> dict[str, Answers]:
+    """Read predictions.parquet of a run folder, with the reasons for gaps of its subsets.parquet.
+
+    Args:
+        run: A finished run.
+        modalities: Its streams, in order; None: those of the largest subset that was scored.
+
+    Returns:
+        System -> answers; the run's own system is the first.
+
+    Raises:
+        ArtifactError: The files are not there, or not those of a finished run.
+    """
+    predictions = _read(run / "predictions.parquet", names=NAMES, numbers=("score", "prediction"))
+    judged = _read(
+        run / "subsets.parquet", names=("system", "criterion", "streams"), numbers=("mse",), texts=("reason",)
+    )
+    if modalities is None:
+        scored = predictions.column("streams").unique().to_pylist()
+        modalities = max((str(name).split("+") for name in scored), key=len, default=[])
+    names = ["+".join(subset) for subset in subsets(tuple(modalities))]
+    systems = [str(name) for name in predictions.column("system").unique().to_pylist()]
+    found = {}
+    for system in systems:
+        rows = predictions.filter(pc.field("system") == system)
+        found[system] = _answers(rows, names, _reasons(judged, system, names), run)
+    return found
+
+
+def check_same_questions(first: Answers, other: Answers, *, names: tuple[str, str]) -> Answers:
+    """Bring `other` into the order of `first`, or say why the two cannot be compared.
+
+    Args:
+        first: Whose order of samples and criteria holds.
+        other: Of another run.
+        names: How the two are called in the message.
+
+    Raises:
+        InputError: Other splits, subsets, criteria, samples, scores, or samples that own other streams.
+    """
+    _refuse_unless_equal("split", (first.split, other.split), names)
+    _refuse_unless_same_set("subset of streams", (first.subsets, other.subsets), names)
+    _refuse_unless_same_set("criterion", (first.criteria, other.criteria), names)
+    _refuse_unless_same_set("sample", (first.ids, other.ids), names)
+    rows = _places(first.ids, other.ids)
+    columns = _places(first.criteria, other.criteria)
+    layers = _places(first.subsets, other.subsets)
+    arranged = replace(
+        other,
+        ids=first.ids,
+        criteria=first.criteria,
+        subsets=first.subsets,
+        owned_SN=other.owned_SN[layers][:, rows],
+        truth_NC=other.truth_NC[rows][:, columns],
+        predicted_SNC=other.predicted_SNC[layers][:, rows][:, :, columns],
+        reasons_S=tuple(other.reasons_S[layer] for layer in layers),
+    )
+    differing = ~np.isclose(first.truth_NC, arranged.truth_NC, rtol=1e-9, atol=0.0, equal_nan=True)
+    if differing.any():
+        row, column = np.argwhere(differing)[0]
+        raise InputError(
+            f"{_opening(names)}: expected the same scores of the same samples, found {differing.sum()} others, such as "
+            f"{first.truth_NC[row, column]:g} and {arranged.truth_NC[row, column]:g} for {first.criteria[column]} of "
+            f"{first.ids[row]}: evaluate both on the same store."
+        )
+    elsewhere = (first.owned_SN != arranged.owned_SN).any(axis=0)
+    if elsewhere.any():
+        raise InputError(
+            f"{_opening(names)}: expected the same availability of the {first.split} split, found {elsewhere.sum()} of "
+            f"{len(first.ids)} samples that own other streams, such as {first.ids[int(np.argmax(elsewhere))]}: "
+            "evaluate both on the same store, and take streams away from the same splits with the same seed."
+        )
+    return arranged
+
+
+def _read(path: Path, *, names: Sequence[str], numbers: Sequence[str], texts: Sequence[str] = ()) -> pa.Table:
+    """Columns of a table: names and texts as text, names without gaps, numbers as numbers."""
+    types = {**dict.fromkeys((*names, *texts), pa.string()), **dict.fromkeys(numbers, pa.float64())}
+    try:
+        table = pq.read_table(path)
+        lacking = [name for name in types if name not in table.column_names]
+        if not lacking:
+            table = pa.table({name: table.column(name).cast(kind) for name, kind in types.items()})
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"Expected the table of a finished run at {path}: {error}") from None
+    problems = [f"no column {name}" for name in lacking]
+    problems += [f"gaps in {name}" for name in names if not lacking and table.column(name).null_count]
+    if problems:
+        raise ArtifactError(
+            f"Expected the columns {', '.join(types)} in {path}, found {' and '.join(problems)}: the file was altered; "
+            "train the run again, or leave it out."
+        )
+    return table
+
+
+def _answers(rows: pa.Table, names: list[str], reasons_S: tuple[str, ...], run: Path) -> Answers:
+    ids, row = _encoded(rows, "id")
+    criteria, column = _encoded(rows, "criterion")
+    found, which = _encoded(rows, "streams")
+    unknown = sorted(set(found) - set(names))
+    if unknown:
+        raise ArtifactError(f"Expected predictions for subsets of the run's streams in {run}, found {unknown}.")
+    splits = [str(name) for name in rows.column("split").unique().to_pylist()]
+    if len(splits) != 1:
+        raise ArtifactError(f"Expected predictions of one split in {run}, found {splits}.")
+    layer = np.array([names.index(name) for name in found], dtype=np.int64)[which]
+    _refuse_repeated(np.stack([layer, row, column]), (names, ids, criteria), run / "predictions.parquet")
+    truth_NC = np.full((len(ids), len(criteria)), np.nan)
+    truth_NC[row, column] = rows.column("score").to_numpy(zero_copy_only=False)
+    predicted_SNC = np.full((len(names), len(ids), len(criteria)), np.nan)
+    predicted_SNC[layer, row, column] = rows.column("prediction").to_numpy(zero_copy_only=False)
+    owned_SN = np.zeros((len(names), len(ids)), dtype=bool)
+    owned_SN[layer, row] = True
+    return Answers(splits[0], ids, criteria, tuple(names), owned_SN, truth_NC, predicted_SNC, reasons_S)
+
+
+def _refuse_repeated(places: np.ndarray, names: Sequence[Sequence[str]], path: Path) -> None:
+    distinct, counts = np.unique(places, axis=1, return_counts=True)
+    if (counts > 1).any():
+        subset, sample, criterion = (
+            of[place] for of, place in zip(names, distinct[:, np.argmax(counts > 1)], strict=True)
+        )
+        raise ArtifactError(
+            f"Expected one prediction a system, sample, subset and criterion in {path}, found {(counts > 1).sum()} "
+            f"repeated, such as {criterion} of {sample} from {subset}: the file was altered; train the run again, or "
+            "leave it out."
+        )
+
+
+def _reasons(judged: pa.Table, system: str, names: list[str]) -> tuple[str, ...]:
+    found: dict[str, str] = {}
+    for record in judged.to_pylist():
+        if record["system"] == system and record["criterion"] == "mean" and record["mse"] != record["mse"]:
+            # Such as "spearman: no prediction; mse: no prediction": the metrics share what they lack.
+            reason = str(record["reason"] or "").partition("mse: ")[2].partition("; mae: ")[0]
+            found[record["streams"]] = reason or "no prediction"
+    return tuple(found.get(name, "") for name in names)
+
+
+def _encoded(rows: pa.Table, name: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Distinct values in order of appearance, and the place of each value among them."""
+    encoded = rows.column(name).combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return tuple(str(value) for value in encoded.dictionary.to_pylist()), encoded.indices.to_numpy()
+
+
+def _places(wanted: Sequence[str], there: Sequence[str]) -> np.ndarray:
+    position = {name: place for place, name in enumerate(there)}
+    return np.array([position[name] for name in wanted], dtype=np.int64)
+
+
+def _refuse_unless_equal(what: str, values: tuple[str, str], names: tuple[str, str]) -> None:
+    if values[0] != values[1]:
+        raise InputError(f"{_opening(names)}: expected the same {what}, found {values[0]} and {values[1]}.")
+
+
+def _refuse_unless_same_set(what: str, values: tuple[Sequence[str], Sequence[str]], names: tuple[str, str]) -> None:
+    parts = []
+    for name, own, others in ((names[0], *values), (names[1], *reversed(values))):
+        alone = [value for value in own if value not in set(others)]
+        if alone:
+            parts.append(f"{len(alone)} in {name} alone, such as {alone[0]}")
+    if parts:
+        raise InputError(
+            f"{_opening(names)}: expected every {what} in both, found {'; '.join(parts)}. Runs are compared on the "
+            "same samples, streams and criteria: train or evaluate them on the same store and split."
+        )
+
+
+def _opening(names: tuple[str, str]) -> str:
+    return f"{names[0]} and {names[1]} cannot be compared"

@@ -1,0 +1,202 @@
+"""`limssr compare`: runs, and what stands beside them, on the same resampled performances."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from limssr.core.errors import InputError, unknown_name
+from limssr.core.progress import Reporter
+from limssr.report.stamps import Stamp
+from limssr.studies.compare.costs import Cost, CountedSample, Timing, cost_of, counted_sample, time_rows
+from limssr.studies.compare.differences import PairedDifference, Ranking, paired_differences, rank_rows
+from limssr.studies.compare.groups import Resampled, drawn_groups, groups_of, stamps_of_groups
+from limssr.studies.compare.notes import MARKS, About, about_row, counts_of, marks_of, stamps_of
+from limssr.studies.compare.rows import CompareRow, Which, read_rows
+from limssr.studies.compare.scores import MetricName, Scores, score_rows
+
+NUM_RESAMPLES = 2000
+Order = Literal["given", "score"]
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is asked.
+
+    Attributes:
+        runs: Run folders, or LABEL=FOLDER.
+        against: Label of the row that all others are compared with; None: limssr if there is one, else the first.
+        references: Whether what stands beside the runs are rows too.
+        order: Of the rows: as the runs are given, or the best Spearman over incomplete streams first.
+        num_resamples: Draws of the test performances.
+        resample: What is drawn: performances, or whole groups of them.
+        seed: Of the draws.
+        alpha: Level of the critical difference.
+        store: Where the runs' store is now; None: where they say.
+        budget: What the runs were allowed, in sentences for a stamp; "" where that is not known.
+    """
+
+    runs: tuple[str, ...]
+    against: str | None = None
+    references: Which = "with"
+    order: Order = "given"
+    num_resamples: int = NUM_RESAMPLES
+    resample: Resampled = "samples"
+    seed: int = 0
+    alpha: float = 0.05
+    store: Path | None = None
+    budget: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison.
+
+    Attributes:
+        options: As asked.
+        rows: In order.
+        against: The chosen one of them.
+        marks: Row's label -> keys of `MARKS`.
+        stamps: What must be known before a number is quoted.
+        scores: Numbers of all rows.
+        differences: (label, part, metric) -> difference to the chosen row.
+        ranking: Average ranks.
+        sample: What multiply-accumulates are counted for.
+        costs: Row's label -> cost.
+        timing: Of scoring; None where it was not asked for.
+        about: Row's label -> what it is.
+    """
+
+    options: CompareOptions
+    rows: tuple[CompareRow, ...]
+    against: CompareRow
+    marks: Mapping[str, tuple[str, ...]]
+    stamps: tuple[Stamp, ...]
+    scores: Scores
+    differences: Mapping[tuple[str, str, MetricName], PairedDifference]
+    ranking: Ranking
+    sample: CountedSample
+    costs: Mapping[str, Cost]
+    timing: Timing | None
+    about: Mapping[str, About]
+
+    def signed(self, label: str) -> str:
+        """The label with its marks: "extra-trees-complete †"."""
+        return " ".join([label, *(MARKS[mark] for mark in self.marks[label])])
+
+
+def compare_runs(
+    options: CompareOptions, *, rounds: int = 0, device: str = "auto", reporter: Reporter | None = None
+) -> Comparison:
+    """Compare.
+
+    Args:
+        options: What is asked.
+        rounds: In which scoring is timed; 0: it is not.
+        device: To time scoring on; see `limssr.core.runtime.choose_device`.
+        reporter: Hears of the progress.
+
+    Raises:
+        InputError: The runs cannot be compared, no row is called as asked, a number is out of range, the named store
+            is that of no run, or nothing can be timed.
+        ArtifactError: A run folder is damaged.
+    """
+    if options.num_resamples < 100:
+        raise InputError(f"Expected at least 100 resamples, found {options.num_resamples}.")
+    if not 0.0 < options.alpha < 1.0:
+        raise InputError(f"Expected a level between 0 and 1, found {options.alpha}.")
+    found = read_rows(options.runs, references=options.references)
+    rows = found.rows
+    against = _chosen(rows, options.against)
+    _check_store(rows, options.store)
+    groups = groups_of(against.first, options.store)
+    drawn = drawn_groups(groups, options.resample)
+    # What cannot be had is said before the minutes that scoring takes.
+    timing = None
+    if rounds:
+        timing = time_rows(rows, against, rounds=rounds, store=options.store, device=device, reporter=reporter)
+    scores = score_rows(rows, num_resamples=options.num_resamples, seed=options.seed, groups=drawn, reporter=reporter)
+    if options.order == "score":
+        rows = _best_first(rows, scores)
+    sample = counted_sample(against.first, options.store)
+    marks = {row.label: marks_of(row, against) for row in rows}
+    differences = paired_differences(rows, scores, against)
+    stamps = stamps_of(
+        rows,
+        against,
+        marks,
+        notes=(*found.notes, *_not_counted(scores)),
+        num_resamples=options.num_resamples,
+        num_compared=max(counts_of(differences).values(), default=0),
+    )
+    if options.budget:
+        stamps.append(Stamp("note", "Budget", options.budget))
+    return Comparison(
+        options,
+        rows,
+        against,
+        marks,
+        (*stamps_of_groups(groups, options.resample), *stamps),
+        scores,
+        differences,
+        rank_rows(rows, scores, against, alpha=options.alpha),
+        sample,
+        {row.label: cost_of(row, sample, options.store) for row in rows},
+        timing,
+        {row.label: about_row(row) for row in rows},
+    )
+
+
+def _check_store(rows: Sequence[CompareRow], store: Path | None) -> None:
+    """Refuse a store that was named and holds the compared samples of no run; nobody names one for nothing."""
+    if store is None:
+        return
+    reasons: list[str] = []
+    for entry in {entry.run: entry for row in rows for entry in row.entries}.values():
+        sample = counted_sample(entry, store)
+        if sample.num_segments is not None:
+            return
+        reasons.append(sample.reason)
+    raise InputError(
+        f"Expected at --store the feature store that the runs were trained on, found none: {reasons[0].rstrip('.')}. "
+        "Give its folder, or leave --store out."
+    )
+
+
+def _best_first(rows: Sequence[CompareRow], scores: Scores) -> tuple[CompareRow, ...]:
+    """By the first number of the table; rows without it last, by what they have of it."""
+
+    def place(row: CompareRow) -> tuple[bool, float]:
+        number = scores.numbers[row.label, scores.parts[0], "spearman"]
+        known = number.value if number.is_defined else number.partial
+        return not number.is_defined, -known if math.isfinite(known) else math.inf
+
+    return tuple(sorted(rows, key=place))
+
+
+def _not_counted(scores: Scores) -> tuple[str, ...]:
+    notes = []
+    if scores.same_as:
+        same = ", ".join(f"{name} is {other or 'nothing'}" for name, other in scores.same_as.items())
+        notes.append(f"{same}, as no training sample had the rest: averages and ranks count what is read once.")
+    if not scores.unanswered:
+        return tuple(notes)
+    return (
+        *notes,
+        f"{', '.join(scores.unanswered)}: no system has a prediction, so averages and ranks do without it.",
+    )
+
+
+def _chosen(rows: Sequence[CompareRow], wanted: str | None) -> CompareRow:
+    if wanted is None:
+        return next((row for row in rows if row.first.system == "limssr" and not row.first.is_reference), rows[0])
+    matching = [row for row in rows if row.label == wanted] or [row for row in rows if row.first.system == wanted]
+    if not matching:
+        raise unknown_name("row", wanted, [row.label for row in rows])
+    if len(matching) > 1:
+        raise InputError(
+            f"Expected one row to compare with, found {len(matching)} called {wanted!r}: give one of "
+            f"{', '.join(row.label for row in matching)}."
+        )
+    return matching[0]

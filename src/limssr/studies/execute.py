@@ -1,0 +1,118 @@
+"""Running a study: one run after the other, or several beside each other, each a process of its own."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from limssr.core.errors import LimssrError
+from limssr.core.progress import Reporter, SilentReporter
+from limssr.report.text import duration
+from limssr.runs.folder import write_config
+from limssr.runs.train import train_run
+from limssr.studies.plan import PlannedRun, RunsFailed, check_runs, check_study, distinct_runs
+from limssr.studies.processes import Job, run_jobs
+
+
+def run_all(
+    runs: Sequence[PlannedRun],
+    out: Path,
+    *,
+    processes: int = 1,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> None:
+    """Train what is not done, resume what was interrupted, leave alone what is done.
+
+    Runs of equal configurations (apart from their names) are one run, in the folder of the first.
+
+    Args:
+        runs: The plan.
+        out: The study's folder; each run gets a folder below it.
+        processes: More than 1: that many runs at a time, each a process of its own, with the machine's threads (and
+            CUDA devices) divided among them.
+        device: See `limssr.core.runtime.choose_device`.
+        reporter: Hears of everything.
+
+    Raises:
+        InputError: Something is wrong with a run; found before the first one starts.
+        RunsFailed: Some runs failed; the others are done.
+    """
+    check_study(out, processes=processes)
+    reporter = reporter or SilentReporter()
+    num_runs = len({id(run) for run in distinct_runs(runs).values()})
+    waiting = check_runs(runs, out, device=device)
+    if len(waiting) < num_runs:
+        reporter.note(f"{num_runs - len(waiting)} of {num_runs} runs are done already")
+    tally = _Tally(waiting, reporter, min(processes, max(1, len(waiting))))
+    if processes == 1:
+        _one_by_one(waiting, out, device, tally)
+    else:
+        _side_by_side(waiting, out, device, tally)
+    if tally.failures:
+        raise RunsFailed(tally.failures, num_runs)
+
+
+class _Tally:
+    """Counts what is over, and says so with the time that is left."""
+
+    def __init__(self, waiting: Sequence[PlannedRun], reporter: Reporter, processes: int) -> None:
+        self.reporter = reporter
+        self.processes = processes
+        self.failures: dict[str, LimssrError] = {}
+        # A run's share of the whole work; what else makes runs differ shows soon enough.
+        self._epochs = {run.key: run.config.train.epochs for run in waiting}
+        self._left = dict(self._epochs)
+        self._started = time.monotonic()
+
+    def begin(self, key: str) -> None:
+        """A run starts."""
+        number = list(self._epochs).index(key) + 1
+        self.reporter.note(f"run {number} of {len(self._epochs)}: {key}")
+
+    def end(self, key: str, error: LimssrError | None) -> None:
+        """A run is over."""
+        del self._left[key]
+        if error is not None:
+            self.failures[key] = error
+            self.reporter.warn(f"{key} failed: {error}")
+        over = len(self._epochs) - len(self._left)
+        self.reporter.note(
+            f"{key} {'failed' if error else 'is done'}; {over - len(self.failures)} finished, "
+            f"{len(self.failures)} failed, {len(self._left)} to go{self._time_left()}"
+        )
+
+    def _time_left(self) -> str:
+        if not self._left:
+            return ""
+        left = sum(self._left.values())
+        done = sum(self._epochs.values()) - left
+        return f", about {duration((time.monotonic() - self._started) * left / done)} left"
+
+
+def _one_by_one(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _Tally) -> None:
+    for run in waiting:
+        tally.begin(run.key)
+        error: LimssrError | None = None
+        try:
+            train_run(run.config, out / run.key, device=device, resume="auto", reporter=tally.reporter)
+        except LimssrError as failure:
+            error = failure
+        except Exception as failure:  # one run's misfortune, such as a full memory, is not the others'
+            error = LimssrError(f"{type(failure).__name__}: {failure}")
+        tally.end(run.key, error)
+
+
+def _side_by_side(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _Tally) -> None:
+    planned = {run.key: run for run in waiting}
+    jobs = []
+    for key in planned:
+        words = ("train", str(out / key / "config.yaml"), "--out", str(out / key), "--resume", "--json")
+        jobs.append(Job(key, words, out / f"{key}.log"))
+
+    def begin(key: str) -> None:
+        if not (out / key / "run.json").exists():  # else it goes on with what is written there, which is the same
+            (out / key).mkdir(parents=True, exist_ok=True)
+            write_config(out / key, planned[key].config)
+        tally.begin(key)
+
+    run_jobs(jobs, processes=tally.processes, device=device, begin=begin, end=tally.end)

@@ -1,0 +1,1 @@
+"""The paper's benchmarks, its tables and its numbers."""

@@ -1,0 +1,29 @@
+"""Timing that a noisy machine cannot bend: contestants take turns, and ratios are taken within a turn."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+
+GEMM_SIZE = {"cpu": 2048, "cuda": 8192}
+
+
+def gemm(device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Callable[[], object], float]:
+    """A product of two large square matrices: what to run, and its multiply-accumulates."""
+    size = GEMM_SIZE.get(device.type, GEMM_SIZE["cpu"])
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(size, size, generator=generator).to(device, dtype) for _ in range(2))
+    out = torch.empty_like(a)
+    return lambda: torch.mm(a, b, out=out), float(size) ** 3
+
+
+@contextlib.contextmanager
+def limited_threads(number: int | None) -> Iterator[None]:
+    """So many threads of torch inside the block; None: as many as before."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

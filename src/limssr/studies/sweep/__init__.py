@@ -1,0 +1,1 @@
+"""Every system on one store, with one budget of tuning."""

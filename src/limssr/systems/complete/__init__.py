@@ -1,0 +1,1 @@
+"""Systems for complete data, trained and scored with whatever streams are there."""

@@ -1,0 +1,1 @@
+"""T2CR: alignment, gates and contrast over time."""

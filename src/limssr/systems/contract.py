@@ -1,0 +1,174 @@
+"""The contract of the comparison systems: what each declares, and what all have in common.
+
+The same Batch in, the same ScoreOutput out, the same loop. A system adds losses of its own through
+`ScoreOutput.auxiliary`, trains in stages through `stages`, and learns from streams that exist but are hidden in this
+step through `Batch.owned`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from limssr.core.config import ModelConfig
+from limssr.core.errors import InputError, unknown_name
+from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
+from limssr.nn.contract import WHOLE, Stage
+from limssr.nn.losses import task_loss
+from limssr.nn.scaling import InputScaler, OutputScale
+
+Family = Literal["incomplete", "complete", "related", "reference"]
+
+
+class SystemOptions(BaseModel):
+    """Settings of one system, `model.options` of a recipe; the defaults are its paper's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ComparisonSystem(nn.Module):
+    """What every system has: its description, scaling of inputs and output, stages.
+
+    A subclass builds its layers after `super().__init__` and writes `forward(batch) -> ScoreOutput`.
+
+    Args:
+        config: `hidden`, `dropout`, `input_scaling`, `output` and `options` are used, the rest is of LIMSSR.
+        modalities: The M streams, in order.
+        criteria: The C criteria.
+        options: Of this system.
+    """
+
+    stages: tuple[Stage, ...] = (WHOLE,)
+    looks_at_hidden: bool = False
+    """Whether training batches bring `Batch.owned`."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        modalities: Sequence[Modality],
+        criteria: Sequence[Criterion],
+        options: SystemOptions | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.modalities = tuple(modalities)
+        self.criteria = tuple(criteria)
+        self.options: Any = options
+        self.input_scaler = InputScaler(self.modalities, config.input_scaling)
+        self.output_scale = OutputScale(len(self.criteria), config.output)
+        self.stage = self.stages[-1]
+
+    def calibrate(self, samples: Sequence[Sample]) -> None:
+        """Measure the scales of inputs and outputs on the training samples, once, before training."""
+        self.input_scaler.fit(samples)
+        self.output_scale.fit(samples, self.criteria)
+
+    def enter(self, stage: Stage) -> None:
+        """Hear that a stage begins; scoring is always done as in the last one."""
+        self.stage = stage
+
+    def train(self, mode: bool = True) -> "ComparisonSystem":
+        """As in torch, but parts that rest in this stage stay in evaluation mode: no dropout, no running statistics."""
+        super().train(mode)
+        if mode:
+            for name, module in self.named_modules():
+                names = [f"{name}.{own}" if name else own for own, _ in module.named_parameters()]
+                if names and not any(self.stage.moves(one) for one in names):
+                    module.eval()
+        return self
+
+    def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
+        """Why samples that hold exactly `streams` cannot be scored; None where they can."""
+        return None
+
+    def scored(self, logits_BC: Tensor, **more: Any) -> ScoreOutput:
+        """A head's output as a ScoreOutput with the scale that errors are divided by."""
+        return ScoreOutput(self.output_scale(logits_BC), loss_scale_C=self.output_scale.loss_scale_C, **more)
+
+    def score_loss(self, unit_scores_BC: Tensor, batch: Batch, rows_B: Tensor | None = None) -> Tensor:
+        """The task loss of one part's own scores, for an auxiliary term; zero when there are no targets.
+
+        Args:
+            unit_scores_BC: On the unit scale.
+            batch: Brings the targets.
+            rows_B: The rows that count; None: all.
+        """
+        if batch.unit_scores_BC is None:
+            return unit_scores_BC.sum() * 0.0
+        targets_BC = batch.unit_scores_BC
+        if rows_B is not None:
+            targets_BC = targets_BC.masked_fill(~rows_B[:, None], torch.nan)
+        return task_loss(unit_scores_BC, targets_BC, self.output_scale.loss_scale_C)
+
+
+Builder = Callable[[ModelConfig, tuple[Modality, ...], tuple[Criterion, ...], Any], nn.Module]
+
+
+@dataclass(frozen=True)
+class System:
+    """What a system declares. `limssr systems` prints it and reports repeat it.
+
+    Attributes:
+        title: As tables name it.
+        source: Authors' name for it, venue and year.
+        summary: One line.
+        family: "incomplete" (the paper's Table 1), "complete" (Table 2), "related" or "reference".
+        builder: (config, modalities, criteria, options) -> network.
+        options: Its settings.
+        needs_complete_training: "yes": its paper trains on complete samples, here it is re-masked; "pairs": it needs
+            some samples with two streams or more; "no".
+        stages: In order.
+        stochastic: Whether scoring draws random numbers (seeded here, so that a score is a function of the sample).
+        hidden_values: The losses that look at values of a stream that the step hides; () for none. That of the score
+            is one of them where a stage teaches a network on all that a sample owns.
+        absent: What stands where a stream is absent, in a few words.
+        checked: What our numbers were checked against.
+        changed: What was adapted, in a few words; "" where nothing was.
+        learning_rate: That it is trained with in a sweep unless tuned.
+        small: `model` settings that make it fit two cores; what was reduced is read off them.
+    """
+
+    title: str
+    source: str
+    summary: str
+    family: Family
+    builder: Builder
+    options: type[SystemOptions] = SystemOptions
+    needs_complete_training: Literal["yes", "pairs", "no"] = "no"
+    stages: tuple[Stage, ...] = (WHOLE,)
+    stochastic: bool = False
+    hidden_values: tuple[str, ...] = ()
+    absent: str = "not read"
+    checked: str = "from the paper alone"
+    changed: str = ""
+    learning_rate: float = 1e-3
+    small: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion]) -> nn.Module:
+        """Build the network that `config` describes.
+
+        Raises:
+            InputError: `config.options` holds something that the system does not have.
+        """
+        return self.builder(config, tuple(modalities), tuple(criteria), self.read_options(config))
+
+    def read_options(self, config: ModelConfig) -> SystemOptions:
+        """`config.options` as the system's settings.
+
+        Raises:
+            InputError: An unknown key, with the nearest valid one, or a value that it cannot have.
+        """
+        for key in config.options:
+            if key not in self.options.model_fields:
+                known = list(self.options.model_fields)
+                if not known:
+                    raise InputError(f"model.options: {config.system} has none, found {key!r}; leave it out.")
+                raise unknown_name(f"option of {config.system} (model.options)", key, known)
+        try:
+            return self.options.model_validate(dict(config.options))
+        except ValidationError as error:
+            lines = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            raise InputError(f"model.options of {config.system}: {lines}") from None

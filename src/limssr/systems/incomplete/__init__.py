@@ -1,0 +1,1 @@
+"""Systems made for missing streams."""

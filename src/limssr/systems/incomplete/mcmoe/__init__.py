@@ -1,0 +1,1 @@
+"""MCMoE: a generator of missing streams and a mixture of experts."""

@@ -1,0 +1,1 @@
+"""PAMFN: a branch for each stream, and one that mixes them."""

@@ -1,0 +1,1 @@
+"""Systems from neighbouring fields, rebuilt for scores."""

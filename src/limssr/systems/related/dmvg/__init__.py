@@ -1,0 +1,1 @@
+"""DMVG: diffusion of a few latent tokens."""

@@ -1,0 +1,199 @@
+"""A model on disk: config.json and model.safetensors with what was trained; the frozen backbone is named and hashed."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from limssr.core.config import ModelConfig
+from limssr.core.errors import ArtifactError, InputError
+from limssr.core.types import Criterion, Modality
+from limssr.core.version import __version__
+
+FORMAT_VERSION = 1
+WEIGHTS, SETTINGS = "model.safetensors", "config.json"
+Weights = Literal["trained", "int8"]
+"""Of the language model's frozen maps, for scoring."""
+
+
+def state_to_save(model: nn.Module) -> dict[str, Tensor]:
+    """Trained tensors and buffers; frozen backbone weights only where nothing else could bring them back."""
+    state = model.state_dict()
+    if _carries_backbone(model):
+        return state
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in state.items() if name not in frozen}
+
+
+def load_saved_state(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put tensors of `state_to_save` back.
+
+    Raises:
+        ArtifactError: Names or shapes differ, each named.
+    """
+    expected = state_to_save(model)
+    missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    shapes = [
+        f"{name}: expected {tuple(expected[name].shape)}, found {tuple(state[name].shape)}"
+        for name in sorted(expected.keys() & state.keys())
+        if expected[name].shape != state[name].shape
+    ]
+    if missing or surplus or shapes:
+        raise ArtifactError(
+            f"The saved weights do not fit the model: missing {missing or 'none'}, unexpected {surplus or 'none'}, "
+            f"wrong shape {shapes or 'none'}. They belong to another configuration."
+        )
+    # Straight into the model's own memory: walking its thousand modules would take longer than reading the file.
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(state[name])
+
+
+def save_pretrained(model: nn.Module, folder: Path) -> None:
+    """Write a model folder, all of it or nothing; an existing one is replaced.
+
+    Args:
+        model: Built by `limssr.systems.build.build_model`.
+        folder: Will hold config.json and model.safetensors.
+
+    Raises:
+        InputError: Its weights were rounded to int8, so it is no longer what was trained.
+    """
+    from limssr.model.int8 import is_int8
+
+    if is_int8(model):
+        raise InputError("A model with int8 weights is not saved: save it as trained, and round it when it is loaded.")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "format_version": FORMAT_VERSION,
+        "limssr_version": __version__,
+        "model": model.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
+        "modalities": [vars(modality) for modality in model.modalities],  # type: ignore[union-attr]
+        "criteria": [vars(criterion) for criterion in model.criteria],  # type: ignore[union-attr]
+        "backbone_sha256": getattr(model, "fingerprint", ""),
+        "backbone_origin": Path(str(getattr(model, "origin", ""))).name,
+        "random_seed": getattr(model, "seed", 0),
+        "unseen_streams": list(getattr(model, "unseen", ())),
+    }
+    tensors = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in state_to_save(model).items()})
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".partial", dir=folder) as partial:
+        save_file(tensors, Path(partial) / WEIGHTS)
+        (Path(partial) / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        os.replace(Path(partial) / WEIGHTS, folder / WEIGHTS)
+        os.replace(Path(partial) / SETTINGS, folder / SETTINGS)
+
+
+def load_pretrained(folder: Path, *, weights: Weights = "trained") -> nn.Module:
+    """A model folder -> the model, on the CPU, in evaluation mode.
+
+    Args:
+        folder: From `save_pretrained`.
+        weights: "int8" rounds the frozen maps of the language model; such a model only scores (`limssr.model.int8`).
+
+    Raises:
+        InputError: Int8 weights cannot be had here.
+        ArtifactError: Not a model folder, a newer format, altered weights, or a backbone whose hash differs.
+    """
+    from limssr.model.int8 import use_int8
+    from limssr.systems.build import build_model
+
+    folder = Path(folder)
+    settings = _read_settings(folder)
+    config = ModelConfig.model_validate(settings["model"])
+    modalities = tuple(Modality(**item) for item in settings["modalities"])
+    criteria = tuple(Criterion(**item) for item in settings["criteria"])
+    model: Any = build_model(config, modalities, criteria, seed=settings["random_seed"])
+    if settings["backbone_sha256"]:
+        check_backbone(model, settings["backbone_sha256"], where=str(folder))
+    elif hasattr(model, "fingerprint"):
+        model.fingerprint = ""  # this folder carries its frozen weights, and a copy of it has to
+    load_saved_weights(model, folder)
+    model.unseen = tuple(settings.get("unseen_streams", ()))
+    if weights == "int8":
+        use_int8(model)
+    return model.eval()
+
+
+def load_saved_weights(model: nn.Module, folder: Path) -> None:
+    """Put what a model folder holds into a model that was built as its settings say.
+
+    Raises:
+        ArtifactError: The file is missing or was altered, or belongs to another configuration.
+    """
+    try:
+        state = load_file(folder / WEIGHTS)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ArtifactError(f"{folder / WEIGHTS} cannot be read ({error}); it is missing or was altered.") from None
+    load_saved_state(model, state)
+
+
+def check_backbone(model: nn.Module, expected: str, *, where: str) -> None:
+    """Refuse a model whose frozen weights are not those that something was trained on.
+
+    Args:
+        model: As built here.
+        expected: SHA-256 of the weights that it was trained on.
+        where: Folder that says so.
+
+    Raises:
+        ArtifactError: They differ, with what to do about it.
+    """
+    found = getattr(model, "fingerprint", "")
+    if found == expected:
+        return
+    origin = getattr(model, "origin", "")
+    remedy = (
+        "They were drawn from the seed and came out differently: use the versions of torch and transformers, and the "
+        "kind of processor, that made it."
+        if "random weights" in origin
+        else "Install the same version of the backbone."
+    )
+    raise ArtifactError(
+        f"{where} was trained on backbone weights with SHA-256 {expected[:16]}…, but here ({Path(origin).name}) they "
+        f"have {found[:16]}…. {remedy}"
+    )
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        version = int(settings["format_version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"Expected a saved model in {folder}: {SETTINGS} is missing or not readable ({error})."
+        ) from None
+    if version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{folder} has model format {version}; this limssr reads up to {FORMAT_VERSION}. Upgrade limssr."
+        )
+    return settings
+
+
+def _carries_backbone(model: nn.Module) -> bool:
+    """Whether nothing could bring the frozen weights back: neither a file nor a seed."""
+    return getattr(model, "fingerprint", None) == ""
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of which no two share memory, as the file format wants them; copied only where they do."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return found
+
+
+def as_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Detached copies on the CPU."""
+    with torch.no_grad():
+        return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}

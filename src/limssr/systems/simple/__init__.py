@@ -1,0 +1,1 @@
+"""Simple systems: attention, moments, late fusion, a small bidirectional transformer."""

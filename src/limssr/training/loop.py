@@ -1,0 +1,224 @@
+"""The visible loop (paper section 4.1, appendix B; docs/protocols.md).
+
+An epoch is a function of (weights, optimizer, seed, epoch): its order, crops, hidden streams and dropout noise are
+drawn from (seed, epoch) and nothing else. A killed run goes on from its last checkpoint and ends with the same bits.
+"""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from limssr.core.config import RunConfig, TrainConfig
+from limssr.core.errors import InputError, LimssrError
+from limssr.core.progress import Reporter, SilentReporter
+from limssr.core.runtime import check_precision, make_accelerator, seeded, tf32
+from limssr.core.types import Sample, ScoreOutput
+from limssr.evaluation.scorer import check_can_score
+from limssr.nn.contract import WHOLE, Place, place_of
+from limssr.nn.losses import total_loss
+from limssr.systems.build import calibrate
+from limssr.systems.saving import load_saved_state
+from limssr.training.batches import EpochBatches, check_training_input
+from limssr.training.checkpoint import TrainingParts
+from limssr.training.optimizer import WeightAverage, make_optimizer
+from limssr.training.selection import EpochValue, chosen_epoch, out_of_patience, own_subset_loss
+
+TERMS = ("total", "task", "consistency", "slots", "auxiliary")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training found.
+
+    Attributes:
+        best_epoch: The epoch whose weights the model now has, counted from 0.
+        epochs_run: Number of epochs trained, those before an interruption included.
+        stopped: "epochs" when all were run, "patience" when the validation loss stopped falling.
+        history: One record an epoch, as in metrics.jsonl.
+    """
+
+    best_epoch: int
+    epochs_run: int
+    stopped: Literal["epochs", "patience"]
+    history: tuple[dict[str, Any], ...]
+
+
+def fit(
+    model: nn.Module,
+    train_samples: Sequence[Sample],
+    val_samples: Sequence[Sample],
+    *,
+    config: RunConfig,
+    folder: Path | None = None,
+    device: torch.device | None = None,
+    reporter: Reporter | None = None,
+    resume: Literal["never", "auto"] = "never",
+    test_value: EpochValue | None = None,
+) -> FitResult:
+    """Train a model; afterwards it holds the weights of the chosen epoch and is in evaluation mode.
+
+    Args:
+        model: From `limssr.systems.build.build_model`.
+        train_samples: As the data set has them (availability applied).
+        val_samples: May be empty when `train.selection` is not "val" and there is no patience.
+        config: Of the run.
+        folder: Gets `checkpoints/` and `metrics.jsonl`; None keeps nothing on disk.
+        device: None is the CPU.
+        reporter: Hears of every epoch.
+        resume: "auto" goes on from the newest checkpoint in `folder`, if there is one.
+        test_value: What `train.selection: test` chooses by.
+
+    Raises:
+        InputError: The samples or the device do not fit the configuration.
+        LimssrError: The loss is no longer a number.
+    """
+    train, device = config.train, device or torch.device("cpu")
+    modalities, criteria = tuple(model.modalities), tuple(model.criteria)  # type: ignore[arg-type]
+    check_precision(train.precision, device)
+    check_training_input(train_samples, val_samples, config, modalities, can_use_test=test_value is not None)
+    stages = getattr(model, "stages", (WHOLE,))
+    place_of(stages, 0, train.epochs)  # refuses fewer epochs than stages
+    if not val_samples and any(stage.keeps == "best" for stage in stages[:-1]):
+        raise InputError(
+            "Expected validation samples, by whose loss a stage of the training keeps its best epoch, found none: give "
+            "some, or set model.statistics.keeps=last."
+        )
+    # 1. the model on its device, with scales measured on the training samples
+    calibrate(model, train_samples)
+    check_can_score(model, {"training": train_samples, "validation": val_samples})
+    accelerator = make_accelerator(device, train.precision)
+    model.to(device)
+    model, optimizer = accelerator.prepare(model, make_optimizer(model, train))
+    average = WeightAverage(train.average) if train.average else None
+    rates = [group["lr"] for group in optimizer.param_groups]
+    reporter = reporter or SilentReporter()
+    parts = TrainingParts(model, optimizer, accelerator, average, rates, modalities, criteria, config, reporter)
+    # 2. where it was stopped, if it was
+    history, kept = parts.restore(folder) if resume == "auto" and folder else ([], {})
+    reporter.start("training", train.epochs, len(history))
+    # 3. the epochs
+    while len(history) < train.epochs and not out_of_patience(history, train):
+        epoch, started = len(history), time.monotonic()
+        place = place_of(stages, epoch, train.epochs)
+        if history and place.epoch == 0:  # what rests from now on rests as it was in the epoch that its stage keeps
+            load_saved_state(parts.model, kept[chosen_epoch(history, train)])
+        with seeded(config.seed, "epoch", epoch), tf32(train.precision, device):
+            record = _train_epoch(parts, train_samples, epoch, place)
+        is_judged = place.is_last or place.stage.keeps == "best"
+        record |= _judge(parts, val_samples if is_judged else (), test_value if place.is_last else None)
+        if len(stages) > 1:
+            record |= {"stage": place.stage.name, "can_be_chosen": place.is_last}
+        history.append({**record, "seconds": round(time.monotonic() - started, 3)})
+        kept = parts.keep(kept, history)
+        if folder:
+            parts.save(folder, history)
+        reporter.epoch(history[-1], total=train.epochs, best_epoch=chosen_epoch(history, train))
+        reporter.advance("training")
+    reporter.finish()
+    # 4. the weights of the chosen epoch
+    load_saved_state(accelerator.unwrap_model(model, keep_fp32_wrapper=False), kept[chosen_epoch(history, train)])
+    model.eval()
+    stopped = "epochs" if len(history) == train.epochs else "patience"
+    return FitResult(chosen_epoch(history, train), len(history), stopped, tuple(history))
+
+
+def learning_rate_factor(epoch: int, train: TrainConfig, epochs: int | None = None) -> float:
+    """Share of the learning rate in an epoch: a straight warm-up, then a cosine, constant within an epoch.
+
+    The cosine starts at 1 in the first epoch after the warm-up and would reach the final rate after the last. Every
+    stage of a training has its own: `epoch` is then counted within the stage, which has `epochs`.
+    """
+    epochs = train.epochs if epochs is None else epochs
+    if epoch < train.warmup_epochs:
+        return train.warmup_start + (1 - train.warmup_start) * epoch / train.warmup_epochs
+    done = (epoch - train.warmup_epochs) / max(1, epochs - train.warmup_epochs)
+    return train.final_learning_rate + (1 - train.final_learning_rate) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, place: Place) -> dict[str, Any]:
+    model, optimizer, accelerator, train = parts.model, parts.optimizer, parts.accelerator, parts.config.train
+    factor = learning_rate_factor(place.epoch, train, place.epochs)
+    for group, rate in zip(optimizer.param_groups, parts.rates, strict=True):
+        group["lr"] = rate * factor
+    _enter(parts, place)
+    resting = [one for name, one in model.named_parameters() if not place.stage.moves(name)]
+    model.train()
+    plan = EpochBatches(
+        samples,
+        parts.modalities,
+        parts.criteria,
+        config=parts.config,
+        epoch=epoch,
+        with_owned=getattr(model, "looks_at_hidden", False),
+    )
+    update_sizes = plan.update_sizes()
+    # Sums stay on the device: reading a number inside a step would make it wait.
+    sums = torch.zeros(len(TERMS), device=accelerator.device)
+    for step, batch in enumerate(plan.loader()):
+        batch = batch.to(accelerator.device)
+        terms = total_loss(_in_float32(model(batch)), batch.unit_scores_BC, parts.config.loss)
+        accelerator.backward(terms.total * (len(batch) / update_sizes[step]))
+        sums += len(batch) * torch.stack([getattr(terms, name).detach() for name in TERMS])
+        if (step + 1) % train.accumulate and step + 1 < len(plan):
+            continue
+        for parameter in resting:
+            parameter.grad = None  # and so neither moment nor weight decay moves it
+        accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        if parts.average:
+            parts.average.update(model)
+    means = dict(zip(TERMS, (sums / len(samples)).tolist(), strict=True))
+    if not math.isfinite(means["total"]):
+        raise LimssrError(
+            f"Expected a finite training loss, found {means['total']} in epoch {epoch + 1}: lower "
+            "train.learning_rate, or use train.precision=float32. The last checkpoint is from before."
+        )
+    losses = {"train_loss" if name == "total" else f"train_{name}": value for name, value in means.items()}
+    return {"epoch": epoch, **losses, "learning_rate": train.learning_rate * factor}
+
+
+def _enter(parts: TrainingParts, place: Place) -> None:
+    """Tell the model its stage, and let a new average begin with it."""
+    enter: Any = getattr(parts.model, "enter", None)
+    if enter is None:
+        return
+    enter(place.stage)
+    if parts.average and place.epoch == 0:
+        parts.average.restore({}, 0, parts.accelerator.device)
+
+
+def _judge(parts: TrainingParts, val_samples: Sequence[Sample], test_value: EpochValue | None) -> dict[str, Any]:
+    """The numbers by which the epoch may be chosen, for the weights that would be kept."""
+    model, config = parts.model, parts.config
+    average = parts.average
+    with average.in_place_of_weights(model) if average else contextlib.nullcontext():
+        model.eval()
+        device = parts.accelerator.device
+        numbers: dict[str, Any] = {"val_loss": None}
+        if val_samples:
+            numbers["val_loss"] = own_subset_loss(model, val_samples, config=config, device=device)
+        if test_value is not None and config.train.selection == "test":
+            judged = test_value(model)
+            numbers |= {"test_spearman": judged.spearman, "test_mse": judged.mse}
+    return numbers
+
+
+def _in_float32(output: ScoreOutput) -> ScoreOutput:
+    """Losses are computed in full precision, whatever the model computed in."""
+    values = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
+    numbers = {name: value.float() for name, value in values.items() if _is_number(value)}
+    own = {name: value.float() for name, value in (output.auxiliary or {}).items()}
+    return dataclasses.replace(output, **numbers, auxiliary=own)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
