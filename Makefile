@@ -22,8 +22,8 @@ install: $(VENV)/core.stamp  ## Make .venv with limssr in it
 demo: $(VENV)/core.stamp $(if $(filter smollm2-135m,$(BACKBONE)),$(VENV)/smollm2.stamp)  ## Simulate, train, evaluate, report (BACKBONE=tiny needs no language model)
 	$(BIN)/limssr demo --backbone $(BACKBONE)
 
-test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp  ## Run every test
-	$(BIN)/python -m pytest -m "not network" $(PYTEST_FLAGS)
+test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp  ## Run every test, one worker a core
+	$(BIN)/python -m pytest -m "not network" -n auto --dist worksteal $(PYTEST_FLAGS)
 
 lint: $(VENV)/dev.stamp  ## Check format, rules, sizes and types
 	$(BIN)/ruff format --check .

@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+# Workers side by side have one core each. This stands before torch is imported, and children inherit it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from beartype import beartype
 from jaxtyping import install_import_hook, jaxtyped

@@ -118,7 +118,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         partial.write_bytes(content[:3])
         raise ResourceError("full")
 
-    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    monkeypatch.setattr("limssr.core.files.write_bytes", full)
     with pytest.raises(ResourceError):
         checkpoint.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
