@@ -198,6 +198,10 @@ def run_config(name: str, *, epochs: int, dropout: float, hide: str) -> RunConfi
     )
 
 
+SLOW_LEARNERS = {"t2cr": 150}
+"""Epochs of those that do not know sixteen samples by heart after 75."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_sixteen_samples_can_be_learned_by_heart(name: str) -> None:
     """Some road leads from the features to the score, through all stages."""
@@ -207,7 +211,7 @@ def test_sixteen_samples_can_be_learned_by_heart(name: str) -> None:
     usable = [sample for sample in every if model.why_no_prediction(tuple(sample.streams)) is None]
     samples = [dataclasses.replace(sample, id=f"s{n}") for n, sample in enumerate(usable[:16])]
     assert len(samples) == 16
-    fit(model, samples, [], config=run_config(name, epochs=150, dropout=0.0, hide="none"))
+    fit(model, samples, [], config=run_config(name, epochs=SLOW_LEARNERS.get(name, 75), dropout=0.0, hide="none"))
     scored = ModelScorer(model).score(samples)
     truth = np.stack([sample.scores for sample in samples])
     assert (((scored - truth) ** 2).mean(axis=0) < 0.35 * truth.var(axis=0)).all()
