@@ -1,19 +1,33 @@
 """limssr: score a long performance from several time-aligned streams, some of which may be missing."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from limssr.core.version import __version__
 
 if TYPE_CHECKING:
+    from limssr.core.types import Criterion, Modality, Sample
+    from limssr.data.store import FeatureStore, StoreWriter
     from limssr.estimator import LimssrRegressor
 
-__all__ = ["LimssrRegressor", "__version__"]
+__all__ = ["Criterion", "FeatureStore", "LimssrRegressor", "Modality", "Sample", "StoreWriter", "__version__"]
+
+# What is offered here is loaded when it is asked for: torch takes a second, `import limssr` alone does not need it.
+_PLACES = {
+    "Criterion": "limssr.core.types",
+    "FeatureStore": "limssr.data.store",
+    "LimssrRegressor": "limssr.estimator",
+    "Modality": "limssr.core.types",
+    "Sample": "limssr.core.types",
+    "StoreWriter": "limssr.data.store",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # The estimator brings torch along; `import limssr` alone stays light.
-    if name == "LimssrRegressor":
-        from limssr.estimator import LimssrRegressor
+    if name not in _PLACES:
+        raise AttributeError(f"module 'limssr' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
 
-        return LimssrRegressor
-    raise AttributeError(f"module 'limssr' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
