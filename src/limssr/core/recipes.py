@@ -17,7 +17,7 @@ that is how PCS under `published` differs from PCS elsewhere.
 """
 
 import copy
-import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -27,9 +27,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from limssr.core.config import RunConfig
-from limssr.core.errors import InputError, unknown_name
+from limssr.core.errors import InputError, nearest_name, unknown_name
+from limssr.core.quoting import listed, quoted, shortened
+from limssr.core.reading.documents import MAX_DEPTH, parse_yaml, read_yaml
+from limssr.core.reading.regular import Outside
 
 MAX_BASES = 8
+MAX_GROUPS = 16
+MAX_PROBLEMS = 10
+"""Mistakes of a recipe that a message names."""
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+"""A group of variants in a recipe's name."""
 
 
 NO_VARIANTS: Mapping[str, str] = MappingProxyType({})
@@ -88,14 +96,18 @@ def parse_variants(chosen: Sequence[str]) -> dict[str, str]:
 
 def parse_config(tree: Mapping[str, Any], *, where: str, overrides: Sequence[str] = ()) -> RunConfig:
     """A nested mapping with overrides laid over it -> RunConfig; `where` names its origin in errors."""
+    if not isinstance(tree, Mapping):
+        raise InputError(f"{where}: expected keys and values, found {quoted(tree)}.")
     changed = copy.deepcopy(dict(tree))
     for override in overrides:
         _set(changed, override)
     try:
         return RunConfig.model_validate(changed)
     except ValidationError as error:
-        lines = "\n".join(f"  {_explain(item)}" for item in error.errors())
-        raise InputError(f"{where} is not a valid recipe:\n{lines}") from None
+        found = error.errors(include_url=False)
+        lines = [f"  {_explain(item)}" for item in found[:MAX_PROBLEMS]]
+        more = [f"  and {len(found) - MAX_PROBLEMS:,} more"] if len(found) > MAX_PROBLEMS else []
+        raise InputError("\n".join([f"{where} is not a valid recipe:", *lines, *more])) from None
 
 
 def dump_config(config: RunConfig) -> str:
@@ -106,20 +118,19 @@ def dump_config(config: RunConfig) -> str:
 def _read_tree(path: Path, depth: int) -> dict[str, Any]:
     if depth > MAX_BASES:
         raise InputError(f"{path}: more than {MAX_BASES} levels of `base:`, probably a circle; remove one of them.")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"Expected a recipe at {path}: {error.strerror}. Give the path of a YAML file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable as YAML: {error}") from None
+    tree = read_yaml(
+        Outside(path=path, what="a recipe (YAML)", remedy="give the path of a YAML file, or put right what is named")
+    )
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
-        raise InputError(f"{path}: expected keys and values, found {type(tree).__name__}.")
+        raise InputError(f"{path}: expected keys and values, found {quoted(tree)}.")
     base = tree.pop("base", None)
     if base is None:
         return tree
-    return _merge(_read_tree(path.parent / str(base), depth + 1), tree)
+    if not isinstance(base, str):
+        raise InputError(f"{path}: expected the path of a recipe under `base:`, found {quoted(base)}.")
+    return _merge(_read_tree(path.parent / base, depth + 1), tree)
 
 
 def _with_variants(tree: dict[str, Any], variants: Mapping[str, str], *, where: str) -> dict[str, Any]:
@@ -163,18 +174,23 @@ def _check_nested(
 def _filled_name(tree: Mapping[str, Any], chosen: Mapping[str, str], *, where: str) -> dict[str, str]:
     if not isinstance(tree.get("name"), str):
         return {}
-    try:
-        return {"name": tree["name"].format_map(chosen)}
-    except (KeyError, ValueError, IndexError, AttributeError) as error:
+    name = tree["name"]
+    # Replaced and not formatted: a format can ask for gigabytes of blanks, or for the inside of an object.
+    rest = PLACEHOLDER.sub("", name)
+    unknown = next((group for group in PLACEHOLDER.findall(name) if group not in chosen), None)
+    if unknown is not None or "{" in rest or "}" in rest:
         raise InputError(
-            f"{where}: expected a name with groups of variants in braces ({', '.join(chosen) or 'there are none'}), "
-            f"found {tree['name']!r} ({type(error).__name__}: {error})."
-        ) from None
+            f"{where}: expected a name with groups of variants in braces ({listed(chosen, empty='there are none')}), "
+            f"found {quoted(name)}: write {{GROUP}}, or no brace at all."
+        )
+    return {"name": PLACEHOLDER.sub(lambda found: chosen[found[1]], name)}
 
 
 def _groups(tree: Mapping[str, Any], *, where: str) -> dict[str, dict[str, Any]]:
     """Group -> name -> differences. A group without names is no group yet; it only holds a place in the order."""
     groups = _mapping(tree, "variants", where=where)
+    if len(groups) > MAX_GROUPS:
+        raise InputError(f"{where}: expected at most {MAX_GROUPS} groups of variants, found {len(groups):,}.")
     found = {group: _mapping(groups, group, where=f"{where}: variants") for group in groups}
     return {group: names for group, names in found.items() if names}
 
@@ -182,7 +198,7 @@ def _groups(tree: Mapping[str, Any], *, where: str) -> dict[str, dict[str, Any]]
 def _mapping(tree: Mapping[str, Any], key: str, *, where: str) -> dict[str, Any]:
     value = {} if tree.get(key) is None else tree[key]
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise InputError(f"{where}: expected names and values under {key!r}, found {value!r:.80}.")
+        raise InputError(f"{where}: expected names and values under {key!r}, found {quoted(value)}.")
     return value
 
 
@@ -197,33 +213,30 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _set(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise InputError(f"Expected an override such as train.epochs=3, found {override!r}.")
-    *parents, last = key.split(".")
+        raise InputError(f"Expected an override such as train.epochs=3, found {quoted(override)}.")
+    *parents, last = key.split(".", MAX_DEPTH)
     node = tree
     for name in parents:
         child = node.get(name)
         node[name] = dict(child) if isinstance(child, Mapping) else {}
         node = node[name]
-    try:
-        node[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"The value of override {override!r} is not readable as YAML: {error}") from None
+    what = f"a YAML value in the override {quoted(override)}"
+    node[last] = parse_yaml(
+        text, Outside(path=Path("--set"), what=what, remedy="write a plain value, such as 3 or word")
+    )
 
 
 def _explain(item: Any) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        return f"{where or 'recipe'}: {item['msg']} (found {item['input']!r:.80})"
+        return f"{shortened(where) or 'recipe'}: {item['msg']} (found {quoted(item['input'])})"
     names = dict(_valid_keys())
     parent = ".".join(str(part) for part in item["loc"][:-1])
     siblings = names.get(parent, ())
-    near = difflib.get_close_matches(str(item["loc"][-1]), siblings, n=1, cutoff=0.5)
-    if near:
-        nearest = f"{parent}.{near[0]}".lstrip(".")
-    else:
-        every = [f"{group}.{key}".lstrip(".") for group, keys in names.items() for key in keys]
-        nearest = max(every, key=lambda name: difflib.SequenceMatcher(None, name, where).ratio())
-    return f"unknown key {where!r}; the nearest valid key is {nearest!r}"
+    near = nearest_name(str(item["loc"][-1]), siblings, cutoff=0.5)
+    every = [f"{group}.{key}".lstrip(".") for group, keys in names.items() for key in keys]
+    nearest = f"{parent}.{near}".lstrip(".") if near else nearest_name(where, every, cutoff=0.0)
+    return f"unknown key {quoted(where)}" + (f"; the nearest valid key is {nearest!r}" if nearest else "")
 
 
 def _valid_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:

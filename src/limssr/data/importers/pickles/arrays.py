@@ -16,6 +16,8 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from limssr.core.errors import InputError, unknown_name
+from limssr.core.reading.arrays import ArrayForm, read_header
+from limssr.core.reading.regular import Outside, open_regular
 from limssr.data.importers.pickles.machine import (
     AGAIN,
     MAX_TEXT_BYTES,
@@ -51,14 +53,6 @@ MAX_DEPTH = 16
 MAX_RANK = 32
 # Between the names of a nested array: "clip-1/0".
 LEVEL_MARK = "/"
-
-
-@dataclass(frozen=True)
-class ArrayForm:
-    """What is known of an array without reading it."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
 
 
 @dataclass(frozen=True)
@@ -185,30 +179,12 @@ def read_array(path: Path | str) -> np.ndarray:
 
 
 def _opened(path: Path) -> BinaryIO:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
-        raise InputError(f"Expected an .npy file at {path}, found {found}: check the path, or fetch the file.")
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected a file that can be read, found {error.strerror}: check its rights."
-        ) from error
+    return open_regular(Outside(path=path, what="an .npy file", remedy="check the path, or fetch the file"))
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        version = np.lib.format.read_magic(file)
-        if version not in readers:
-            raise ValueError(f"its version is {version}")
-        shape, _, dtype = readers[version](file)
-    except Exception as error:
-        # NumPy parses the header as Python text: a damaged one raises all sorts of errors, some with a long message.
-        raise InputError(
-            f"{path}: expected a NumPy file (.npy, version 1 or 2), found that it is none ({str(error)[:200]}): {AGAIN}"
-        ) from None
-    return shape, dtype
+    header = read_header(file, Outside(path=path, what="a NumPy file (.npy, version 1 or 2)", remedy=AGAIN.rstrip(".")))
+    return header.shape, header.dtype
 
 
 def _plain_form(path: Path, file: BinaryIO) -> ArrayForm:

@@ -1,18 +1,24 @@
 """Read one stream [T, D] from a file: .npy, .npz, .csv, .parquet. Nothing that runs code is ever opened."""
 
 import csv
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from limssr.core.errors import InputError, unknown_name
+from limssr.core.quoting import listed
+from limssr.core.reading.arrays import member_names, opened_archive, read_member, read_npy
+from limssr.core.reading.regular import Outside, open_regular
+from limssr.core.reading.tables import read_parquet
 
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
+_AGAIN = "stream paths are relative to the manifest, and an empty cell is an absent stream; check the path, or "
+_ARRAY = _AGAIN + "save the file again as a plain array of numbers (np.save of float32)"
+_TABLE = _AGAIN + "write the file again with numbers alone"
+REMEDIES = {".npy": _ARRAY, ".npz": _ARRAY, ".csv": _TABLE, ".parquet": _TABLE}
 # Between the path of an .npz and the name of the array in it.
 KEY_MARK = "::"
 
@@ -50,68 +56,38 @@ def read_stream(cell: str, folder: Path, *, where: str) -> StreamFile:
         )
     if mark and suffix != ".npz":
         raise InputError(f"{where}: expected '{KEY_MARK}key' only after an .npz file, found '{cell}': remove it.")
-    if not path.is_file():
-        raise InputError(
-            f"{where}: expected a file at {path}, found {'a folder' if path.is_dir() else 'nothing'}: stream paths are "
-            "relative to the manifest; leave the cell empty if the stream is absent."
-        )
-    try:
-        if suffix == ".csv":
+    outside = Outside(
+        path=path,
+        what=f"a readable {suffix} file",
+        where=where,
+        remedy=REMEDIES[suffix],
+    )
+    if suffix == ".csv":
+        open_regular(outside).close()
+        try:
             return _read_csv(path, where)
-        if suffix == ".parquet":
-            return StreamFile(_read_parquet(path, where))
-        return StreamFile(_read_npz(path, key, where) if suffix == ".npz" else _read_npy(path, where))
-    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, csv.Error, pa.ArrowException) as error:
-        raise InputError(
-            f"{where}: expected a readable {suffix} file, found that {path} is not ({error}): write it again."
-        ) from error
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise outside.unreadable(error) from error
+    if suffix == ".parquet":
+        return StreamFile(_read_parquet(outside))
+    return StreamFile(_read_npz(outside, key) if suffix == ".npz" else read_npy(outside))
 
 
-def _read_npy(path: Path, where: str) -> np.ndarray:
-    try:
-        with path.open("rb") as file:
-            loaded = np.lib.format.read_array(file, allow_pickle=False)
-    except ValueError as error:
-        raise _not_plain(path, where, error) from error
-    return loaded
-
-
-def _read_npz(path: Path, key: str, where: str) -> np.ndarray:
-    try:
-        # Opened here and not by NumPy, which leaves the file open when it is no archive.
-        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-            if key and key not in archive.files:
-                raise InputError(f"{where}: {path}: {unknown_name('array', key, archive.files)}")
-            if not key and len(archive.files) != 1:
-                raise InputError(
-                    f"{where}: expected exactly one array in {path}, found {len(archive.files)} "
-                    f"({', '.join(archive.files)}): name one as '{path.name}{KEY_MARK}KEY'."
-                )
-            return archive[key or archive.files[0]]
-    except InputError:
-        raise
-    except ValueError as error:
-        raise _not_plain(path, where, error) from error
-
-
-def _not_plain(path: Path, where: str, error: ValueError) -> InputError:
-    # NumPy's own words for "this file would have to be unpickled".
-    if "pickle" in str(error) or "Object arrays" in str(error):
-        return InputError(
-            f"{where}: expected a plain array of numbers, found a pickled object in {path}: a pickle can run code when "
-            "it is read and is never opened here; save the array again as float32 (np.save of a numeric array)."
-        )
-    return InputError(f"{where}: expected a readable NumPy file, found that {path} is not ({error}): write it again.")
-
-
-def _read_parquet(path: Path, where: str) -> np.ndarray:
-    table = pq.read_table(path)
-    for field in table.schema:
-        if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
+def _read_npz(outside: Outside, key: str) -> np.ndarray:
+    with opened_archive(outside) as archive:
+        names = member_names(archive)
+        if key and key not in names:
+            raise InputError(f"{outside.where}: {outside.path}: {unknown_name('array', key, names)}")
+        if not key and len(names) != 1:
             raise InputError(
-                f"{where}: expected numeric columns in {path}, found '{field.name}' of type {field.type}: keep one "
-                "numeric column a feature."
+                f"{outside.where}: expected exactly one array in {outside.path}, found {len(names):,} "
+                f"({listed(names)}): name one as '{outside.path.name}{KEY_MARK}KEY'."
             )
+        return read_member(archive, key or names[0], outside)
+
+
+def _read_parquet(outside: Outside) -> np.ndarray:
+    table = read_parquet(outside, numbers_only=True)
     columns = [column.cast(pa.float64()).to_numpy() for column in table.columns]
     return np.stack(columns, axis=1) if columns else np.empty((table.num_rows, 0))
 

@@ -1,0 +1,91 @@
+"""Parquet from outside: what the file says of itself first, then its values."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from limssr.core.errors import ResourceError
+from limssr.core.quoting import shortened
+from limssr.core.reading.regular import Outside, open_regular
+
+MAX_VALUES = 2**26
+"""Rows times columns of one table."""
+MAX_TABLE_BYTES = 2**29
+MAX_COLUMNS = 65_536
+SIMPLE = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+TEXT = (pa.types.is_string, pa.types.is_large_string)
+
+
+def read_parquet(outside: Outside, *, columns: Sequence[str] | None = None, numbers_only: bool = False) -> pa.Table:
+    """A Parquet file of numbers and texts.
+
+    Args:
+        outside: The file.
+        columns: Only these, in this order; None: all.
+        numbers_only: Whether a column of texts is refused.
+
+    Raises:
+        InputError: No such file, no Parquet, damaged, columns of other types or lacking, or too large.
+        ResourceError: The machine has no memory left for it.
+    """
+    with open_regular(outside) as file:
+        try:
+            # Texts stay in a dictionary, so that a page of bytes cannot become gigabytes of the same text.
+            schema = pq.read_schema(file)
+            texts = [field.name for field in schema if any(is_text(field.type) for is_text in TEXT)]
+            opened = pq.ParquetFile(file, read_dictionary=texts)
+            _check(opened, schema, outside, numbers_only=numbers_only)
+            lacking = [name for name in columns or () if schema.names.count(name) != 1]
+            if lacking:
+                raise outside.refused(f"no column '{shortened(lacking[0])}', or several")
+            table = opened.read(columns=None if columns is None else list(columns))
+            table.validate(full=True)
+            return _decoded(table.select(columns) if columns is not None else table, outside)
+        except pa.ArrowMemoryError as error:
+            raise ResourceError(
+                f"{outside.path}: expected memory for this table, found none ({error}): end what else uses it."
+            ) from None
+        except MemoryError:
+            raise
+        except Exception as error:  # thrift, compression and Arrow have errors of many kinds
+            raise outside.unreadable(error) from None
+
+
+def _check(opened: pq.ParquetFile, schema: pa.Schema, outside: Outside, *, numbers_only: bool) -> None:
+    about = opened.metadata
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    if about.num_columns > MAX_COLUMNS or about.num_rows * max(about.num_columns, 1) > MAX_VALUES:
+        raise outside.refused(
+            f"{about.num_rows:,} rows of {about.num_columns:,} columns, where at most {MAX_VALUES:,} values are read"
+        )
+    if about.num_rows < 0 or sum(group.num_rows for group in groups) != about.num_rows:
+        raise outside.refused("parts with other numbers of rows than the whole")
+    if sum(max(group.total_byte_size, 0) for group in groups) > MAX_TABLE_BYTES:
+        raise outside.refused(f"more than {MAX_TABLE_BYTES:,} bytes of values")
+    kinds = SIMPLE if numbers_only else (*SIMPLE, *TEXT, pa.types.is_null)
+    for field in schema:
+        if not any(is_kind(field.type) for is_kind in kinds):
+            what = "numeric columns" if numbers_only else "columns of numbers and texts"
+            raise outside.refused(
+                f"the column '{shortened(field.name)}' of type {shortened(str(field.type))}, where only {what} are read"
+            )
+
+
+def _decoded(table: pa.Table, outside: Outside) -> pa.Table:
+    """The table with its texts as texts, if they are not too long when each is written out."""
+    total = 0
+    for number, field in enumerate(table.schema):
+        if not pa.types.is_dictionary(field.type):
+            continue
+        column = table.column(number)
+        for chunk in column.chunks:
+            lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)  # type: ignore[attr-defined]
+            total += pc.sum(lengths).as_py() or 0
+        if total > MAX_TABLE_BYTES:
+            raise outside.refused(f"more than {MAX_TABLE_BYTES:,} bytes of text")
+        table = table.set_column(
+            number, pa.field(field.name, field.type.value_type), column.cast(field.type.value_type)
+        )
+    return table
