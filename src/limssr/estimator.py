@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
-from torch import nn
 
 from limssr.core.config import BackboneConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
 from limssr.core.errors import InputError
@@ -254,7 +253,9 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             raise NotFittedError("This LimssrRegressor is not fitted yet: call fit first.")
 
     def _scorer(self) -> ModelScorer:
-        model: nn.Module = self.model_
+        model: Any = self.model_
+        # the range of some scores is not a scale: others may lie outside
+        model.has_open_scale = self.score_range is None
         data = self.config_.data
         size = self.config_.evaluation.batch_size
         return ModelScorer(model, batch_size=size, num_segments=data.num_segments, padding=data.padding)

@@ -93,6 +93,7 @@ class ModelScorer:
         criteria: tuple[Criterion, ...] = tuple(self.model.criteria)  # pyright: ignore[reportArgumentType]
         order: list[int] = []
         found: list[Tensor] = []  # stay on the device till the end: fetching each would make it wait for the next plan
+        wrong: list[Tensor] = []
         was_training = self.model.training
         self.model.eval()
         try:
@@ -100,6 +101,8 @@ class ModelScorer:
                 order += rows
                 output = self.model(batch.to(self.device))
                 scores_BC = output.unit_scores_BC
+                is_number_B = torch.isfinite(scores_BC).all(dim=1)
+                wrong.append(~is_number_B if output.scored_B is None else ~is_number_B & output.scored_B)
                 if output.scored_B is not None:  # no number is made from streams that the system cannot use
                     scores_BC = scores_BC.masked_fill(~output.scored_B[:, None], torch.nan)
                 found.append(scores_BC)
@@ -107,7 +110,10 @@ class ModelScorer:
             self.model.train(was_training)
         unit_NC = np.full((len(samples), len(criteria)), np.nan)
         if order:
+            _refuse_no_numbers([samples[n] for n, bad in zip(order, torch.cat(wrong).tolist(), strict=True) if bad])
             unit_NC[order] = torch.cat(found).double().cpu().numpy()
+        # No score lies outside a declared scale, whatever a linear output says.
+        unit_NC = unit_NC if getattr(self.model, "has_open_scale", False) else unit_NC.clip(0.0, 1.0)
         for column, criterion in enumerate(criteria):
             unit_NC[:, column] = criterion.to_score(unit_NC[:, column])
         return unit_NC
@@ -135,6 +141,19 @@ class ModelScorer:
                 pad_to=pad_to,
             )
             yield rows, attend_padding(batch) if self.padding == "attended" else batch
+
+
+def _refuse_no_numbers(samples: Sequence[Sample]) -> None:
+    """Raise where a network's scores are no numbers: neither a person nor a table should take them for absent."""
+    if not samples:
+        return
+    first = samples[0]
+    largest = max(float(np.nanmax(np.abs(stream), initial=0.0)) for stream in first.streams.values())
+    raise InputError(
+        f"Expected a number as the score of sample '{first.id}' (and {len(samples) - 1} others), found none: its "
+        f"features reach {largest:.2g}. Where that is not their usual size, correct them or make them NaN (missing); "
+        "otherwise the model's training has diverged, and it should be trained again at a lower train.learning_rate."
+    )
 
 
 def unseen_streams(model: nn.Module) -> tuple[str, ...]:

@@ -30,11 +30,29 @@ MOMENTS = ("mean", "deviation", "minimum", "maximum", "deviation of steps", "mea
 FIT_BATCH = 64
 
 
+WIDEST = 1024
+"""Moments that all streams may have together before the wide ones are reduced: the members' rates fit these."""
+
+
+SKETCHED = 1000
+"""Training samples that the directions of a reduction are measured on, at most."""
+
+
+QUANTILES_AT_ONCE = 4_000_000
+
+
+LARGEST_INPUT = 5.0
+
+
 class PooledStatistics(nn.Module):
     """Each stream -> its moments over time, in training quantiles.
 
     For every feature: mean, deviation, minimum and maximum over valid segments, deviation and mean absolute size of the
     steps between neighbouring valid segments. Once a sample: the logarithm of its number of segments.
+
+    The moments of a wide stream are reduced to the directions in which training samples differ most, without a look at
+    their scores: thousands of inputs of one size move a network of one hidden layer so far in a step that its training
+    diverges.
 
     Args:
         modalities: Streams, in the model's order.
@@ -47,11 +65,16 @@ class PooledStatistics(nn.Module):
         for place, width in enumerate((*self.widths, 1)):
             flat = torch.linspace(-1.0, 1.0, NUM_QUANTILES).expand(width, -1)
             self.register_buffer(f"quantiles_{place}", flat.contiguous())
+        most = max(16, WIDEST // len(self.modalities))
+        self.read_widths = tuple(min(width, most) for width in self.widths)
+        for m, (width, read) in enumerate(zip(self.widths, self.read_widths, strict=True)):
+            if read < width:
+                self.register_buffer(f"directions_{m}", torch.zeros(width, read))
 
     @property
     def num_outputs(self) -> int:
         """S: all statistics of all streams, the length, and one presence flag a stream."""
-        return sum(self.widths) + 1 + len(self.modalities)
+        return sum(self.read_widths) + 1 + len(self.modalities)
 
     @torch.no_grad()
     def fit(self, samples: Sequence[Sample]) -> None:
@@ -68,7 +91,12 @@ class PooledStatistics(nn.Module):
         for place, pieces in enumerate(pooled):
             values_NS = torch.cat(pieces)
             if len(values_NS):
-                self.get_buffer(f"quantiles_{place}").copy_(torch.quantile(values_NS, levels, dim=0).T)
+                self.get_buffer(f"quantiles_{place}").copy_(_quantiles(values_NS, levels))
+        for m, (width, read) in enumerate(zip(self.widths, self.read_widths, strict=True)):
+            values_NS = torch.cat(pooled[m])
+            if read < width and len(values_NS) > 1:
+                normal_NS = _to_normal(values_NS[:: -(-len(values_NS) // SKETCHED)], self.get_buffer(f"quantiles_{m}"))
+                self.get_buffer(f"directions_{m}").copy_(_directions(normal_NS, read))
 
     def forward(
         self, features: Mapping[str, Tensor], valid_BMT: Tensor, present_BM: Tensor, lengths_B: Tensor
@@ -78,6 +106,8 @@ class PooledStatistics(nn.Module):
         for m, modality in enumerate(self.modalities):
             statistics_BS = moments(features[modality.name], valid_BMT[:, m])
             normal_BS = _to_normal(statistics_BS, self.get_buffer(f"quantiles_{m}"))
+            if self.read_widths[m] < self.widths[m]:
+                normal_BS = (normal_BS @ self.get_buffer(f"directions_{m}")).clamp(-LARGEST_INPUT, LARGEST_INPUT)
             parts.append(normal_BS.masked_fill(~present_BM[:, m, None], 0.0))
         parts.append(_to_normal(_log_length(lengths_B), self.get_buffer(f"quantiles_{len(self.modalities)}")))
         return torch.cat([*parts, present_BM.to(parts[0].dtype)], dim=1)
@@ -134,6 +164,31 @@ def moments(features_BTD: Tensor, valid_BT: Tensor) -> Tensor:
     step_size_BD = _mean_and_deviation(steps_BTD.abs(), neighbours_BT1)[0]
     everything = [mean_BD, deviation_BD, least_BD, most_BD, step_deviation_BD, step_size_BD]
     return torch.cat(everything, dim=1).masked_fill(count_B1 == 0, 0.0)
+
+
+def _quantiles(values_NS: Tensor, levels_Q: Tensor) -> Tensor:
+    """[N, S] -> [S, Q], some columns at a time: there is a limit to what is sorted at once."""
+    columns = max(1, QUANTILES_AT_ONCE // len(values_NS))
+    return torch.cat([torch.quantile(part, levels_Q, dim=0).T for part in values_NS.split(columns, dim=1)])
+
+
+def _directions(normal_NS: Tensor, num_read: int) -> Tensor:
+    """The directions [S, R] of largest spread, each scaled to spread as the root of its own, 1 on average.
+
+    Half-way between keeping their spreads, where the first outvotes the rest, and making all equal, where noise is as
+    large as what the samples have in common. Directions beyond the number of samples are zero.
+    """
+    values_NS = normal_NS.double()
+    spreads_N, left_NN = torch.linalg.eigh(values_NS @ values_NS.T)
+    order_R = spreads_N.argsort(descending=True)[:num_read]
+    spread_R = spreads_N[order_R].clamp(min=0.0).sqrt()
+    is_real_R = spread_R > 1e-6 * spread_R.max().clamp(min=1e-12)
+    scale_R = torch.where(is_real_R, spread_R.clamp(min=1e-12).pow(-1.5), 0.0)
+    found_SR = values_NS.T @ left_NN[:, order_R] * scale_R
+    size = (values_NS @ found_SR[:, is_real_R]).square().mean().sqrt() if is_real_R.any() else 1.0
+    directions_SR = values_NS.new_zeros(normal_NS.shape[1], num_read)
+    directions_SR[:, : found_SR.shape[1]] = found_SR / size
+    return directions_SR.to(normal_NS.dtype)
 
 
 def _log_length(lengths_B: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ from limssr.core.types import Batch, Criterion, Modality, Sample
 from limssr.data.batching import attend_padding, batches, collate, crop, crop_start, piece
 from limssr.data.missing import batch_subset, dropout_subset, subsets
 
+LARGEST_FEATURE = 1e15
+"""Squares of more, summed over a performance, come near the end of float32."""
+
 
 class EpochBatches(Dataset[Batch]):
     """The batches of one training epoch; item i is batch i.
@@ -156,6 +159,19 @@ def check_training_input(
         raise InputError("train.selection: test needs a test split to choose on, found none: use train.selection=val.")
     if config.missing.dropout == "per_batch":
         _check_complete(train_samples, modalities)
+    _check_size([*train_samples, *val_samples])
+
+
+def _check_size(samples: Sequence[Sample]) -> None:
+    for sample in samples:
+        for name, stream_TD in sample.streams.items():
+            largest = float(np.nanmax(np.abs(stream_TD), initial=0.0))
+            if largest > LARGEST_FEATURE:
+                raise InputError(
+                    f"Expected features that can be squared in float32 (up to {LARGEST_FEATURE:g}), found "
+                    f"{largest:.2g} in stream {name} of sample '{sample.id}': give the stream in another unit, or make "
+                    "such segments NaN (missing)."
+                )
 
 
 def _check_complete(samples: Sequence[Sample], modalities: Sequence[Modality]) -> None:

@@ -7,6 +7,7 @@ drawn from (seed, epoch) and nothing else. A killed run goes on from its last ch
 import contextlib
 import dataclasses
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 
 from limssr.core.config import RunConfig, TrainConfig
-from limssr.core.errors import InputError, LimssrError
+from limssr.core.errors import InputError
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import check_precision, make_accelerator, seeded, tf32
 from limssr.core.types import Sample, ScoreOutput
@@ -25,9 +26,10 @@ from limssr.evaluation.scorer import check_can_score
 from limssr.nn.contract import WHOLE, Place, place_of
 from limssr.nn.losses import total_loss
 from limssr.systems.build import calibrate
-from limssr.systems.saving import load_saved_state
+from limssr.systems.saving import as_cpu, load_saved_state, state_to_save
 from limssr.training.batches import EpochBatches, check_training_input
 from limssr.training.checkpoint import TrainingParts
+from limssr.training.divergence import RESTART_SHARE, Diverged, DivergenceLimit, why_diverged
 from limssr.training.optimizer import WeightAverage, make_optimizer
 from limssr.training.selection import EpochValue, chosen_epoch, out_of_patience, own_subset_loss
 
@@ -76,33 +78,55 @@ def fit(
         resume: "auto" goes on from the newest checkpoint in `folder`, if there is one.
         test_value: What `train.selection: test` chooses by.
 
+    Training that diverges begins once more, at a tenth of every learning rate.
+
     Raises:
-        InputError: The samples or the device do not fit the configuration.
-        LimssrError: The loss is no longer a number.
+        InputError: The samples or the device do not fit the configuration, or training diverged twice.
     """
-    train, device = config.train, device or torch.device("cpu")
-    modalities, criteria = tuple(model.modalities), tuple(model.criteria)  # type: ignore[arg-type]
-    check_precision(train.precision, device)
-    check_training_input(train_samples, val_samples, config, modalities, can_use_test=test_value is not None)
-    stages = getattr(model, "stages", (WHOLE,))
-    place_of(stages, 0, train.epochs)  # refuses fewer epochs than stages
-    if not val_samples and any(stage.keeps == "best" for stage in stages[:-1]):
-        raise InputError(
-            "Expected validation samples, by whose loss a stage of the training keeps its best epoch, found none: give "
-            "some, or set model.statistics.keeps=last."
-        )
-    # 1. the model on its device, with scales measured on the training samples
-    calibrate(model, train_samples)
-    check_can_score(model, {"training": train_samples, "validation": val_samples})
-    accelerator = make_accelerator(device, train.precision)
-    model.to(device)
-    model, optimizer = accelerator.prepare(model, make_optimizer(model, train))
-    average = WeightAverage(train.average) if train.average else None
-    rates = [group["lr"] for group in optimizer.param_groups]
     reporter = reporter or SilentReporter()
-    parts = TrainingParts(model, optimizer, accelerator, average, rates, modalities, criteria, config, reporter)
+    start = as_cpu(state_to_save(model))
+    settings: Any = {"config": config, "folder": folder, "device": device, "reporter": reporter}
+    try:
+        return _fit(model, train_samples, val_samples, resume=resume, test_value=test_value, **settings)
+    except Diverged as first:
+        reporter.finish()
+        reporter.warn(f"{first}: training begins again at a tenth of the learning rate")
+    # as it was, but for where the model is
+    load_saved_state(model, start)
+    if folder:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    try:
+        return _fit(
+            model, train_samples, val_samples, resume="never", test_value=test_value, share=RESTART_SHARE, **settings
+        )
+    except Diverged as second:
+        raise InputError(why_diverged(second, train_samples, config)) from second
+
+
+def _fit(
+    model: nn.Module,
+    train_samples: Sequence[Sample],
+    val_samples: Sequence[Sample],
+    *,
+    config: RunConfig,
+    folder: Path | None,
+    device: torch.device | None,
+    reporter: Reporter,
+    resume: Literal["never", "auto"],
+    test_value: EpochValue | None,
+    share: float = 1.0,
+) -> FitResult:
+    train, device = config.train, device or torch.device("cpu")
+    # 1. the model on its device, with scales measured on the training samples
+    check_precision(train.precision, device)
+    _check_fits(model, train_samples, val_samples, config, can_use_test=test_value is not None)
+    parts = _prepare(model, train_samples, val_samples, config=config, device=device, reporter=reporter)
+    stages = getattr(parts.model, "stages", (WHOLE,))
     # 2. where it was stopped, if it was
     history, kept = parts.restore(folder) if resume == "auto" and folder else ([], {})
+    share = history[-1].get("rate_share", share) if history else share
+    parts.rates[:] = [rate * share for rate in parts.rates]
+    limit = DivergenceLimit.of(parts.model, train_samples, history)
     reporter.start("training", train.epochs, len(history))
     # 3. the epochs
     while len(history) < train.epochs and not out_of_patience(history, train):
@@ -112,6 +136,13 @@ def fit(
             load_saved_state(parts.model, kept[chosen_epoch(history, train)])
         with seeded(config.seed, "epoch", epoch), tf32(train.precision, device):
             record = _train_epoch(parts, train_samples, epoch, place)
+        try:
+            limit.check(record)
+        except Diverged:
+            parts.accelerator.unwrap_model(parts.model, keep_fp32_wrapper=False)  # the next attempt prepares it anew
+            raise
+        if share != 1.0:
+            record |= {"rate_share": share, "learning_rate": record["learning_rate"] * share}
         is_judged = place.is_last or place.stage.keeps == "best"
         record |= _judge(parts, val_samples if is_judged else (), test_value if place.is_last else None)
         if len(stages) > 1:
@@ -124,10 +155,51 @@ def fit(
         reporter.advance("training")
     reporter.finish()
     # 4. the weights of the chosen epoch
-    load_saved_state(accelerator.unwrap_model(model, keep_fp32_wrapper=False), kept[chosen_epoch(history, train)])
-    model.eval()
+    whole = parts.accelerator.unwrap_model(parts.model, keep_fp32_wrapper=False)
+    load_saved_state(whole, kept[chosen_epoch(history, train)])
+    whole.eval()
     stopped = "epochs" if len(history) == train.epochs else "patience"
     return FitResult(chosen_epoch(history, train), len(history), stopped, tuple(history))
+
+
+def _check_fits(
+    model: nn.Module,
+    train_samples: Sequence[Sample],
+    val_samples: Sequence[Sample],
+    config: RunConfig,
+    *,
+    can_use_test: bool,
+) -> None:
+    modalities: Any = model.modalities
+    check_training_input(train_samples, val_samples, config, tuple(modalities), can_use_test=can_use_test)
+    stages = getattr(model, "stages", (WHOLE,))
+    place_of(stages, 0, config.train.epochs)  # refuses fewer epochs than stages
+    if not val_samples and any(stage.keeps == "best" for stage in stages[:-1]):
+        raise InputError(
+            "Expected validation samples, by whose loss a stage of the training keeps its best epoch, found none: give "
+            "some, or set model.statistics.keeps=last."
+        )
+
+
+def _prepare(
+    model: nn.Module,
+    train_samples: Sequence[Sample],
+    val_samples: Sequence[Sample],
+    *,
+    config: RunConfig,
+    device: torch.device,
+    reporter: Reporter,
+) -> TrainingParts:
+    train = config.train
+    modalities, criteria = tuple(model.modalities), tuple(model.criteria)  # type: ignore[arg-type]
+    calibrate(model, train_samples)
+    check_can_score(model, {"training": train_samples, "validation": val_samples})
+    accelerator = make_accelerator(device, train.precision)
+    model.to(device)
+    model, optimizer = accelerator.prepare(model, make_optimizer(model, train))
+    average = WeightAverage(train.average) if train.average else None
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return TrainingParts(model, optimizer, accelerator, average, rates, modalities, criteria, config, reporter)
 
 
 def learning_rate_factor(epoch: int, train: TrainConfig, epochs: int | None = None) -> float:
@@ -177,11 +249,6 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, pl
         if parts.average:
             parts.average.update(model)
     means = dict(zip(TERMS, (sums / len(samples)).tolist(), strict=True))
-    if not math.isfinite(means["total"]):
-        raise LimssrError(
-            f"Expected a finite training loss, found {means['total']} in epoch {epoch + 1}: lower "
-            "train.learning_rate, or use train.precision=float32. The last checkpoint is from before."
-        )
     losses = {"train_loss" if name == "total" else f"train_{name}": value for name, value in means.items()}
     return {"epoch": epoch, **losses, "learning_rate": train.learning_rate * factor}
 
