@@ -14,6 +14,17 @@ COMMON = {"--help", "--json", "--debug"}
 FLAGS = {
     "doctor": set(),
     "demo": {"--backbone", "--out", "--epochs", "--seed", "--device"},
+    "extract": {
+        "--list",
+        "--encoders",
+        "--segments",
+        "--scale",
+        "--name",
+        "--processes",
+        "--engine",
+        "--resume",
+        "--contained",
+    },
     "data import percepiano": set(),
     "data import fs1000": {"--align", "--allow-missing"},
     "data import fisv": {"--align", "--allow-missing"},
@@ -129,6 +140,7 @@ FLAGS = {
     },
 }
 POSITIONALS = {
+    "extract": ["MANIFEST", "STORE"],
     "data import percepiano": ["ROOT", "STORE"],
     "data import fs1000": ["ROOT", "STORE"],
     "data import fisv": ["ROOT", "STORE"],

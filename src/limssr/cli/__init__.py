@@ -1,6 +1,7 @@
 """The command line: `limssr VERB`. Verbs only; each calls one library function.
 
-Exit codes: 0 done, 1 a failure of ours or of the machine, 2 something the user can put right, 130 interrupted.
+Exit codes: 0 done, 1 a failure of ours or of the machine, 2 something the user can put right, 3 done in part and the
+rest listed, 130 interrupted.
 Nothing here imports torch before a verb runs, so that help answers at once.
 """
 
@@ -106,14 +107,14 @@ def _run(verb: Verb, arguments: Sequence[str], form: Format, stdout: TextIO) -> 
     except Exception as error:  # a bug: whoever reports it needs the place
         print_error(error, 1, form=form, stdout=stdout, trace=True)
         return 1
-    return 0
+    return answer.exit_code
 
 
 def _how_to_go_on(verb: Verb, arguments: Sequence[str]) -> str:
     if not hasattr(verb, "resume"):
         return "Run the same command again."
     words = [*arguments, *(() if "--resume" in arguments else ("--resume",))]
-    return f"Go on after the last whole epoch with: limssr {shlex.join(words)}"
+    return f"Go on where it was stopped with: limssr {shlex.join(words)}"
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:

@@ -24,10 +24,12 @@ class Answer:
     Attributes:
         document: For machines; printed by --json.
         lines: For people; strings or rich renderables, printed one below the other.
+        exit_code: 0, or 3 where only a part could be done and the rest is listed.
     """
 
     document: Mapping[str, Any]
     lines: tuple[RenderableType, ...] = ()
+    exit_code: int = 0
 
 
 @contextlib.contextmanager

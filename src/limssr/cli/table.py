@@ -9,6 +9,7 @@ from limssr.cli.verbs.benchmark import Benchmark
 from limssr.cli.verbs.checkpoint import ImportCheckpoint
 from limssr.cli.verbs.compare import Compare
 from limssr.cli.verbs.data import Data
+from limssr.cli.verbs.extract import Extract
 from limssr.cli.verbs.reproduce import Reproduce
 from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
 from limssr.cli.verbs.sweep import Sweep
@@ -17,6 +18,7 @@ from limssr.cli.verbs.systems import Systems
 VERBS = (
     Annotated[Doctor, subcommand("doctor")]
     | Annotated[Demo, subcommand("demo")]
+    | Annotated[Extract, subcommand("extract")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Systems, subcommand("systems")]
     | Annotated[Train, subcommand("train")]

@@ -52,6 +52,14 @@ class StoreInfo:
         """How the store was made incomplete ("rate", "seed", "pattern", "splits"); None if `mask` never did."""
         return self.provenance.get("availability")
 
+    @property
+    def extraction(self) -> Mapping[str, Any] | None:
+        """How its features were made from recordings, also where streams were hidden since; None if they were not."""
+        provenance: Mapping[str, Any] = self.provenance
+        while "extraction" not in provenance and "parent" in provenance:
+            provenance = provenance["parent"]["provenance"]
+        return provenance.get("extraction")
+
 
 def read_header(path: Path) -> tuple[bytes, dict[str, Any]]:
     """The bytes of `store.json` and what they say.

@@ -55,6 +55,25 @@ def load_manifest(path: Path | str, *, use: Literal["import", "predict"]) -> Man
         InputError: Not such a file, unknown, repeated or missing columns, or no rows.
     """
     path = Path(path)
+    columns, rows, lines = read_rows(path)
+    _check_columns(path, columns, use)
+    if not rows:
+        raise InputError(f"{path}: expected at least one sample, found only column names: add rows.")
+    return Manifest(path, _named(columns, STREAM_PREFIX), _named(columns, SCORE_PREFIX), tuple(rows), tuple(lines))
+
+
+def read_rows(path: Path) -> tuple[list[str], list[dict[str, Cell]], list[int]]:
+    """Read a table of text cells.
+
+    Args:
+        path: .csv, .tsv, .jsonl or .ndjson.
+
+    Returns:
+        Names of the columns, one mapping column -> cell a row, and the line of each row.
+
+    Raises:
+        InputError: Not such a file, or not a rectangular table.
+    """
     suffix = path.suffix.lower()
     if suffix not in (*DELIMITERS, *JSON_LINES):
         raise InputError(
@@ -67,11 +86,7 @@ def load_manifest(path: Path | str, *, use: Literal["import", "predict"]) -> Man
         raise InputError(
             f"Expected a manifest in UTF-8 at {path}, found that it cannot be read ({error}): check the path."
         ) from error
-    columns, rows, lines = _json_lines(path, text) if suffix in JSON_LINES else _separated(path, text)
-    _check_columns(path, columns, use)
-    if not rows:
-        raise InputError(f"{path}: expected at least one sample, found only column names: add rows.")
-    return Manifest(path, _named(columns, STREAM_PREFIX), _named(columns, SCORE_PREFIX), tuple(rows), tuple(lines))
+    return _json_lines(path, text) if suffix in JSON_LINES else _separated(path, text)
 
 
 def text_cell(row: dict[str, Cell], column: str) -> str:

@@ -1,6 +1,5 @@
 """Own data: a manifest (see `manifest.py`) and one array file a stream and sample."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
 from limssr.data.importers.report import ImportReport
 from limssr.data.importers.table.files import read_stream
 from limssr.data.importers.table.manifest import STREAM_PREFIX, Manifest, load_manifest, score_cell, text_cell
+from limssr.data.importers.table.scales import find_criteria, scale_notes
 from limssr.data.store.reader import StoreWriter
 from limssr.data.validate import check_collection, check_sample
 
@@ -49,7 +49,7 @@ def import_table(
     check_new(Path(store), "store")
     table = load_manifest(manifest, use="import")
     light = [_described(table, row) for row in range(len(table.rows))]
-    criteria, derived = _criteria(table, light, scales or {}, units or {})
+    criteria, derived = find_criteria(table.criteria, light, scales or {}, units or {})
     # What the manifest alone shows is said before a large array is read.
     check_collection(light, criteria)
     modalities = _modalities(table)
@@ -68,7 +68,7 @@ def import_table(
             writer.add(Sample(sample.id, streams, sample.scores, sample.group, sample.split))
             if progress:
                 progress(row + 1, len(light))
-    return ImportReport.of(store, notes=[*_scale_notes(criteria, derived, light), *_header_notes(headers)])
+    return ImportReport.of(store, notes=[*scale_notes(criteria, derived, light), *_header_notes(headers)])
 
 
 def read_manifest(
@@ -172,47 +172,6 @@ def _modalities(table: Manifest) -> list[Modality]:
             )
         modalities.append(Modality(name, int(array.shape[1])))
     return modalities
-
-
-def _criteria(
-    table: Manifest,
-    light: Sequence[Sample],
-    scales: Mapping[str, tuple[float, float]],
-    units: Mapping[str, str],
-) -> tuple[list[Criterion], list[str]]:
-    """The criteria, and the names of those whose scale comes from the training scores."""
-    for given in (*scales, *units):
-        if given not in table.criteria:
-            raise unknown_name("criterion", given, table.criteria)
-    criteria, derived = [], []
-    for column, name in enumerate(table.criteria):
-        unit = units.get(name, "points")
-        if name in scales:
-            low, high = scales[name]
-            criteria.append(Criterion(name, float(low), float(high), unit))
-            continue
-        train = [float(sample.scores[column]) for sample in light if sample.split == "train"]
-        judged = [score for score in train if math.isfinite(score)] or [0.0]
-        low, high = min(0.0, *judged), max(judged)
-        # All scores the same leaves no scale; the collection's check says so in its own words.
-        criteria.append(Criterion(name, low, high if high > low else low + 1.0, unit))
-        derived.append(name)
-    return criteria, derived
-
-
-def _scale_notes(criteria: Sequence[Criterion], derived: Sequence[str], light: Sequence[Sample]) -> list[str]:
-    notes = []
-    for column, criterion in enumerate(criteria):
-        if criterion.name not in derived:
-            continue
-        scores = np.array([sample.scores[column] for sample in light])
-        outside = int(((scores < criterion.low) | (scores > criterion.high)).sum())
-        beyond = f"; {outside} validation or test scores lie outside it" if outside else ""
-        notes.append(
-            f"criterion '{criterion.name}': no scale was declared, {criterion.low:g} to {criterion.high:g} was derived "
-            f"from the training scores{beyond}"
-        )
-    return notes
 
 
 def _header_notes(headers: Counter[tuple[str, str]]) -> list[str]:

@@ -1,0 +1,111 @@
+"""`limssr extract`: from recordings to a store."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from rich.console import RenderableType
+from rich.table import Table
+from tyro import conf
+
+from limssr.cli.options import Common, Position, counting
+from limssr.cli.output import Answer
+from limssr.core.errors import InputError
+
+if TYPE_CHECKING:
+    from limssr.media.extract import ExtractReport
+
+PARTIAL = 3
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Turn recordings (video, sound, sensor tables) into a store that is ready to train on."""
+
+    manifest: Annotated[Position[Path | None], conf.arg(metavar="MANIFEST")] = None
+    """CSV or JSONL with the columns id, split, score:NAME, media:NAME, sensor:NAME, stream:NAME: docs/recordings.md."""
+    store: Annotated[Position[Path | None], conf.arg(metavar="STORE")] = None
+    """Folder to make."""
+    list: bool = False
+    """Show the encoders: what each reads and gives, where its weights come from, licence, what was verified."""
+    encoders: Annotated[
+        tuple[str, ...], conf.arg(metavar="NAME ...", help="Which to use; the default ones if not given.")
+    ] = ()
+    segments: Annotated[str, conf.arg(metavar="rg|fisv|fs1000|LENGTH[:STRIDE]")] = "rg"
+    """How a recording is cut, in seconds; rg and fisv are 1.28 s without overlap, fs1000 is 5 s that overlap by 3 s."""
+    scale: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(metavar="NAME=LOW:HIGH", help="Scale that a criterion is judged on; repeat it for each criterion."),
+    ] = ()
+    name: Annotated[str | None, conf.arg(metavar="NAME")] = None
+    """What the data set is called in tables and reports; without it the manifest's name."""
+    processes: Annotated[int, conf.arg(metavar="N")] = 1
+    """Files that are read at a time, each in a process of its own; the store is the same."""
+    engine: Literal["local", "ray"] = "local"
+    """Where files are read: on this machine, or on a Ray cluster."""
+    resume: bool = False
+    """Go on with an extraction that was stopped; a store that is already complete is left as it is."""
+    contained: bool = False
+    """Refuse files outside the manifest's folder."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Extract, or list."""
+        if self.list:
+            from limssr.media.catalogue import encoder_documents
+
+            documents = encoder_documents()
+            return Answer({"encoders": documents}, _encoder_lines(documents))
+        if self.manifest is None or self.store is None:
+            raise InputError(
+                "Expected a manifest and a store, found "
+                f"{'only one of them' if self.manifest else 'neither'}: limssr extract recordings.csv stores/mine "
+                "(limssr extract --list shows the encoders)."
+            )
+        from limssr.cli.verbs.data import scales
+        from limssr.media.clock import parse_segments
+        from limssr.media.extract import ExtractOptions, extract
+
+        options = ExtractOptions(
+            segments=parse_segments(self.segments),
+            encoders=self.encoders or None,
+            name=self.name,
+            scales=scales(self.scale),
+            processes=self.processes,
+            engine=self.engine,
+            paths="contained" if self.contained else "any",
+            resume="auto" if self.resume else "never",
+        )
+        with counting("decoding") as progress:
+            report = extract(self.manifest, self.store, options, progress=progress)
+        return Answer(report.to_dict(), _report_lines(report), exit_code=PARTIAL if report.failures else 0)
+
+
+def _report_lines(report: "ExtractReport") -> tuple[RenderableType, ...]:
+    from limssr.cli.text import outline
+
+    document = report.imported.to_dict()
+    shown = {key: value for key, value in document.items() if key not in ("notes", "details")}
+    lines = [*outline(shown), *(f"note: {note}" for note in report.imported.notes)]
+    if report.failures:
+        lines.append(f"{len(report.failures)} performances are not in the store ({report.failure_list}):")
+        lines += [f"  {name}: {reason}" for name, reason in report.failures.items()]
+    return tuple(lines)
+
+
+def _encoder_lines(documents: "list[dict[str, Any]]") -> tuple[RenderableType, ...]:
+    table = Table("name", "reads", "width", "what it gives", "weights", "licence", "verified", "here")
+    for card in documents:
+        default = " (default)" if card["default"] else ""
+        here = "ready" if card["ready"] else " && ".join(card["install"])
+        table.add_row(
+            card["name"] + default,
+            card["reads"],
+            str(card["width"]),
+            card["does"],
+            card["weights"],
+            card["licence"],
+            card["verified"],
+            here,
+        )
+    return (table,)

@@ -1,0 +1,95 @@
+"""Every encoder by its name; nothing is loaded before it is asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+
+from limssr.core.errors import InputError, MissingExtraError, unknown_name
+from limssr.media.encoders import image, motion, sound
+from limssr.media.encoders.contract import Encoder, EncoderCard
+from limssr.media.extras import installed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of the table.
+
+    Attributes:
+        card: What the encoder is.
+        load: Makes it, weights included.
+    """
+
+    card: EncoderCard
+    load: Callable[[], Encoder]
+
+
+ENCODERS: Mapping[str, Entry] = MappingProxyType(
+    {
+        entry.card.name: entry
+        for entry in (
+            Entry(card=image.CARD, load=image.ImageEncoder),
+            Entry(card=motion.CARD, load=motion.MotionEncoder),
+            Entry(card=sound.CARD, load=sound.SoundEncoder),
+        )
+    }
+)
+DEFAULT = ("image", "motion", "sound")
+
+
+def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of encoders, checked; None means the default ones.
+
+    Raises:
+        InputError: A name is unknown or repeated, or none is given.
+    """
+    if names is None:
+        return DEFAULT
+    for name in names:
+        card_of(name)
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"Expected every encoder once and at least one, found {list(names)}: list each name once.")
+    return tuple(names)
+
+
+def card_of(name: str) -> EncoderCard:
+    """What an encoder is.
+
+    Raises:
+        InputError: No encoder of that name.
+    """
+    if name not in ENCODERS:
+        raise unknown_name("encoder", name, tuple(ENCODERS))
+    return ENCODERS[name].card
+
+
+def missing_needs(card: EncoderCard) -> tuple[str, ...]:
+    """What to type to install what an encoder lacks here; empty if nothing."""
+    return tuple(dict.fromkeys(need.command for need in card.needs if not installed(need.module)))
+
+
+def check_needs(names: Sequence[str]) -> None:
+    """Say before any work what is not installed.
+
+    Raises:
+        MissingExtraError: Something is; the message has the commands.
+    """
+    lacking = {name: missing_needs(card_of(name)) for name in names}
+    lacking = {name: commands for name, commands in lacking.items() if commands}
+    if lacking:
+        commands = dict.fromkeys(command for commands in lacking.values() for command in commands)
+        raise MissingExtraError(
+            f"Expected the packages of the encoders {', '.join(lacking)}, found that some are not installed: "
+            f"{' && '.join(commands)} (or choose others with --encoders; `limssr extract --list` shows them)."
+        )
+
+
+@lru_cache(maxsize=16)
+def load_encoder(name: str) -> Encoder:
+    """An encoder with its weights, once a process.
+
+    Raises:
+        InputError: No encoder of that name, or what it needs is not installed.
+    """
+    card_of(name)
+    return ENCODERS[name].load()

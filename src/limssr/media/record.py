@@ -1,0 +1,155 @@
+"""What a store remembers of how its features were made, so that new recordings can be treated the same way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from limssr.core.errors import ArtifactError, InputError
+from limssr.media.clock import Segments, make_segments
+from limssr.media.encoders.table import ENCODERS, load_encoder
+
+FORMAT_VERSION = 1
+# Whose releases may change a feature in its last digits; recorded, and never a reason to refuse.
+PACKAGES = ("av", "numpy", "opencv-python-headless", "ai-edge-litert", "torch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamRecord:
+    """How one stream was made.
+
+    Attributes:
+        name: Of the stream.
+        source: The column of the manifest: "media:video", "sensor:wrist", "stream:pose".
+        encoder: What read the media; None for sensors and arrays.
+        version: Of the encoder.
+        weights_sha256: Of its weights.
+        columns: Names of its D features.
+    """
+
+    name: str
+    source: str
+    encoder: str | None = None
+    version: int | None = None
+    weights_sha256: str | None = None
+    columns: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """One of media, sensor and stream."""
+        return self.source.partition(":")[0]
+
+    @property
+    def column(self) -> str:
+        """NAME of the column `media:NAME`."""
+        return self.source.partition(":")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionRecord:
+    """How all streams of a store were made.
+
+    Attributes:
+        segments: The clock.
+        streams: In the order of the store.
+        packages: Package -> version.
+    """
+
+    segments: Segments
+    streams: tuple[StreamRecord, ...]
+    packages: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "segments": self.segments.to_dict(),
+            "streams": {
+                stream.name: {
+                    "source": stream.source,
+                    "encoder": stream.encoder,
+                    "version": stream.version,
+                    "weights_sha256": stream.weights_sha256,
+                    "columns": list(stream.columns),
+                }
+                for stream in self.streams
+            },
+            "packages": dict(self.packages),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "ExtractionRecord":
+        """From what `to_dict` wrote.
+
+        Raises:
+            ArtifactError: Damaged, or of a newer format.
+        """
+        try:
+            if document["format_version"] > FORMAT_VERSION:
+                raise ArtifactError("Expected extraction settings of this version or older: upgrade limssr.")
+            streams = [
+                StreamRecord(**{**how, "name": name, "columns": tuple(how["columns"])})
+                for name, how in document["streams"].items()
+            ]
+            segments = make_segments(document["segments"]["length_s"], document["segments"]["stride_s"])
+            return cls(segments=segments, streams=tuple(streams), packages=document["packages"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(
+                f"Expected readable extraction settings, found that {error} is missing or of another kind: the file "
+                "was altered; extract again."
+            ) from error
+
+
+def encoder_record(name: str, *, source: str, encoder: str) -> StreamRecord:
+    """The record of a stream that an encoder of this limssr makes."""
+    made = load_encoder(encoder)
+    return StreamRecord(
+        name=name,
+        source=source,
+        encoder=encoder,
+        version=made.card.version,
+        weights_sha256=made.weights_sha256,
+        columns=made.card.columns,
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that are installed."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def check_same_encoders(record: ExtractionRecord, streams: Sequence[str]) -> None:
+    """See that this limssr would make the streams as they were made for training.
+
+    Raises:
+        InputError: An encoder is unknown here, or of another version or other weights.
+    """
+    for stream in record.streams:
+        if stream.encoder is None or stream.name not in streams:
+            continue
+        if stream.encoder not in ENCODERS:
+            raise InputError(
+                f"The model reads the stream '{stream.name}' of the encoder '{stream.encoder}', which this limssr does "
+                "not have: install the limssr that extracted the training data."
+            )
+        here = encoder_record(stream.name, source=stream.source, encoder=stream.encoder)
+        for what, there_value, here_value in (
+            ("version", stream.version, here.version),
+            ("weights", stream.weights_sha256, here.weights_sha256),
+        ):
+            if there_value != here_value:
+                raise InputError(
+                    f"The model learnt from the encoder '{stream.encoder}' with {what} {_short(there_value)}, and here "
+                    f"it has {what} {_short(here_value)}, whose features mean something else: extract and train again, "
+                    "or install the limssr that extracted the training data."
+                )
+
+
+def _short(value: object) -> str:
+    return str(value)[:12]

@@ -1,0 +1,211 @@
+"""Sensor tables: a column of time and columns of readings, at any and also irregular rates -> segments.
+
+The time column is recognised by its name and type: seconds (`time`, `t`, `time_s`, `seconds`, `timestamp`), thousandths
+and finer (`time_ms`, `time_us`, `time_ns`), or ISO time stamps. Each other column is a reading; an empty cell is none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+from jaxtyping import Float32
+
+from limssr.core.errors import InputError
+from limssr.media.clock import NS, Segments, to_ns
+from limssr.media.encoders.pooling import covered, pooled, statistic_names
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+STATISTICS = ("mean", "deviation", "minimum", "maximum", "slope")
+# Name of a time column -> nanoseconds of one unit.
+UNITS = MappingProxyType(
+    {
+        **dict.fromkeys(("time", "t", "time_s", "seconds", "sec", "timestamp", "datetime"), NS),
+        **dict.fromkeys(("time_ms", "t_ms", "timestamp_ms", "milliseconds", "ms"), 1_000_000),
+        **dict.fromkeys(("time_us", "t_us", "timestamp_us", "microseconds"), 1_000),
+        **dict.fromkeys(("time_ns", "t_ns", "timestamp_ns", "nanoseconds"), 1),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensorTable:
+    """A sensor's readings.
+
+    Attributes:
+        columns: Names of the C readings.
+        times_ns: Ascending moments [N] on the recording's clock.
+        readings_NC: NaN where there is no reading.
+        from_first: Whether time stamps were counted from the first row, for want of an offset.
+    """
+
+    columns: tuple[str, ...]
+    times_ns: np.ndarray
+    readings_NC: np.ndarray
+    from_first: bool = False
+
+    @property
+    def end_ns(self) -> int:
+        """The last moment, in whole nanoseconds, plus one."""
+        return int(self.times_ns[-1]) + 1
+
+
+def sensor_columns(columns: Sequence[str]) -> tuple[str, ...]:
+    """Names of the features of a segment, from the names of the readings."""
+    return (*statistic_names(columns, STATISTICS), "count")
+
+
+def read_sensor(path: Path, *, offset: str = "", where: str) -> SensorTable:
+    """Read a sensor table.
+
+    Args:
+        path: .csv, .tsv or .parquet.
+        offset: Where the table's second 0 lies on the recording's clock, in seconds; for a table with ISO time stamps
+            also the time stamp at which the recording begins. Empty: 0, or for ISO time stamps their first row.
+        where: Beginning of the messages.
+
+    Raises:
+        InputError: No such table, no or several time columns, times that are missing or run backwards, text.
+    """
+    table = _read(path, where)
+    name = _time_column(table.column_names, path, where)
+    times_ns, is_date = _times(table.column(name), UNITS[name.strip().lower()], f"{where}: {path}, column '{name}'")
+    columns = tuple(column for column in table.column_names if column != name)
+    if not columns or not table.num_rows:
+        raise InputError(f"{where}: expected readings beside the column '{name}' in {path}, found none: add them.")
+    readings_NC = np.stack([_readings(table.column(column), column, path, where) for column in columns], axis=1)
+    shift_ns, from_first = _shift(offset, times_ns, is_date, where)
+    return SensorTable(columns=columns, times_ns=times_ns + shift_ns, readings_NC=readings_NC, from_first=from_first)
+
+
+def sensor_segments(table: SensorTable, segments: Segments, num_segments: int) -> Float32[np.ndarray, "T _"]:
+    """Mean, deviation, minimum, maximum and slope a second of each reading, and how many rows there were.
+
+    A segment is valid if each reading covers at least half of it, measured by that reading's usual distance in time.
+    """
+    num_columns = len(table.columns)
+    values_TSC = np.empty((num_segments, len(STATISTICS), num_columns), np.float32)
+    for column in range(num_columns):
+        there_N = ~np.isnan(table.readings_NC[:, column])
+        reading_N1 = table.readings_NC[there_N, column : column + 1]
+        values_TSC[:, :, column] = pooled(
+            table.times_ns[there_N], reading_N1, segments, num_segments, statistics=STATISTICS
+        )
+    first_T, after_T = segments.bounds(table.times_ns, num_segments)
+    values_TD = np.concatenate(
+        [values_TSC.reshape(num_segments, -1), (after_T - first_T)[:, None].astype(np.float32)], axis=1
+    )
+    values_TD[np.isnan(values_TD).any(axis=1)] = np.nan
+    return values_TD
+
+
+def array_segments(
+    rows_NF: np.ndarray, times_ns: np.ndarray, segments: Segments, num_segments: int
+) -> Float32[np.ndarray, "T F"]:
+    """Mean of the rows of an array that comes at a rate of its own, over each segment."""
+    there_N = ~np.isnan(rows_NF).all(axis=1)
+    values_TF = pooled(times_ns[there_N], rows_NF[there_N], segments, num_segments, statistics=("mean",))
+    values_TF[~covered(times_ns, segments, num_segments)] = np.nan
+    return values_TF
+
+
+def _read(path: Path, where: str) -> pa.Table:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{where}: expected a table of kind {', '.join(SUFFIXES)}, found '{path.name}': convert it.")
+    if not path.is_file():
+        raise InputError(
+            f"{where}: expected a file at {path}, found {'a folder' if path.is_dir() else 'nothing'}: check the path; "
+            "leave the cell empty if the sensor was not there."
+        )
+    try:
+        if suffix == ".parquet":
+            return pq.read_table(path)
+        parse = pa_csv.ParseOptions(delimiter="," if suffix == ".csv" else "\t")
+        convert = pa_csv.ConvertOptions(timestamp_parsers=[pa_csv.ISO8601], strings_can_be_null=True)
+        return pa_csv.read_csv(path, parse_options=parse, convert_options=convert)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{where}: expected a readable table at {path}, found that it is not ({error}): write it again."
+        ) from error
+
+
+def _time_column(names: Sequence[str], path: Path, where: str) -> str:
+    found = [name for name in names if name.strip().lower() in UNITS]
+    if len(found) != 1 or len(set(names)) < len(names):
+        raise InputError(
+            f"{where}: expected different names and exactly one time column ({', '.join(UNITS)}) in {path}, found "
+            f"{', '.join(names) or 'no column'}: name the time column 'time_s', 'time_ms' or 'timestamp'."
+        )
+    return found[0]
+
+
+def _times(column: pa.ChunkedArray, unit_ns: int, where: str) -> tuple[np.ndarray, bool]:
+    is_date = pa.types.is_timestamp(column.type)
+    if not (is_date or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise InputError(
+            f"{where}: expected seconds or ISO time stamps, found cells of type {column.type}: write times such as "
+            "12.34 or 2026-01-31T10:00:00.250Z in every row."
+        )
+    if column.null_count:
+        raise InputError(f"{where}: expected a time in every row, found {column.null_count} empty: fill them in.")
+    if is_date:
+        times_ns = column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
+    elif pa.types.is_integer(column.type):
+        times_ns = column.cast(pa.int64()).to_numpy() * unit_ns
+    else:
+        seconds = column.to_numpy().astype(np.float64)
+        if not np.isfinite(seconds).all() or np.abs(seconds).max(initial=0) * unit_ns > 2**62:
+            raise InputError(f"{where}: expected finite times, found some that are not: correct them.")
+        times_ns = np.rint(seconds * unit_ns).astype(np.int64)
+    backwards = np.flatnonzero(np.diff(times_ns) < 0)
+    if backwards.size:
+        raise InputError(
+            f"{where}: expected times that do not run backwards, found that row {int(backwards[0]) + 2} is earlier "
+            "than the row before: sort the table, or split it where the clock was set."
+        )
+    return times_ns, is_date
+
+
+def _readings(column: pa.ChunkedArray, name: str, path: Path, where: str) -> np.ndarray:
+    kind = column.type
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.nan)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise InputError(
+            f"{where}: expected numbers in column '{name}' of {path}, found cells of type {kind}: remove the column or "
+            "correct its cells."
+        )
+    values_N = column.cast(pa.float64()).to_numpy().astype(np.float64)
+    if np.isinf(values_N).any():
+        raise InputError(f"{where}: expected finite numbers in column '{name}' of {path}, found Inf: correct it.")
+    return values_N
+
+
+def _shift(offset: str, times_ns: np.ndarray, is_date: bool, where: str) -> tuple[int, bool]:
+    """What to add to the table's times, and whether they were counted from the first row."""
+    text = offset.strip()
+    if not text:
+        return (-int(times_ns[0]), True) if is_date else (0, False)
+    try:
+        shift_ns = to_ns(float(text))
+        return (shift_ns - int(times_ns[0]) if is_date else shift_ns), False
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or not is_date:
+        raise InputError(
+            f"{where}: expected an offset in seconds{' or an ISO time stamp' if is_date else ''}, found {text!r}: "
+            "write where the table's second 0 lies on the recording's clock."
+        )
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return -(elapsed.days * 86_400 + elapsed.seconds) * NS - elapsed.microseconds * 1_000, False

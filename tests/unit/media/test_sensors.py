@@ -1,0 +1,127 @@
+"""Sensor tables: every form of time, irregular rates, gaps, and what is refused."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from limssr.core.errors import InputError
+from limssr.media.clock import make_segments, parse_segments
+from limssr.media.sensors import read_sensor, sensor_columns, sensor_segments
+
+SECONDS = make_segments(1)
+
+
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
+def ramp(header, times):
+    return header + "".join(f"{time},{2 * index}\n" for index, time in enumerate(times))
+
+
+@pytest.mark.parametrize(
+    ("header", "times"),
+    [
+        ("time_s,force\n", ["0", "0.5", "1", "1.5"]),
+        ("t,force\n", ["0.0", "0.50", "1.0", "1.5"]),
+        ("time_ms,force\n", ["0", "500", "1000", "1500"]),
+        ("Timestamp_us,force\n", ["0", "500000", "1000000", "1500000"]),
+        ("time_ns,force\n", ["0", "500000000", "1000000000", "1500000000"]),
+        ("timestamp,force\n", [f"2026-01-31T10:00:0{second}Z" for second in ("0.0", "0.5", "1.0", "1.5")]),
+        ("datetime,force\n", [f"2026-01-31 10:00:0{second}" for second in ("0.000", "0.500", "1.000", "1.500")]),
+    ],
+)
+def test_every_form_of_time(header, times, tmp_path):
+    table = read_sensor(written(tmp_path / "s.csv", ramp(header, times)), where="here")
+    assert list(table.times_ns) == [0, 500_000_000, 1_000_000_000, 1_500_000_000]
+    assert table.columns == ("force",)
+    assert table.from_first == (header[:9] in ("timestamp", "datetime,"))
+    segments_TD = sensor_segments(table, SECONDS, 2)
+    assert dict(zip(sensor_columns(table.columns), segments_TD[1], strict=True)) == {
+        "force.mean": 5,
+        "force.deviation": 1,
+        "force.minimum": 4,
+        "force.maximum": 6,
+        "force.slope": 4,
+        "count": 2,
+    }
+
+
+def test_offsets(tmp_path):
+    plain = written(tmp_path / "s.csv", ramp("time_s,force\n", ["0", "0.5"]))
+    assert list(read_sensor(plain, offset="-0.25", where="here").times_ns) == [-250_000_000, 250_000_000]
+    dated = written(tmp_path / "d.csv", ramp("time,force\n", ["2026-01-31T10:00:03Z", "2026-01-31T10:00:04.5Z"]))
+    found = read_sensor(dated, offset="2026-01-31T11:00:02.5+01:00", where="here")
+    assert list(found.times_ns) == [500_000_000, 2_000_000_000]
+    assert not found.from_first
+    with pytest.raises(InputError, match="an offset in seconds"):
+        read_sensor(plain, offset="2026-01-31T10:00:00Z", where="here")
+
+
+def test_parquet_and_typed_times(tmp_path):
+    times = pa.array([0, 1_000], pa.timestamp("ms"))
+    pq.write_table(pa.table({"time": times, "x": [1.0, None], "y": [3, 4]}), tmp_path / "s.parquet")
+    table = read_sensor(tmp_path / "s.parquet", where="here")
+    assert list(table.times_ns) == [0, 1_000_000_000]
+    np.testing.assert_array_equal(table.readings_NC, [[1, 3], [np.nan, 4]])
+
+
+def test_a_gap_is_segments_that_are_not_valid(tmp_path):
+    times = [f"{time:.2f}" for time in np.arange(0, 10, 0.05) if not 3.2 < time < 6.4]
+    table = read_sensor(written(tmp_path / "s.csv", ramp("time_s,force\n", times)), where="here")
+    valid = ~np.isnan(sensor_segments(table, SECONDS, 12)).any(axis=1)
+    assert list(np.flatnonzero(~valid)) == [3, 4, 5, 10, 11]
+
+
+def test_readings_at_different_rates_share_a_table(tmp_path):
+    lines = [f"{index / 10},{index},{index if index % 10 == 0 else ''}" for index in range(40)]
+    table = read_sensor(written(tmp_path / "s.csv", "time_s,fast,slow\n" + "\n".join(lines) + "\n"), where="here")
+    segments_TD = sensor_segments(table, SECONDS, 4)
+    assert not np.isnan(segments_TD).any()
+    assert list(segments_TD[:, 1]) == [0, 10, 20, 30]
+
+
+def test_irregular_times_overlapping_segments(tmp_path):
+    random = np.random.default_rng(3)
+    times = np.sort(random.uniform(0, 20, 400))
+    path = written(tmp_path / "s.csv", ramp("time_s,force\n", [f"{time:.6f}" for time in times]))
+    table = read_sensor(path, where="here")
+    segments = parse_segments("5:2")
+    found = sensor_segments(table, segments, 8)
+    for number in range(8):
+        inside = (table.times_ns >= number * 2e9) & (table.times_ns < number * 2e9 + 5e9)
+        values = table.readings_NC[inside, 0]
+        assert found[number, 0] == pytest.approx(values.mean(), rel=1e-5)
+        assert found[number, 5] == inside.sum()
+        slope = np.polyfit(table.times_ns[inside] / 1e9, values, 1)[0]
+        assert found[number, 4] == pytest.approx(slope, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("force\n1\n", "exactly one time column"),
+        ("time_s,time_ms,force\n0,0,1\n", "exactly one time column"),
+        ("time_s\n0\n", "expected readings"),
+        ("time_s,force\n", "found"),
+        ("time_s,force\n0,1\n2,1\n1,1\n", "row 3 is earlier"),
+        ("time_s,force\n0,1\n,1\n", "a time in every row"),
+        ("time_s,force\nnoon,1\n", "expected seconds or ISO"),
+        ("time_s,force\n0,hard\n", "expected numbers in column 'force'"),
+        ("time_s,force\n0,inf\n", "finite numbers"),
+        ("time_s,force\n0,1,2\n", "readable table"),
+        ("", "readable table"),
+    ],
+)
+def test_what_is_refused(text, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        read_sensor(written(tmp_path / "s.csv", text), where="here")
+
+
+def test_no_such_file_and_no_such_kind(tmp_path):
+    with pytest.raises(InputError, match="found nothing"):
+        read_sensor(tmp_path / "s.csv", where="here")
+    with pytest.raises(InputError, match=r"\.csv, \.tsv, \.parquet"):
+        read_sensor(written(tmp_path / "s.xlsx", "x"), where="here")
