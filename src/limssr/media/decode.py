@@ -134,6 +134,11 @@ class Reader:
                 return
             if packet is None:
                 return
+            if packet.has_sidedata("encryption_info"):
+                raise InputError(
+                    f"Expected a recording that can be decoded, found a protected one (encrypted) in {self.path}: export it "
+                    "without protection."
+                )
             try:
                 frames = packet.decode()
             except (av.error.FFmpegError, ValueError, MemoryError) as error:
