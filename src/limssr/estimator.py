@@ -1,7 +1,7 @@
 """`LimssrRegressor`: the model with scikit-learn's manners (docs/estimator.md says which hold and which cannot)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +19,8 @@ from limssr.core.types import Criterion, Modality, Sample, Split
 from limssr.data.arrays import (
     Range,
     Streams,
+    as_names,
+    as_streams,
     check_num_criteria,
     find_criteria,
     find_modalities,
@@ -26,8 +28,9 @@ from limssr.data.arrays import (
     make_samples,
     score_matrix,
 )
+from limssr.data.columns import Unnamed
 from limssr.data.mask import make_incomplete
-from limssr.data.splits import held_out_groups
+from limssr.data.splits import held_out_groups, label_of
 from limssr.data.validate import check_collection
 from limssr.evaluation.evaluate import Evaluation, evaluate
 from limssr.evaluation.scorer import ModelScorer
@@ -62,6 +65,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         config: A whole `RunConfig`. It replaces every argument from `backbone` to `modality_dropout`, and its seed
             replaces `random_state`; its `data.store` and `data.validation` are not read.
         verbose: 0 is silent; 1 reports every epoch on stderr.
+        columns: Where samples name their features (tables), others are read by these names. "by-place" also takes
+            arrays without names, whose features must stand in the same order.
 
     Attributes:
         modalities_: The M streams (name and width).
@@ -92,6 +97,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         device: str = "auto",
         config: RunConfig | None = None,
         verbose: int = 0,
+        columns: Literal["by-name", "by-place"] = "by-name",
     ) -> None:
         self.backbone = backbone
         self.num_layers = num_layers
@@ -109,30 +115,40 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         self.device = device
         self.config = config
         self.verbose = verbose
+        self.columns = columns
 
     def fit(
         self,
-        samples: Sequence[Streams],
-        scores: Any,
+        samples: Iterable[Streams] | None = None,
+        scores: Any = None,
         groups: Sequence[Any] | None = None,
-        validation: tuple[Sequence[Streams], Any] | None = None,
+        validation: tuple[Iterable[Streams], Any] | None = None,
+        *,
+        X: Iterable[Streams] | None = None,
+        y: Any = None,
     ) -> Self:
         """Train from the beginning.
 
         Args:
-            samples: N mappings.
-            scores: [N] or [N, C], NaN where a criterion was not judged.
-            groups: N labels; samples of one group are held out together. None: every sample is its own group.
+            samples: N mappings, or a pandas table with a row a sample and a column a stream.
+            scores: [N] or [N, C], NaN (or masked) where a criterion was not judged.
+            groups: N labels; samples of one group are held out together. None: every sample is its own group, and so is
+                a sample whose label is None, NaN or empty.
             validation: Samples and scores to choose the epoch by, instead of a held-out part.
+            X: Another word for `samples`.
+            y: Another word for `scores`.
 
         Raises:
             InputError: Samples, scores or arguments are not right; the message says which.
         """
-        scores_NC, single = score_matrix(scores, len(samples))
+        every_stream = as_streams(_either("samples", samples, "X", X))
+        scores_NC, single = score_matrix(_either("scores", scores, "y", y), len(every_stream))
         config = self._run_config()
-        modalities = find_modalities(samples, self.modalities or config.data.modalities)
-        criteria = find_criteria(scores_NC, self.criteria or config.data.criteria, self.score_range)
-        every = make_samples(samples, scores_NC, modalities, criteria)
+        modalities = find_modalities(every_stream, as_names(self.modalities, "modalities") or config.data.modalities)
+        criteria = find_criteria(
+            scores_NC, as_names(self.criteria, "criteria") or config.data.criteria, self.score_range
+        )
+        every = make_samples(every_stream, scores_NC, modalities, criteria, unnamed=self._unnamed())
         train, val = self._divide(every, groups, validation, config, modalities=modalities, criteria=criteria)
         if not val and config.train.selection == "val":
             config = _with_train(config, selection="last", patience=None)
@@ -153,39 +169,70 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         self._single = single
         return self
 
-    def predict(self, samples: Sequence[Streams]) -> np.ndarray:
+    def predict(
+        self,
+        samples: Iterable[Streams] | None = None,
+        *,
+        X: Iterable[Streams] | None = None,
+    ) -> np.ndarray:
         """Scores [N] (if `fit` got [N]) or [N, C], from whichever streams each sample has.
+
+        Args:
+            samples: N mappings. Named columns are put into the order of `fit`.
+            X: Another word for `samples`.
 
         Raises:
             NotFittedError: Before `fit`.
-            InputError: A sample has an unknown stream, another width, or no stream at all.
+            InputError: A sample has an unknown stream or column, another width, or no stream at all.
         """
         self._check_fitted()
-        found = make_samples(samples, None, self.modalities_, self.criteria_)
+        streams = as_streams(_either("samples", samples, "X", X))
+        found = make_samples(streams, None, self.modalities_, self.criteria_, unnamed=self._unnamed())
         scores_NC = self._scorer().score(found) if found else np.empty((0, len(self.criteria_)))
         return scores_NC[:, 0] if self._single else scores_NC
 
-    def score(self, samples: Sequence[Streams], scores: Any, sample_weight: Any = None) -> float:
+    def score(
+        self,
+        samples: Iterable[Streams] | None = None,
+        scores: Any = None,
+        sample_weight: Any = None,
+        *,
+        X: Iterable[Streams] | None = None,
+        y: Any = None,
+    ) -> float:
         """Coefficient of determination R², as scikit-learn's regressors have it; unjudged scores are left out.
 
         Args:
             samples: N mappings.
-            scores: [N] or [N, C]; the mean over criteria is returned.
+            scores: [N] or [N, C]; the mean over the criteria that were judged at least twice is returned.
             sample_weight: [N].
+            X: Another word for `samples`.
+            y: Another word for `scores`.
+
+        Raises:
+            InputError: No criterion was judged on two samples.
         """
         from sklearn.metrics import r2_score
 
-        truth_NC, _ = score_matrix(scores, len(samples))
-        predicted_NC = self.predict(samples).reshape(len(samples), -1)
+        streams = as_streams(_either("samples", samples, "X", X))
+        truth_NC, _ = score_matrix(_either("scores", scores, "y", y), len(streams))
+        self._check_fitted()
         check_num_criteria(truth_NC, len(self.criteria_))
-        weight_N = np.ones(len(samples)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        predicted_NC = self.predict(streams).reshape(len(streams), -1)
+        weight_N = np.ones(len(streams)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         values = []
         for truth_N, predicted_N in zip(truth_NC.T, predicted_NC.T, strict=True):
             judged_N = ~np.isnan(truth_N)
-            values.append(r2_score(truth_N[judged_N], predicted_N[judged_N], sample_weight=weight_N[judged_N]))
+            if judged_N.sum() >= 2:
+                values.append(r2_score(truth_N[judged_N], predicted_N[judged_N], sample_weight=weight_N[judged_N]))
+        if not values:
+            raise InputError(
+                f"Expected a criterion that was judged on at least two of the {len(streams)} samples, found none: R² "
+                "compares samples; give more scores."
+            )
         return float(np.mean(values))
 
-    def evaluate_subsets(self, samples: Sequence[Streams], scores: Any, *, bootstrap: int = 1000) -> Evaluation:
+    def evaluate_subsets(self, samples: Iterable[Streams], scores: Any, *, bootstrap: int = 1000) -> Evaluation:
         """Score the samples under every non-empty subset of the streams.
 
         Args:
@@ -194,9 +241,12 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             bootstrap: Resamples of the intervals; 0: none.
         """
         self._check_fitted()
-        scores_NC, _ = score_matrix(scores, len(samples))
+        streams = as_streams(samples)
+        scores_NC, _ = score_matrix(scores, len(streams))
         check_num_criteria(scores_NC, len(self.criteria_))
-        found = make_samples(samples, scores_NC, self.modalities_, self.criteria_, scale="open")
+        found = make_samples(
+            streams, scores_NC, self.modalities_, self.criteria_, scale="open", unnamed=self._unnamed()
+        )
         evaluation = self.config_.evaluation.model_copy(update={"bootstrap": bootstrap})
         return evaluate(
             self._scorer(),
@@ -260,6 +310,11 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         size = self.config_.evaluation.batch_size
         return ModelScorer(model, batch_size=size, num_segments=data.num_segments, padding=data.padding)
 
+    def _unnamed(self) -> Unnamed:
+        if self.columns not in ("by-name", "by-place"):
+            raise InputError(f"Expected columns to be 'by-name' or 'by-place', found {self.columns!r}.")
+        return "by-place" if self.columns == "by-place" else "refuse"
+
     def _run_config(self) -> RunConfig:
         if self.config is not None:
             if not isinstance(self.config, RunConfig):
@@ -287,19 +342,29 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         self,
         samples: list[Sample],
         groups: Sequence[Any] | None,
-        validation: tuple[Sequence[Streams], Any] | None,
+        validation: tuple[Iterable[Streams], Any] | None,
         config: RunConfig,
         *,
         modalities: tuple[Modality, ...],
         criteria: tuple[Criterion, ...],
     ) -> tuple[list[Sample], list[Sample]]:
-        labels = [sample.id for sample in samples] if groups is None else [str(group) for group in groups]
-        if len(labels) != len(samples):
-            raise InputError(f"Expected {len(samples)} groups, one a sample, found {len(labels)}.")
+        given = [None] * len(samples) if groups is None else list(groups)
+        if len(given) != len(samples):
+            raise InputError(f"Expected {len(samples)} groups, one a sample, found {len(given)}.")
+        labels = [label_of(group, sample.id) for sample, group in zip(samples, given, strict=True)]
         if validation is not None:
-            val_scores_NC, _ = score_matrix(validation[1], len(validation[0]))
+            streams = as_streams(validation[0])
+            val_scores_NC, _ = score_matrix(validation[1], len(streams))
             check_num_criteria(val_scores_NC, len(criteria))
-            held = make_samples(validation[0], val_scores_NC, modalities, criteria, prefix="val-", scale="open")
+            held = make_samples(
+                streams,
+                val_scores_NC,
+                modalities,
+                criteria,
+                prefix="val-",
+                scale="open",
+                unnamed=self._unnamed(),
+            )
             return [_in_split(sample, "train") for sample in samples], [_in_split(sample, "val") for sample in held]
         if not 0 <= self.validation_fraction < 1:
             raise InputError(f"Expected validation_fraction in [0, 1), found {self.validation_fraction}.")
@@ -307,6 +372,14 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         train = [_in_split(s, "train") for s, label in zip(samples, labels, strict=True) if label not in held_groups]
         val = [_in_split(s, "val") for s, label in zip(samples, labels, strict=True) if label in held_groups]
         return train, val
+
+
+def _either(name: str, given: Any, other_name: str, other: Any) -> Any:
+    """One argument that has two names."""
+    if (given is None) == (other is None):
+        found = "neither" if given is None else "both"
+        raise InputError(f"Expected {name} (or {other_name}, which is another word for it), found {found}: give one.")
+    return other if given is None else given
 
 
 def _in_split(sample: Sample, split: Split) -> Sample:

@@ -10,8 +10,8 @@ set's own unit, a `unit_score` in [0, 1]; only `Criterion` converts between them
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,10 +24,32 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Modality:
-    """One stream: its name and the width D of its feature vectors."""
+    """One stream: its name and the width D of its feature vectors.
+
+    Attributes:
+        name: Of the stream.
+        dim: D.
+        columns: D names of the features, in their order; None where the data had none.
+        offsets: D numbers that were subtracted before the values became float32, which could not have held them
+            otherwise (Unix times, raw counters); None where nothing was subtracted.
+
+    Two modalities are equal when name and width are; `limssr.data.columns` compares columns and offsets.
+    """
 
     name: str
     dim: int
+    columns: tuple[str, ...] | None = field(default=None, compare=False)
+    offsets: tuple[float, ...] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        # JSON has lists.
+        for name in ("columns", "offsets"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; what the stream does not have is left out."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,59 @@
 """From what people have in their hands to samples: mappings of arrays, lists of scores, labels of groups."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality, Sample
-from limssr.data.validate import check_criteria, check_modalities, check_sample
+from limssr.data.columns import Unnamed, check_columns, find_offsets, place
+from limssr.data.validate import check_criteria, check_modalities, check_sample, unmasked
+from limssr.data.values import Values, read_values
 
 Streams = Mapping[str, Any]
 Range = tuple[float, float]
 
 
+def as_streams(samples: Any) -> list[Streams]:
+    """N mappings from a list, a generator, or a pandas table with a column a stream.
+
+    Raises:
+        InputError: One mapping of streams instead of many samples, text, or nothing that holds samples.
+    """
+    if hasattr(samples, "to_dict") and hasattr(samples, "columns"):
+        return [_without_empty(row) for row in samples.to_dict("records")]
+    if isinstance(samples, Mapping):
+        raise InputError(
+            f"Expected a list of samples, found one mapping with the keys {', '.join(map(str, list(samples)[:4]))}: "
+            "give [{stream: array, ...}, ...], one mapping a sample."
+        )
+    if isinstance(samples, str | bytes) or not isinstance(samples, Iterable):
+        raise InputError(
+            f"Expected a list of samples, each a mapping from stream names to arrays, found {type(samples).__name__}."
+        )
+    return [_as_mapping(sample, index) for index, sample in enumerate(samples)]
+
+
+def as_names(names: Any, what: str) -> tuple[str, ...] | None:
+    """Names from any sequence of text, an array of them included; None stays None.
+
+    Raises:
+        InputError: A single text, or something else than text in it.
+    """
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InputError(f"Expected {what} to be a list of names, found {names!r}: put it in a list.")
+    found = tuple(names.tolist() if hasattr(names, "tolist") else names)
+    for name in found:
+        if not isinstance(name, str):
+            raise InputError(f"Expected {what} to be a list of names, found {name!r} in it: give text.")
+    return found or None
+
+
 def find_modalities(samples: Sequence[Streams], names: Sequence[str] | None) -> tuple[Modality, ...]:
-    """The streams of the samples, with their widths.
+    """The streams of the samples, with their widths, the names of their columns, and what is subtracted from them.
 
     Args:
         samples: N mappings.
@@ -23,19 +62,33 @@ def find_modalities(samples: Sequence[Streams], names: Sequence[str] | None) -> 
     Raises:
         InputError: Not mappings, no stream at all, or a named stream that no sample has.
     """
-    widths: dict[str, int] = {}
+    found: dict[str, list[Values]] = {}
     for index, sample in enumerate(samples):
-        for name, stream in _as_mapping(sample, index).items():
-            array = np.asarray(stream)
+        for key, stream in _as_mapping(sample, index).items():
+            if stream is None:
+                continue
+            values = read_values(stream, where=f"Sample {index}, stream '{key}'")
+            array = values.array
             # A stream that is wrong in another way is refused by the check of its sample, in better words.
             if array.ndim == 2 and array.size and not (array.dtype.kind == "f" and np.isnan(array).all()):
-                widths.setdefault(str(name), array.shape[1])
-    absent = [name for name in names or () if name not in widths]
+                found.setdefault(str(key), []).append(values)
+    absent = [name for name in names or () if name not in found]
     if absent:
         raise InputError(f"Expected a sample with the stream {absent[0]!r}, found none: leave it out of modalities.")
-    found = tuple(Modality(name, widths[name]) for name in names or widths)
-    check_modalities(found)
-    return found
+    modalities = tuple(_modality(name, found[name]) for name in names or found)
+    check_modalities(modalities)
+    return modalities
+
+
+def _modality(name: str, every: Sequence[Values]) -> Modality:
+    """A stream as its samples have it: names of its columns from the first that has names."""
+    columns = next((values.columns for values in every if values.columns is not None), None)
+    if columns is not None:
+        check_columns(columns, f"Stream '{name}'")
+    plain = Modality(name, every[0].array.shape[1], columns)
+    alike = [one for one in every if one.columns is None or sorted(one.columns) == sorted(columns or ())]
+    blocks = (place(one.array, one.columns, plain, unnamed="by-place", where=name).values for one in alike)
+    return Modality(name, plain.dim, columns, find_offsets(blocks))
 
 
 def find_criteria(
@@ -76,25 +129,37 @@ def make_samples(
     *,
     prefix: str = "",
     scale: Literal["strict", "open"] = "strict",
+    unnamed: Unnamed = "refuse",
 ) -> list[Sample]:
     """Checked samples with ids 0, 1, and so on.
 
     Args:
         samples: N mappings.
         scores_NC: None when scoring.
-        modalities: M streams.
+        modalities: M streams; named columns are put into their order, and their offsets are subtracted.
         criteria: C criteria.
         prefix: Of the ids.
         scale: "open" accepts scores outside the range of the training scores.
+        unnamed: Whether arrays without names may be taken by place where the stream has names.
 
     Raises:
-        InputError: See `limssr.data.validate.check_sample`.
+        InputError: See `limssr.data.validate.check_sample`, `limssr.data.values.read_values` and
+            `limssr.data.columns.place`.
     """
     derived = [criterion.name for criterion in criteria] if scale == "open" else []
+    known = {modality.name: modality for modality in modalities}
     made = []
     for index, streams in enumerate(samples):
-        mapping = _as_mapping(streams, index)
-        arrays = {str(name): np.asarray(stream) for name, stream in mapping.items() if stream is not None}
+        arrays = {}
+        for key, stream in _as_mapping(streams, index).items():
+            if stream is None:
+                continue
+            name, where = str(key), f"Sample '{prefix}{index}', stream '{key}'"
+            values = read_values(stream, where=where)
+            placed = values.array
+            if name in known:
+                placed = place(placed, values.columns, known[name], unnamed=unnamed, where=where).values
+            arrays[name] = placed
         scores_C = np.empty(0) if scores_NC is None else scores_NC[index]
         mode = "optional" if scores_NC is None else "required"
         given = Sample(f"{prefix}{index}", arrays, scores_C)
@@ -105,11 +170,19 @@ def make_samples(
 def score_matrix(scores: Any, num_samples: int) -> tuple[np.ndarray, bool]:
     """Scores [N] or [N, C] -> float64 [N, C], and whether they were [N].
 
+    Args:
+        scores: Masked scores are not judged.
+        num_samples: N.
+
     Raises:
         InputError: Not numbers, an infinite one, or another shape.
     """
     try:
-        array = np.asarray(scores, dtype=np.float64)
+        if hasattr(scores, "detach"):
+            scores = read_values(scores, where="Scores").array
+        if hasattr(scores, "to_numpy"):
+            scores = scores.to_numpy(dtype=np.float64, na_value=np.nan)
+        array = unmasked(scores).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"Expected numeric scores [N] or [N, C], found something else ({error}).") from error
     if array.ndim not in (1, 2) or array.shape[0] != num_samples or array.size == 0:
@@ -143,6 +216,11 @@ def _as_mapping(sample: Any, index: int) -> Streams:
         found = type(sample).__name__
         raise InputError(f"Sample {index}: expected a mapping from stream names to arrays, found {found}.")
     return sample
+
+
+def _without_empty(row: Mapping[Any, Any]) -> Streams:
+    """A row of a table of streams: pandas writes NaN where a cell is empty."""
+    return {str(name): None if isinstance(cell, float) and np.isnan(cell) else cell for name, cell in row.items()}
 
 
 def _range(score_range: Range | Sequence[Range] | None, column: int, num_criteria: int, judged: np.ndarray) -> Range:

@@ -54,7 +54,7 @@ def mask_store(
     """Write a copy of a store in which streams are physically gone.
 
     Args:
-        store: The store, or its folder; every file is verified before it is read.
+        store: The store, or its folder; it is checked before it is read (`FeatureStore.check`).
         out: Folder to make; must not exist.
         rate: From 0 to 1.
         seed: Another seed, another choice.
@@ -78,7 +78,7 @@ def mask_store(
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
     check_new(Path(out), "store")
-    source.verify()
+    source.check()
     ids = source.ids()
     with StoreWriter(
         out,

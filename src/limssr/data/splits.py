@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from limssr.core.errors import InputError
 from limssr.core.rng import uniform
-from limssr.core.types import Sample
+from limssr.core.types import SPLITS, Sample, Split
+from limssr.data.groups import group_name
+
+# A group that holds more than this share of all samples is placed before the others, where it still fits.
+LARGE_GROUP = 0.05
 
 
 def held_out_groups(labels: Sequence[str], fraction: float, *, seed: int) -> set[str]:
@@ -41,7 +45,7 @@ def hold_out(train_samples: Sequence[Sample], *, share: float, seed: int) -> lis
     Raises:
         InputError: Fewer than two groups.
     """
-    labels = _labels(train_samples)
+    labels = labels_of(train_samples)
     if len(set(labels)) < 2:
         raise InputError(
             f"data.validation holds out whole groups of the training samples and needs at least two, found "
@@ -85,7 +89,7 @@ def cross_validate(samples: Sequence[Sample], *, num_folds: int, fold: int, seed
     Raises:
         InputError: Fewer groups than folds.
     """
-    labels = _labels(samples)
+    labels = labels_of(samples)
     if len(set(labels)) < num_folds:
         raise InputError(
             f"data.validation divides whole groups into folds: expected at least {num_folds} groups in training and "
@@ -98,5 +102,90 @@ def cross_validate(samples: Sequence[Sample], *, num_folds: int, fold: int, seed
     ]
 
 
-def _labels(samples: Sequence[Sample]) -> list[str]:
-    return [f"group {sample.group}" if sample.group else f"sample {sample.id}" for sample in samples]
+def divide(labels: Sequence[str], shares: Mapping[Split, float], *, seed: int) -> dict[str, Split]:
+    """Group -> its split, so that the splits hold the shares of the samples as nearly as whole groups allow.
+
+    Groups come in an order drawn from the seed, those with more than one sample in twenty before the others, and each
+    goes to the split that lacks most of its share. So neither the order of samples nor that of groups matters.
+
+    Args:
+        labels: [N], the group of each sample.
+        shares: Split -> its share; they sum to 1. A split that has none gets no group.
+        seed: Another seed, another division.
+
+    Raises:
+        InputError: Fewer groups than splits with a share.
+    """
+    wanted = {split: shares.get(split, 0.0) for split in SPLITS if shares.get(split, 0.0) > 0}
+    counts = Counter(labels)
+    if len(counts) < len(wanted):
+        raise InputError(
+            f"Expected at least {len(wanted)} groups to divide among {', '.join(wanted)}, found {len(counts)}: a group "
+            "is never divided; give fewer shares, or finer groups."
+        )
+    filled: dict[Split, int] = dict.fromkeys(wanted, 0)
+    found: dict[str, Split] = {}
+    order = sorted(counts, key=lambda label: uniform("split", seed, label))
+    order.sort(key=lambda label: -counts[label] if counts[label] > LARGE_GROUP * len(labels) else 0)
+    for number, label in enumerate(order):
+        # The last groups are kept for splits that have none yet.
+        empty = [split for split in wanted if not filled[split]]
+        candidates = empty if len(order) - number <= len(empty) else list(wanted)
+        split = max(candidates, key=lambda one: wanted[one] * len(labels) - filled[one])
+        found[label] = split
+        filled[split] += counts[label]
+    return found
+
+
+def parse_shares(text: str) -> dict[Split, float]:
+    """Text such as 70/15/15 (train, val, test) or 80/20 (train, test) -> shares that sum to 1.
+
+    Raises:
+        InputError: Another form, or numbers that do not sum to 100 or to 1.
+    """
+    parts = text.split("/")
+    names: Sequence[Split] = SPLITS if len(parts) == 3 else ("train", "test")
+    try:
+        values = [float(part) for part in parts]
+    except ValueError:
+        values = []
+    total = sum(values)
+    fits = any(abs(total - whole) < 1e-6 * whole for whole in (1.0, 100.0))
+    if len(values) not in (2, 3) or not fits or min(values, default=-1.0) < 0 or not values[0] or not values[-1]:
+        raise InputError(
+            f"Expected shares of train, val and test such as 70/15/15, or of train and test such as 80/20, in percent, "
+            f"found {text!r}: let them sum to 100, and give training and test something."
+        )
+    return {name: value / total for name, value in zip(names, values, strict=True)}
+
+
+def split_samples(samples: Sequence[Sample], shares: Mapping[Split, float], *, seed: int) -> list[Sample]:
+    """The samples with new splits, whole groups together; a sample without a group is a group of its own.
+
+    Raises:
+        InputError: Fewer groups than splits with a share.
+    """
+    labels = labels_of(samples)
+    split_of = divide(labels, shares, seed=seed)
+    return [dataclasses.replace(sample, split=split_of[label]) for sample, label in zip(samples, labels, strict=True)]
+
+
+def split_words(samples: Sequence[Sample], shares: Mapping[Split, float], seed: int) -> str:
+    """What a report says of a division that was made."""
+    counts = Counter(sample.split for sample in samples)
+    told = ", ".join(f"{split} {counts[split]}" for split in SPLITS)
+    asked = "/".join(f"{100 * shares.get(split, 0.0):g}" for split in SPLITS)
+    named = len({group_name(sample.group) for sample in samples} - {""})
+    by = f"by {named} whole groups" if named else "sample by sample, for there are no groups"
+    return f"splits: divided {asked} {by}, seed {seed}: {told}"
+
+
+def labels_of(samples: Sequence[Sample]) -> list[str]:
+    """[N] names of groups; a sample without one is a group of its own."""
+    return [label_of(sample.group, sample.id) for sample in samples]
+
+
+def label_of(group: object, sample_id: str) -> str:
+    """The group of one sample, as `divide`, `hold_out` and `cross_validate` tell groups apart."""
+    name = group_name(group)
+    return f"group {name}" if name else f"sample {sample_id}"

@@ -9,15 +9,20 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.data.groups import group_name
 
 # Words that say how streams go missing; a stream of that name could not be told from them.
 RESERVED_NAMES = ("independent", "one-stream", "none", "all")
+
+
+# Columns of every table of predictions; a criterion of that name could not stand beside them.
+RESERVED_CRITERIA = ("id", "streams")
 
 
 # Scores written as decimals and read back may differ from the bound of their scale by rounding.
@@ -43,7 +48,7 @@ def check_modalities(modalities: Sequence[Modality]) -> None:
 
 
 def check_criteria(criteria: Sequence[Criterion]) -> None:
-    """Names are usable and occur once; every scale has low < high, both finite.
+    """Names are usable, occur once and are no column of predictions; every scale has low < high, both finite.
 
     Raises:
         InputError: Otherwise.
@@ -52,6 +57,12 @@ def check_criteria(criteria: Sequence[Criterion]) -> None:
         if not criterion.name.strip() or _has_control(criterion.name):
             raise InputError(
                 f"Expected a criterion name of printable characters, found {criterion.name!r}: rename the criterion."
+            )
+        if criterion.name in RESERVED_CRITERIA:
+            raise InputError(
+                f"Expected a criterion that is none of {', '.join(RESERVED_CRITERIA)}, which every table of "
+                f"predictions has as columns, found '{criterion.name}': rename it, for example to "
+                f"'{criterion.name}-score'."
             )
         low, high = criterion.low, criterion.high
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -81,7 +92,8 @@ def check_sample(
 
     Returns:
         The sample with float32 streams [T, D] in modality order, streams that are None or have no valid segment left
-        out, and float64 scores [C].
+        out, float64 scores [C], and the one name of its group. Segments at the end that no stream has are padding and
+        are cut: they are no part of the performance.
 
     Raises:
         InputError: Something is wrong with it; the message names the sample, the stream and the remedy.
@@ -101,7 +113,9 @@ def check_sample(
         lengths[modality.name] = stream_TD.shape[0]
         if num_valid:
             checked[modality.name] = stream_TD
-    _check_lengths(sample.id, lengths)
+    end = max((_end(stream_TD) for stream_TD in checked.values()), default=None)
+    _check_lengths(sample.id, {name: length if end is None else min(length, end) for name, length in lengths.items()})
+    checked = {name: np.ascontiguousarray(stream_TD[:end]) for name, stream_TD in checked.items()}
     if not checked:
         reason = "every segment of every stream is NaN" if lengths else "all streams are absent"
         raise InputError(
@@ -111,14 +125,15 @@ def check_sample(
     if sample.split is not None and sample.split not in SPLITS:
         raise InputError(f"Sample '{sample.id}': {unknown_name('split', str(sample.split), SPLITS)}")
     scores_C = _check_scores(sample, criteria, scores, derived_scales)
-    return Sample(sample.id, checked, scores_C, sample.group, sample.split)
+    return Sample(sample.id, checked, scores_C, group_name(sample.group), sample.split)
 
 
 def check_stream(stream: np.ndarray, modality: Modality, *, where: str) -> tuple[np.ndarray, int]:
     """Check one stream.
 
     Args:
-        stream: Array [T, D] of a real type; all-NaN rows are segments that are not valid.
+        stream: Array [T, D] of a real type; all-NaN rows are segments that are not valid, and so are the masked rows of
+            a masked array.
         modality: Its name and width.
         where: Beginning of the message ("Sample 'x', stream 'audio'").
 
@@ -128,7 +143,7 @@ def check_stream(stream: np.ndarray, modality: Modality, *, where: str) -> tuple
     Raises:
         InputError: Wrong type, rank, width or length, Inf, or NaN in only part of a segment.
     """
-    array = np.asarray(stream)
+    array = unmasked(stream)
     if array.dtype.kind not in "fiu":
         raise InputError(
             f"{where}: expected an array of real numbers, found dtype {array.dtype}: convert the features to float32."
@@ -191,6 +206,13 @@ def check_collection(
         _check_training_scores([sample for sample in samples if sample.split == "train"], criteria)
 
 
+def unmasked(values: Any) -> np.ndarray:
+    """An array; NaN where a masked array is masked, for what lies behind a mask is no data."""
+    if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "fiu":
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    return np.asarray(values)
+
+
 def duplicate_id(sample_id: str) -> InputError:
     """The error for an id that occurs twice."""
     return InputError(
@@ -222,6 +244,13 @@ def _check_values(stream_TD: np.ndarray, given: np.ndarray, where: str) -> tuple
     return stream_TD, int((~all_T).sum())
 
 
+def _end(stream_TD: np.ndarray) -> int:
+    """The number of segments up to the last valid one."""
+    if not np.isnan(stream_TD[-1, 0]):
+        return stream_TD.shape[0]
+    return int(np.flatnonzero(~np.isnan(stream_TD[:, 0]))[-1]) + 1
+
+
 def _check_lengths(sample_id: str, lengths: Mapping[str, int]) -> None:
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -234,7 +263,7 @@ def _check_lengths(sample_id: str, lengths: Mapping[str, int]) -> None:
 def _check_scores(
     sample: Sample, criteria: Sequence[Criterion], mode: str, derived_scales: Collection[str]
 ) -> np.ndarray:
-    given = np.asarray(sample.scores)
+    given = unmasked(sample.scores)
     if mode == "optional" and given.size == 0:
         return np.empty(0)
     if given.dtype.kind not in "fiu" or given.shape != (len(criteria),):
@@ -260,8 +289,8 @@ def _check_scores(
 def _check_groups(samples: Sequence[Sample]) -> None:
     splits_of: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
-        if sample.group:
-            splits_of[sample.group].add(str(sample.split))
+        if group := group_name(sample.group):
+            splits_of[group].add(str(sample.split))
     for group, splits in splits_of.items():
         if len(splits) > 1:
             found = " and ".join(sorted(splits, key=[str(split) for split in SPLITS].index))

@@ -1,6 +1,6 @@
 """Scales that are measured on the training samples and then belong to the model: of its inputs and of its output."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,9 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.data.store.mapped import give_back
 
 CLIP_DEVIATIONS = 5.0
 """Standardised features are cut here: one wild sensor reading must not outvote the rest of a performance."""
+
+
+ROUNDING = float(np.finfo(np.float32).eps)
+PIECE_ROWS = 1024
+"""Rows that are looked at at once: a store is mapped, and must not be loaded to be measured."""
 
 
 class InputScaler(nn.Module):
@@ -37,15 +43,14 @@ class InputScaler(nn.Module):
         if self.mode == "none":
             return
         for index, name in enumerate(self.names):
-            blocks = [sample.streams[name] for sample in samples if name in sample.streams]
-            if not blocks:
+            measured = _moments([sample.streams[name] for sample in samples if name in sample.streams])
+            if measured is None:
                 continue
-            values = np.concatenate([block[~np.isnan(block).any(axis=1)] for block in blocks]).astype(np.float64)
-            if len(values) == 0:
-                continue
-            deviation = values.std(axis=0)
-            deviation[deviation < 1e-8] = 1.0  # a feature that never moves stays at zero instead of exploding
-            self.get_buffer(f"mean_{index}").copy_(torch.from_numpy(values.mean(axis=0)))
+            mean, deviation, largest = measured
+            # A feature that moves by no more than the rounding of float32 stays at zero instead of exploding. How small
+            # its values are says nothing: a feature in tesla has deviations of 1e-9.
+            deviation[deviation <= ROUNDING * largest] = 1.0
+            self.get_buffer(f"mean_{index}").copy_(torch.from_numpy(mean))
             self.get_buffer(f"deviation_{index}").copy_(torch.from_numpy(deviation))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -59,6 +64,31 @@ class InputScaler(nn.Module):
             # masked_fill and not a product: whatever stands behind an absent stream, NaN included, is never read
             scaled[name] = x_BTD.masked_fill(~batch.valid_BMT[:, index, :, None], 0.0)
         return scaled
+
+
+def _moments(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Mean, deviation and largest size [D] over the valid segments of all blocks [T, D]; None where there is none."""
+    count, total, largest = 0, np.float64(0), np.float64(0)
+    for values in _pieces(blocks):
+        count += len(values)
+        total = total + values.sum(axis=0)
+        largest = np.maximum(largest, np.abs(values).max(axis=0))
+    if not count:
+        return None
+    mean = np.asarray(total / count)
+    squares = sum(np.square(values - mean).sum(axis=0) for values in _pieces(blocks))
+    return mean, np.sqrt(squares / count), np.asarray(largest)
+
+
+def _pieces(blocks: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """The valid rows of all blocks in float64, some at a time; pages of a mapped file are given back behind them."""
+    for block in blocks:
+        for start in range(0, len(block), PIECE_ROWS):
+            piece = block[start : start + PIECE_ROWS]
+            values = piece[~np.isnan(piece).any(axis=1)].astype(np.float64)
+            if len(values):
+                yield values
+        give_back(block)
 
 
 class OutputScale(nn.Module):

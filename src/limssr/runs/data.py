@@ -47,7 +47,7 @@ class RunData:
 
 
 def load_run_data(config: RunConfig) -> RunData:
-    """Open and verify the store, choose streams and criteria, apply availability, check splits and scores.
+    """Open and check the store, choose streams and criteria, apply availability, check splits and scores.
 
     Availability is drawn over the streams in use, so every sample keeps at least one of them; it equals what
     `limssr data mask` writes for a store of just these streams.
@@ -64,7 +64,7 @@ def load_run_data(config: RunConfig) -> RunData:
     store = FeatureStore.open(Path(config.data.store))
     modalities, criteria = store.select(config.data.modalities, config.data.criteria)
     _check_declared_widths(config, modalities)
-    store.verify()
+    store.check()
     if config.missing.availability is not None:
         check_pattern(config.missing.availability.pattern, [modality.name for modality in modalities])
     complete, left_out = _judged_splits(store, modalities, criteria, config.data.validation)
@@ -184,7 +184,7 @@ def load_split(
     for expected, actual in zip((*modalities, *criteria), (*found[0], *found[1]), strict=True):
         if expected != actual:
             raise InputError(f"{opened.path} does not fit the model: expected {expected}, found {actual}.")
-    opened.verify()
+    opened.check()
     if incomplete:
         divided, left_out = _judged_splits(opened, modalities, criteria, config.data.validation)
         samples, num_left_out = divided[split], left_out[split]

@@ -145,7 +145,7 @@ def read_source(source: Path, modalities: Sequence[Modality], *, split: Split | 
 
 def _from_store(source: Path, modalities: Sequence[Modality], split: Split | None) -> list[Sample]:
     store = FeatureStore.open(source)
-    store.verify()
+    store.check()
     held = {modality.name: modality for modality in store.modalities}
     known = [modality for modality in modalities if modality.name in held]
     if not known:

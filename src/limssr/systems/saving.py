@@ -75,7 +75,7 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
         "format_version": FORMAT_VERSION,
         "limssr_version": __version__,
         "model": model.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
-        "modalities": [vars(modality) for modality in model.modalities],  # type: ignore[union-attr]
+        "modalities": [modality.to_dict() for modality in model.modalities],  # type: ignore[union-attr]
         "criteria": [vars(criterion) for criterion in model.criteria],  # type: ignore[union-attr]
         "backbone_sha256": getattr(model, "fingerprint", ""),
         "backbone_origin": Path(str(getattr(model, "origin", ""))).name,

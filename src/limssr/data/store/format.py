@@ -1,18 +1,19 @@
 """What the folder of a store holds, shared by reading (`store.py`) and writing (`writer.py`)."""
 
 import json
-import mmap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import safetensors.numpy
 
 from limssr.core.errors import ArtifactError, InputError, unknown_name
 from limssr.core.files import sha256_of
 from limssr.core.types import Sample
+from limssr.data.store.mapped import map_file
 
 FORMAT = "limssr-store"
 
@@ -171,12 +172,12 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            size = int.from_bytes(self._map[:HEADER_SIZE_BYTES], "little")
+            self._map = map_file(path)
+            content = memoryview(self._map)
+            size = int.from_bytes(content[:HEADER_SIZE_BYTES], "little")
             self._start = HEADER_SIZE_BYTES + size
-            self._entries = json.loads(self._map[HEADER_SIZE_BYTES : self._start])
-        except (OSError, ValueError) as error:
+            self._entries = json.loads(bytes(content[HEADER_SIZE_BYTES : self._start]))
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise self._damaged(f"found a header that cannot be read ({error})") from error
 
     def stream(self, sample_id: str, stream: str) -> np.ndarray:

@@ -30,6 +30,8 @@ from limssr.data.store.format import (
     shard_name,
     without_streams,
 )
+from limssr.data.store.mapped import give_back
+from limssr.data.store.verified import is_as_verified, remember
 from limssr.data.store.writer import StoreWriter
 from limssr.data.validate import check_collection, check_sample
 
@@ -166,6 +168,25 @@ class FeatureStore:
             tuple(scores[name] for name in resolved("criterion", criteria, scores)),
         )
 
+    def check(self, say: Callable[[str], None] | None = None) -> None:
+        """See that every file is as when the store was last hashed here; hash it where that is not so.
+
+        Size, times and place of the files are compared, which costs milliseconds; importing a store and `verify` write
+        them down.
+
+        Args:
+            say: Told why the whole store is read, where it is.
+
+        Raises:
+            ArtifactError: A file is missing or altered (named), or its content breaks a rule of the format.
+        """
+        same = is_as_verified(self.path, self.fingerprint, (HEADER_NAME, *self._files))
+        if same:
+            return
+        if same is False and say is not None:
+            say(f"{self.path}: files look other than when they were last verified; verifying every file again")
+        self.verify()
+
     def verify(self, progress: Progress | None = None) -> None:
         """Read everything: the hash of every file, then every sample and all of them together as when written.
 
@@ -188,12 +209,15 @@ class FeatureStore:
             raise
         except InputError as error:
             raise ArtifactError(f"{self.path}: {error} The store breaks its own rules: import it again.") from error
+        remember(self.path, self.fingerprint, (HEADER_NAME, *self._files))
 
     def _check_content(self) -> None:
         light = []
         for sample in self._each():
             check_sample(sample, self.modalities, self.criteria, derived_scales=self.info.derived_scales)
             light.append(without_streams(sample))
+            for stream_TD in sample.streams.values():
+                give_back(stream_TD)
         check_collection(light, self.criteria, splits_required=[])
 
     def _each(self) -> Iterator[Sample]:

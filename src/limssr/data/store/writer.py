@@ -27,6 +27,7 @@ from limssr.data.store.format import (
     shard_name,
     without_streams,
 )
+from limssr.data.store.verified import remember
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample, duplicate_id
 
 SHARD_BYTES = 64 * 1024 * 1024
@@ -80,7 +81,7 @@ class StoreWriter:
             "format_version": FORMAT_VERSION,
             "name": name,
             "segment_s": _checked_segment_s(segment_s),
-            "modalities": [asdict(modality) for modality in modalities],
+            "modalities": [modality.to_dict() for modality in modalities],
             "criteria": [asdict(criterion) for criterion in criteria],
             "derived_scales": sorted(derived_scales),
             "provenance": _checked_json(provenance),
@@ -95,6 +96,7 @@ class StoreWriter:
         self._files: dict[str, dict[str, Any]] = {}
         self._stack = ExitStack()
         self._folder: Path | None = None
+        self._fingerprint = ""
 
     def __enter__(self) -> Self:
         self._folder = self._stack.enter_context(new_folder(self.path, "store"))
@@ -110,6 +112,8 @@ class StoreWriter:
                 self._stack.__exit__(type(failure), failure, failure.__traceback__)
                 raise
         self._stack.__exit__(kind, error, trace)
+        if error is None:
+            remember(self.path, self._fingerprint, self._files)
 
     def add(self, sample: Sample) -> None:
         """Check a sample and write it; samples keep their order.
@@ -160,6 +164,7 @@ class StoreWriter:
         splits = {split: sum(row["split"] == split for row in self._rows) for split in SPLITS}
         header = {**self._header, "num_samples": len(self._rows), "splits": splits, "files": self._files}
         self._write(HEADER_NAME, (json.dumps(header, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+        self._fingerprint = self._files[HEADER_NAME]["sha256"]
 
     def _schema(self) -> pa.Schema:
         fields = [("id", pa.string()), ("split", pa.string()), ("group", pa.string())]

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limssr.core.cache import cache_folder
 from limssr.core.config import BackboneConfig
 from limssr.core.errors import ArtifactError, InputError
 from limssr.model.backbone.families import KNOWN, KnownBackbone, recorded_encoder
@@ -145,11 +146,6 @@ def wheel_file(name: str) -> Path | None:
     folders = list(spec.submodule_search_locations or ()) if spec else []
     files = [Path(folder) / wheel[1] for folder in folders]
     return next((file for file in files if file.is_file()), None)
-
-
-def cache_folder() -> Path:
-    """Where converted backbones are kept: $LIMSSR_CACHE, else ~/.cache/limssr."""
-    return Path(os.environ.get("LIMSSR_CACHE") or Path.home() / ".cache" / "limssr")
 
 
 def _headless(

@@ -206,7 +206,7 @@ def _shape(sides: _Sides) -> dict[str, Any]:
         "backbone": setting.backbone.origin.rsplit("/", 1)[-1],
         "tokenizer": setting.tokenizer,
         "prompt_tokens": setting.prompt_tokens,
-        "modalities": [dataclasses.asdict(modality) for modality in setting.modalities],
+        "modalities": [modality.to_dict() for modality in setting.modalities],
         "sequence_length": setting.prompt_tokens + special + len(setting.modalities) * options.segments,
         "sizes": dataclasses.asdict(sides.sizes),
         "gemm_macs": gemm(setting.device)[1],

@@ -1,0 +1,9 @@
+"""Where things are kept that can be made again."""
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """$LIMSSR_CACHE, else ~/.cache/limssr: converted backbones, and which stores were verified."""
+    return Path(os.environ.get("LIMSSR_CACHE") or Path.home() / ".cache" / "limssr")

@@ -1,0 +1,183 @@
+"""The columns of a stream: which feature stands where, by name, and what was subtracted from it.
+
+Data that names its features is read by name, never by place.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from limssr.core.errors import InputError, unknown_name
+from limssr.core.types import Modality
+
+Unnamed = Literal["refuse", "by-place"]
+"""What is done with data without names where the stream has names."""
+
+# An offset is subtracted where float32 would lose more of a feature than this share of its range.
+LOST_SHARE = 1e-3
+NOISE = 1e-12
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Values in the order of a stream's columns.
+
+    Attributes:
+        values: [T, D], what was subtracted from the stream subtracted.
+        how: "same" order, "reordered", or taken "by place" because only one side has names.
+    """
+
+    values: np.ndarray
+    how: Literal["same", "reordered", "by place"]
+
+
+def place(
+    values: np.ndarray, columns: Sequence[str] | None, modality: Modality, *, unnamed: Unnamed, where: str
+) -> Placed:
+    """Bring values into the form of a stream: its columns in its order, less its offsets.
+
+    Args:
+        values: [T, D] as the user gave it; another rank or width is left for `check_stream` to refuse.
+        columns: Names of the columns of `values`; None where they have none.
+        modality: The stream.
+        unnamed: Whether values without names may be taken by place where the stream has names.
+        where: Beginning of the messages.
+
+    Raises:
+        InputError: A column is missing, unknown or occurs twice, or there are no names where there must be.
+    """
+    if columns is not None:
+        check_columns(columns, where)
+    how: Literal["same", "reordered", "by place"] = "same"
+    if modality.columns is None or columns is None:
+        if modality.columns is not None and unnamed == "refuse":
+            raise InputError(
+                f"{where}: expected named columns ({shown(modality.columns)}), found values without names: give them "
+                "the names that the stream was learnt or imported with, or say that their order is the same with "
+                "--columns by-place (in Python columns='by-place')."
+            )
+        how = "same" if modality.columns is None and columns is None else "by place"
+    elif tuple(columns) != modality.columns:
+        _check_same_names(columns, modality.columns, where)
+        order = {name: index for index, name in enumerate(columns)}
+        values = values[:, [order[name] for name in modality.columns]]
+        how = "reordered"
+    return Placed(subtract(values, modality.offsets), how)
+
+
+def check_columns(columns: Sequence[str], where: str) -> None:
+    """Raise `InputError` unless every column has a name of its own."""
+    seen: set[str] = set()
+    for number, name in enumerate(columns, start=1):
+        if not name:
+            raise InputError(f"{where}: expected a name over every column, found none over column {number}: name it.")
+        if name in seen:
+            raise InputError(f"{where}: expected every column once, found '{name}' twice: rename or remove one.")
+        seen.add(name)
+
+
+def between(held: Modality, wanted: Modality, *, where: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """How values of one stream become values of the same stream as a model knows it.
+
+    Args:
+        held: As a store has it.
+        wanted: As the model learnt it.
+        where: Beginning of the message.
+
+    Returns:
+        The order of the columns, and what is added afterwards; None where nothing is to be done.
+
+    Raises:
+        InputError: A column is missing or unknown.
+    """
+    order = added = None
+    held_offsets = np.zeros(held.dim) if held.offsets is None else np.array(held.offsets)
+    if held.columns is not None and wanted.columns is not None and held.columns != wanted.columns:
+        _check_same_names(held.columns, wanted.columns, where)
+        index = {name: number for number, name in enumerate(held.columns)}
+        order = np.array([index[name] for name in wanted.columns])
+        held_offsets = held_offsets[order]
+    difference = held_offsets - (np.zeros(wanted.dim) if wanted.offsets is None else np.array(wanted.offsets))
+    if difference.any():
+        added = difference
+    return order, added
+
+
+def subtract(values: np.ndarray, offsets: Sequence[float] | None) -> np.ndarray:
+    """Values less the offsets of their columns, computed in float64."""
+    if offsets is None or values.ndim != 2 or values.shape[1] != len(offsets) or values.dtype.kind not in "fiu":
+        return values
+    return values.astype(np.float64) - np.array(offsets)
+
+
+def find_offsets(blocks: Iterable[np.ndarray]) -> tuple[float, ...] | None:
+    """What to subtract from each column so that float32 keeps it; None where float32 keeps all as they are.
+
+    Args:
+        blocks: Arrays [T, D] of one stream; such as are not of rank 2 or not numbers are passed over.
+    """
+    low = high = None
+    for block in blocks:
+        if (
+            block.ndim != 2
+            or block.dtype.kind not in "fiu"
+            or block.dtype in (np.float32, np.float16)
+            or not block.size
+        ):
+            continue
+        values = block.astype(np.float64)
+        values = values[np.isfinite(values).all(axis=1)]
+        if not len(values) or (low is not None and len(low) != values.shape[1]):
+            continue
+        low = values.min(axis=0) if low is None else np.minimum(low, values.min(axis=0))
+        high = values.max(axis=0) if high is None else np.maximum(high, values.max(axis=0))
+    if low is None or high is None:
+        return None
+    span = high - low
+    largest = np.maximum(np.abs(low), np.abs(high))
+    step = largest * float(np.finfo(np.float32).eps) / 2
+    # Below the first bound a column only differs by the rounding of float64: it is constant.
+    lost = (span > NOISE * largest) & (step > LOST_SHARE * span) & (largest < float(np.finfo(np.float32).max))
+    if not lost.any():
+        return None
+    middle = low + span / 2
+    return tuple(float(value) if is_lost else 0.0 for value, is_lost in zip(middle, lost, strict=True))
+
+
+def offset_words(stream: str, modality: Modality) -> str:
+    """What a report says of offsets that were subtracted."""
+    offsets = modality.offsets or ()
+    names = modality.columns or [str(number) for number in range(1, modality.dim + 1)]
+    told = [f"{name} {offset:.10g}" for name, offset in zip(names, offsets, strict=True) if offset]
+    return (
+        f"stream '{stream}': float32 cannot hold the variation of {shown(told)}: these offsets were subtracted first, "
+        "and are subtracted from all that is scored"
+    )
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first of some names, and how many there are."""
+    more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _check_same_names(found: Sequence[str], expected: Sequence[str], where: str) -> None:
+    missing = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    if unknown and missing:
+        nearest = unknown_name("column", unknown[0], missing)
+        raise InputError(
+            f"{where}: expected the columns {shown(expected)}, found {shown(unknown)} and not {shown(missing)}. "
+            f"{nearest}"
+        )
+    if missing:
+        raise InputError(
+            f"{where}: expected the columns {shown(expected)}, found none named {shown(missing)}: give every column."
+        )
+    if unknown:
+        raise InputError(
+            f"{where}: expected the columns {shown(expected)}, found also {shown(unknown)}: remove what is no feature."
+        )
