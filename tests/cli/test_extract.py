@@ -1,8 +1,13 @@
 """`limssr extract` at the command line."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
+from limssr.cli import main
+from limssr.data.store.reader import FeatureStore
 from limssr.media.write import write_media
 
 
@@ -71,3 +76,92 @@ def test_the_list_of_encoders(limssr):
         assert card["name"] in shown.out
         assert len(card["columns"]) == card["width"]
         assert all(card[key] for key in ("does", "weights", "licence", "verified"))
+
+
+@pytest.fixture(scope="module")
+def run(recordings, tmp_path_factory):
+    """A run on a store of motion and sound, and the folder of new recordings beside it."""
+    folder = tmp_path_factory.mktemp("run")
+    lines = ["id,split,score:total,media:clip"]
+    random = np.random.default_rng(1)
+    for number in range(14):
+        sound_NC = None if number % 3 == 1 else 0.1 * random.normal(size=(96_000, 1))
+        pictures = [(time_s, random.integers(0, 255, (48, 64, 3), np.uint8)) for time_s in np.arange(50) / 25]
+        write_media(folder / f"r{number}.mp4", pictures=pictures, sound_NC=sound_NC)
+        lines.append(f"r{number},{('train', 'train', 'train', 'val', 'test')[number % 5]},{number},r{number}.mp4")
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    words = ["extract", folder / "table.csv", folder / "store", "--encoders", "motion", "sound", "--segments", "0.5"]
+    assert main([str(word) for word in words]) == 0
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(
+        f"data: {{store: {folder / 'store'}}}\nmodel: {{backbone: {{name: tiny}}}}\ntrain: {{epochs: 1}}\n"
+        "evaluation: {bootstrap: 20, references: []}\n"
+    )
+    assert main(["train", str(recipe), "--out", str(folder / "run")]) == 0
+    return folder
+
+
+def test_a_recording_is_scored_as_it_is_in_the_store(limssr, run):
+    told = limssr("predict", run / "run", run / "r4.mp4", "--json").document
+    assert [row["streams"] for row in told["predictions"]] == ["motion"]
+    stored = limssr("predict", run / "run", run / "store", "--json").document["predictions"]
+    expected = next(row for row in stored if row["id"] == "r4")
+    assert told["predictions"][0]["total"] == pytest.approx(expected["total"], abs=1e-4)
+    assert set(told["seconds"]) == {"model", "reading", "scoring"}
+    assert "It took: model" in limssr("predict", run / "run", run / "r3.mp4").out
+
+
+def test_folders_and_manifests_of_recordings_are_scored(limssr, run, tmp_path):
+    for name in ("r0.mp4", "r1.mp4"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    (tmp_path / "notes.txt").write_text("nothing to score")
+    both = limssr("predict", run / "run", tmp_path, "--json")
+    assert both.code == 0
+    assert [(row["id"], row["streams"]) for row in both.document["predictions"]] == [
+        ("r0.mp4", "motion+sound"),
+        ("r1.mp4", "motion"),
+    ]
+    (tmp_path / "broken.mp4").write_bytes(b"nothing" * 100)
+    some = limssr("predict", run / "run", tmp_path, "--json", "--out", tmp_path / "scores.csv")
+    assert some.code == 3
+    assert list(some.document["failures"]) == ["broken.mp4"]
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 3
+    (tmp_path / "new.csv").write_text("id,media:clip\na,r0.mp4\nb,r1.mp4\n")
+    listed = limssr("predict", run / "run", tmp_path / "new.csv", "--json").document["predictions"]
+    assert [row["total"] for row in listed] == [row["total"] for row in both.document["predictions"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 99}, "with version 99"),
+        ({"weights_sha256": "f" * 64}, "with weights ffffffffffff"),
+        ({"encoder": "smell"}, "'smell', which this limssr does not have"),
+    ],
+)
+def test_another_encoder_is_refused(limssr, run, tmp_path, change, words):
+    shutil.copytree(run / "run", tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    document = json.loads(path.read_text())
+    document["store"]["extraction"]["streams"]["motion"] |= change
+    path.write_text(json.dumps(document))
+    outcome = limssr("predict", tmp_path / "run", run / "r0.mp4")
+    assert outcome.code == 2
+    assert words in outcome.err
+
+
+def test_a_run_on_other_features_says_so(limssr, run, tmp_path):
+    shutil.copytree(run / "run", tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    document = json.loads(path.read_text())
+    del document["store"]["extraction"]
+    path.write_text(json.dumps(document))
+    outcome = limssr("predict", tmp_path / "run", run / "r0.mp4")
+    assert outcome.code == 2
+    assert "came from elsewhere" in outcome.err
+
+
+def test_hidden_streams_keep_the_record(limssr, run, tmp_path):
+    assert limssr("data", "mask", run / "store", tmp_path / "half", "--rate", "0.5").code == 0
+    kept = FeatureStore.open(tmp_path / "half").info.extraction
+    assert kept == FeatureStore.open(run / "store").info.extraction

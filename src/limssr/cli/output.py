@@ -15,6 +15,8 @@ from limssr.core.errors import LimssrError
 
 Format = Literal["text", "json"]
 MIN_WIDTH = 140
+# Exit code: done in part, the rest is listed.
+PARTIAL = 3
 
 
 @dataclass(frozen=True)

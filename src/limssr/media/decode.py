@@ -136,8 +136,8 @@ class Reader:
                 return
             if packet.has_sidedata("encryption_info"):
                 raise InputError(
-                    f"Expected a recording that can be decoded, found a protected one (encrypted) in {self.path}: export it "
-                    "without protection."
+                    f"Expected a recording that can be decoded, found a protected one (encrypted) in {self.path}: "
+                    "export it without protection."
                 )
             try:
                 frames = packet.decode()

@@ -7,7 +7,7 @@ from typing import Any
 
 from limssr.core.errors import ArtifactError, InputError
 from limssr.media.clock import Segments, make_segments
-from limssr.media.encoders.table import ENCODERS, load_encoder
+from limssr.media.encoders.table import ENCODERS, check_needs, load_encoder
 
 FORMAT_VERSION = 1
 # Whose releases may change a feature in its last digits; recorded, and never a reason to refuse.
@@ -129,16 +129,18 @@ def check_same_encoders(record: ExtractionRecord, streams: Sequence[str]) -> Non
 
     Raises:
         InputError: An encoder is unknown here, or of another version or other weights.
+        MissingExtraError: A package is missing.
     """
-    for stream in record.streams:
-        if stream.encoder is None or stream.name not in streams:
-            continue
+    encoded = [stream for stream in record.streams if stream.encoder is not None and stream.name in streams]
+    for stream in encoded:
         if stream.encoder not in ENCODERS:
             raise InputError(
                 f"The model reads the stream '{stream.name}' of the encoder '{stream.encoder}', which this limssr does "
                 "not have: install the limssr that extracted the training data."
             )
-        here = encoder_record(stream.name, source=stream.source, encoder=stream.encoder)
+    check_needs([str(stream.encoder) for stream in encoded])
+    for stream in encoded:
+        here = encoder_record(stream.name, source=stream.source, encoder=str(stream.encoder))
         for what, there_value, here_value in (
             ("version", stream.version, here.version),
             ("weights", stream.weights_sha256, here.weights_sha256),

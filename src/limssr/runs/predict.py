@@ -4,11 +4,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch import nn
 
 from limssr.core.config import DataConfig
@@ -56,22 +58,47 @@ def predict(
         InputError: The source does not fit the model, or has no sample.
         ArtifactError: The model, the run or the store is damaged or of a newer format.
     """
+    ready = ready_model(Path(run_or_model), device=device, weights=weights)
+    modalities: tuple[Modality, ...] = tuple(ready.model.modalities)  # type: ignore[arg-type]
+    return score_table(ready, read_source(Path(source), modalities, split=split), batch_size=batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyModel:
+    """A model on its device.
+
+    Attributes:
+        model: In evaluation mode.
+        data: How performances are cropped and padded.
+        device: Where it computes.
+    """
+
+    model: nn.Module
+    data: DataConfig
+    device: torch.device
+
+
+def ready_model(run_or_model: Path, *, device: str, weights: Weights) -> ReadyModel:
+    """Load a model and bring it to its device; arguments and errors as for `predict`."""
     choice = choose_device(device)
-    model, data = load_model(Path(run_or_model))
+    model, data = load_model(run_or_model)
     check_model_precision(model.config, choice.device)  # type: ignore[arg-type]
     if weights == "int8":
         check_int8(model, choice.device)
         use_int8(model)
-    modalities: tuple[Modality, ...] = tuple(model.modalities)  # type: ignore[arg-type]
-    criteria: tuple[Criterion, ...] = tuple(model.criteria)  # type: ignore[arg-type]
-    samples = read_source(Path(source), modalities, split=split)
+    return ReadyModel(model=model.to(choice.device), data=data, device=choice.device)
+
+
+def score_table(ready: ReadyModel, samples: Sequence[Sample], *, batch_size: int = 32) -> pa.Table:
+    """Score samples; the table is that of `predict`."""
     scorer = ModelScorer(
-        model.to(choice.device),
+        ready.model,
         batch_size=batch_size,
-        device=choice.device,
-        num_segments=data.num_segments,
-        padding=data.padding,
+        device=ready.device,
+        num_segments=ready.data.num_segments,
+        padding=ready.data.padding,
     )
+    criteria: tuple[Criterion, ...] = tuple(ready.model.criteria)  # type: ignore[arg-type]
     scores_NC = scorer.score(samples)
     columns: dict[str, Any] = {
         "id": pa.array([sample.id for sample in samples], pa.string()),

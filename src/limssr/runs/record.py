@@ -32,6 +32,7 @@ def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: nn.M
             "name": data.store.info.name,
             "segment_s": data.store.info.segment_s,
             "fingerprint": data.store.fingerprint,
+            "extraction": data.store.info.extraction,
         },
         "system": config.model.system,
         "modalities": list(data.names),

@@ -9,13 +9,11 @@ from rich.table import Table
 from tyro import conf
 
 from limssr.cli.options import Common, Position, counting
-from limssr.cli.output import Answer
+from limssr.cli.output import PARTIAL, Answer
 from limssr.core.errors import InputError
 
 if TYPE_CHECKING:
     from limssr.media.extract import ExtractReport
-
-PARTIAL = 3
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """`limssr doctor | demo | train | evaluate | predict | report | describe`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro import conf
 
 from limssr.cli.options import SYSTEM_NAMES, Common, Device, Position, SplitName, VariantNames, run_document
-from limssr.cli.output import Answer
+from limssr.cli.output import PARTIAL, Answer
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Predict:
     run_folder: Annotated[Position[Path], conf.arg(name="run", metavar="RUN")]
     """A run folder, or a folder with a saved model."""
     source: Annotated[Position[Path], conf.arg(metavar="SOURCE")]
-    """A feature store, or a manifest as for `limssr data import table` (no scores needed)."""
+    """A video or sound file, a folder of them, a manifest (no scores needed), or a feature store."""
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """File to write: .csv, .json or .parquet. Without it the scores are printed."""
     int8: bool = False
@@ -181,16 +182,29 @@ class Predict:
     def run(self) -> Answer:
         """Predict."""
         from limssr.cli.text import rows_table
+        from limssr.media.samples import is_recordings
         from limssr.runs.predict import predict, write_predictions
 
         weights = "int8" if self.int8 else "trained"
-        table = predict(self.run_folder, self.source, device=self.device, weights=weights)
+        more: dict[str, Any] = {}
+        lines: list[str] = []
+        if self.source.exists() and is_recordings(self.source):
+            from limssr.runs.recordings import predict_recordings
+
+            scores = predict_recordings(self.run_folder, self.source, device=self.device, weights=weights)
+            table = scores.table
+            more = {"failures": dict(scores.failures), "notes": list(scores.notes), "seconds": dict(scores.seconds)}
+            lines = [*_seconds_lines(scores.seconds), *(f"note: {note}" for note in scores.notes)]
+            lines += [f"not scored: {name}: {reason}" for name, reason in scores.failures.items()]
+        else:
+            table = predict(self.run_folder, self.source, device=self.device, weights=weights)
         rows = table.to_pylist()
+        code = PARTIAL if more.get("failures") else 0
         if self.out is None:
-            return Answer({"num_samples": len(rows), "predictions": rows}, (rows_table(rows),))
+            return Answer({"num_samples": len(rows), "predictions": rows, **more}, (rows_table(rows), *lines), code)
         write_predictions(table, self.out)
-        document = {"num_samples": len(rows), "out": str(self.out)}
-        return Answer(document, (f"{len(rows)} samples scored: {self.out}",))
+        document = {"num_samples": len(rows), "out": str(self.out), **more}
+        return Answer(document, (f"{len(rows)} samples scored: {self.out}", *lines), code)
 
 
 @dataclass(frozen=True)
@@ -250,3 +264,10 @@ def shortcut_overrides(*, backbone: str | None, store: Path | None, seed: int | 
     keys = {"model.backbone.name": backbone, "data.store": None if store is None else str(store), "seed": seed}
     # JSON is YAML: quoted, a path such as 2024-01 stays text.
     return [f"{key}={json.dumps(value)}" for key, value in keys.items() if value is not None]
+
+
+def _seconds_lines(seconds: Mapping[str, Any]) -> list[str]:
+    """How long each part took."""
+    reading = sum(seconds["reading"].values())
+    parts = f"model {seconds['model']:.1f} s, reading {reading:.1f} s, scoring {seconds['scoring']:.1f} s"
+    return [f"It took: {parts}."]
