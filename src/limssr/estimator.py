@@ -336,7 +336,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             | {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate},
             "evaluation": EvalConfig().model_dump(),
         }
-        return parse_config(tree, where="The arguments of LimssrRegressor")
+        return parse_config(tree, where="LimssrRegressor", arguments=_ARGUMENTS)
 
     def _divide(
         self,
@@ -380,6 +380,20 @@ def _either(name: str, given: Any, other_name: str, other: Any) -> Any:
         found = "neither" if given is None else "both"
         raise InputError(f"Expected {name} (or {other_name}, which is another word for it), found {found}: give one.")
     return other if given is None else given
+
+
+_ARGUMENTS = {
+    "seed": "random_state",
+    "missing.dropout": "modality_dropout",
+    "model.backbone.name": "backbone",
+    "model.backbone.num_layers": "num_layers",
+    "model.head": "head",
+    "model.dropout": "dropout",
+    "train.epochs": "epochs",
+    "train.batch_size": "batch_size",
+    "train.learning_rate": "learning_rate",
+}
+"""Key of the configuration -> argument of `LimssrRegressor` that fills it, for errors."""
 
 
 def _in_split(sample: Sample, split: Split) -> Sample:

@@ -27,7 +27,8 @@ def recipe(tmp_path):
     "words",
     [
         ["nonsense"],
-        [],
+        ["--seed", "3"],
+        ["data", "nonsense"],
         ["train"],
         ["train", "recipe.yaml", "--epoch", "3"],
         ["demo", "--epochs", "many"],
@@ -59,6 +60,99 @@ def test_mistakes_of_the_user_end_with_2(limssr, words, tmp_path, monkeypatch):
     assert told.document["error"]["exit_code"] == 2
     assert len(told.document["error"]["message"]) > 20
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("trian", "train"),
+        ("evalute runs/x", "evaluate"),
+        ("eval runs/x", "evaluate"),
+        ("predcit", "predict"),
+        ("data imprt", "data import"),
+        ("data import tabel a b", "data import table"),
+        ("inspect stores/x", "data inspect"),
+        ("train demo --bakbone tiny", "--backbone"),
+        ("train demo --dryrun", "--dry-run"),
+        ("sweep systems demo --proceses 2", "--processes"),
+        ("data mask a b --sed 3", "--seed"),
+        ("demo --backbone tinny", "tiny"),
+        ("data mask a b --splits trian", "train"),
+        ("train demo --epochs 3", None),
+    ],
+)
+def test_the_nearest_right_word_is_named(limssr, words, meant):
+    outcome = limssr(*words.split())
+    assert outcome.code == 2
+    assert f"did you mean {meant}?" in outcome.err or (meant is None and "--set train.epochs=VALUE" in outcome.err)
+    assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("demo --epochs many", "demo: expected a whole number after --epochs, found 'many'"),
+        ("data mask a b --rate half", "data mask: expected a number after --rate, found 'half'"),
+        ("benchmark --grid 1 two", "benchmark: expected a whole number after --grid, found 'two'"),
+        ("train demo --seed", "train: expected a value after --seed"),
+        ("train", "train: expected RECIPE"),
+        ("reproduce fs1000", "reproduce: expected --store STORE"),
+        ("train demo again", "train: nothing is expected after its arguments, found again"),
+        ("--seed 3 train", "Expected a verb before --seed"),
+    ],
+)
+def test_a_mistake_in_the_words_is_told_in_one_line(limssr, words, expected):
+    outcome = limssr(*words.split())
+    assert outcome.code == 2
+    assert expected in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert limssr(*words.split(), "--json").document["error"]["message"] in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "old", "now"),
+    [
+        ("reproduce fs1000 --data nowhere", "--data", "--store"),
+        ("reproduce fs1000 --data=nowhere", "--data", "--store"),
+        ("ablate --table 4 --backbone tiny --store nowhere", "--backbone", "--extra-backbone"),
+    ],
+)
+def test_an_old_spelling_still_works_and_says_so(limssr, words, old, now):
+    outcome = limssr(*words.split())
+    assert outcome.code == 2  # there is no such store
+    assert f"note: {old} is called {now} now" in outcome.err
+    assert "nowhere" in outcome.err
+    assert "unknown option" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("train.epoch=3", "--set train.epoch=3: unknown key 'train.epoch'; the nearest valid key is 'train.epochs'"),
+        ("train.epochs=many", "--set train.epochs=many: expected a whole number >= 1, found 'many'"),
+        ("train.selection=best", "--set train.selection=best: expected val | last | test, found 'best'"),
+        ("train=5", "--set train=5: expected keys and values, found 5"),
+        ("model.lora.rank=[1,2]", "--set model.lora.rank=[1,2]: expected a whole number >= 1, found a list of 2"),
+        ("data.padding=attended", "--set data.padding=attended: padding: attended needs num_segments"),
+        ("train", "--set: expected KEY=VALUE such as train.epochs=3, found 'train'"),
+    ],
+)
+def test_a_mistake_in_set_names_set_and_not_the_recipe(limssr, recipe, change, told):
+    outcome = limssr("train", recipe, "--set", change)
+    assert outcome.code == 2
+    assert told in outcome.err
+    assert str(recipe) not in outcome.err
+
+
+def test_a_mistake_in_the_recipe_names_the_recipe_and_dumps_nothing(limssr, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text("train: {epochs: 0}\nmissing: {availability: 7}\nmodel: {head: statistics, paths: path1}\n")
+    outcome = limssr("train", path, "--set", "seed=1")
+    assert f"{path} with --set seed=1 is not a valid recipe" in outcome.err
+    assert "train.epochs: expected a whole number >= 1, found 0" in outcome.err
+    assert "missing.availability: expected keys and values, or null, found 7" in outcome.err
+    assert "model: paths and calibration are switches of head: paper" in outcome.err
+    assert "{" not in outcome.err
 
 
 def test_an_unknown_key_names_the_nearest_one(limssr, recipe, tmp_path):

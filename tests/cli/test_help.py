@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from limssr.cli.options import SYSTEM_NAMES
+from limssr.cli.table import VERBS, all_verbs
+from limssr.core.version import __version__
 from limssr.systems import SYSTEMS
 
 COMMON = {"--help", "--json", "--debug"}
@@ -34,6 +36,7 @@ FLAGS = {
     "data inspect": {"--figure"},
     "data verify": set(),
     "data mask": {"--rate", "--seed", "--pattern", "--splits"},
+    "config": set(),
     "systems": set(),
     "train": {
         "--out",
@@ -46,6 +49,7 @@ FLAGS = {
         "--store",
         "--seed",
         "--device",
+        "--dry-run",
     },
     "import-checkpoint": {
         "--backbone",
@@ -72,9 +76,9 @@ FLAGS = {
         "--out",
         "--device",
     },
-    "describe": {"--variant", "--set"},
+    "describe": {"--variant", "--set", "--backbone", "--store"},
     "reproduce": {
-        "--data",
+        "--store",
         "--criteria",
         "--protocol",
         "--seeds",
@@ -94,6 +98,8 @@ FLAGS = {
         "--sizes",
         "--epochs",
         "--training",
+        "--variant",
+        "--backbone",
         "--store",
         "--set",
         "--out",
@@ -105,7 +111,8 @@ FLAGS = {
     "ablate": {
         "--table",
         "--seeds",
-        "--backbone",
+        "--extra-backbone",
+        "--variant",
         "--store",
         "--set",
         "--out",
@@ -155,6 +162,7 @@ POSITIONALS = {
     "report": ["RUN"],
     "compare": ["RUN", "RUN"],
     "describe": ["RECIPE"],
+    "config": ["KEY"],
     "reproduce": ["DATASET"],
 }
 
@@ -202,10 +210,50 @@ def test_help_names_every_system(limssr):
         assert set(SYSTEMS) <= set(words)
 
 
-def test_the_verbs_are_the_known_ones(limssr):
-    verbs = re.search(r"\{([a-z,-]+)\}", limssr("--help").out)
-    assert verbs
-    assert verbs[1].split(",") == list(dict.fromkeys(verb.split()[0] for verb in FLAGS))
+def test_the_map_shows_every_verb_once_in_four_groups(limssr):
+    assert set(all_verbs()) == set(FLAGS)
+    for words in ([], ["--help"], ["-h"]):
+        outcome = limssr(*words)
+        assert outcome.code == 0
+        shown = re.findall(r"^  (\S+(?: \S+)?)  +\S", outcome.out, flags=re.MULTILINE)
+        assert shown == list(dict.fromkeys(" ".join(verb.split()[:2]) for verb in all_verbs()))
+        assert len(re.findall(r"^[A-Z][a-z ]+$", outcome.out, flags=re.MULTILINE)) == len(VERBS) == 4
+        assert max(map(len, outcome.out.splitlines())) <= 80
+    listed = limssr("--json").document["verbs"]
+    assert [entry["verb"] for entry in listed] == shown
+
+
+@pytest.mark.parametrize(("folder", "verbs"), [("data", "mask"), ("data import", "table")])
+def test_words_that_lead_on_show_what_they_hold(limssr, folder, verbs):
+    outcome = limssr(*folder.split())
+    assert outcome.code == 0
+    assert re.search(rf"^  {verbs}  ", outcome.out, flags=re.MULTILINE)
+    assert [entry["verb"] for entry in limssr(*folder.split(), "--json").document["verbs"]]
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"]])
+def test_the_version_is_told(limssr, words):
+    assert limssr(*words).out == f"limssr {__version__}\n"
+    assert limssr(*words, "--json").document == {"limssr": __version__}
+
+
+@pytest.mark.parametrize("verb", FLAGS)
+def test_no_default_is_shown_where_there_is_none(limssr, verb):
+    text = " ".join(limssr(*verb.split(), "--help").out.replace("│", " ").split())
+    assert not re.findall(r"\(default: *(?:None|False|\(\))?\)", text)
+
+
+def test_help_is_one_document_under_json(limssr):
+    assert "--dry-run" in limssr("train", "--help", "--json").document["help"]
+    assert "RECIPE" in limssr("train", "demo", "-h", "--json").document["help"]
+
+
+def test_an_option_has_one_name_in_all_verbs():
+    one = {"--data": "--store", "--model": "--backbone", "--plan": "--dry-run", "--override": "--set"}
+    assert [(verb, flag) for verb, flags in FLAGS.items() for flag in flags if flag in one] == []
+    trains = {"train", "sweep", "ablate", "reproduce"}
+    for flag in ("--store", "--set", "--dry-run", "--out", "--device"):
+        assert all(flag in FLAGS[verb] for verb in trains), flag
 
 
 def test_help_is_quick_and_loads_no_torch():

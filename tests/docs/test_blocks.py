@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from limssr import cli
+from limssr.cli.parser import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -44,7 +44,7 @@ def test_a_python_block_runs(code, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_one_that_exists(command):
-    verb = cli._parse(shlex.split(command)[1:], "json")
+    verb = parse(shlex.split(command)[1:])
     assert callable(verb.run)
 
 

@@ -5,17 +5,16 @@ rest listed, 130 interrupted.
 Nothing here imports torch before a verb runs, so that help answers at once.
 """
 
-import contextlib
-import io
 import os
 import shlex
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, TextIO, cast
+from typing import TextIO
 
 from limssr.cli.options import Verb
 from limssr.cli.output import Answer, Format, print_answer, print_error, reserved_stdout
+from limssr.cli.parser import parse
 from limssr.core.errors import InputError, LimssrError
 
 INTERRUPTED = 130
@@ -35,56 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     with reserved_stdout(form) as stdout, warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            verb = _parse(arguments, form)
+            verb = parse(arguments, form)
         except InputError as error:
             print_error(error, error.exit_code, form=form, stdout=stdout, trace=False)
             return error.exit_code
-        except SystemExit as request:  # --help, or an error that tyro has explained
-            return request.code if isinstance(request.code, int) else 2
+        except SystemExit:  # --help, which has been printed
+            return 0
         return _run(verb, arguments, form, stdout)
-
-
-def _parse(arguments: Sequence[str], form: Format) -> Verb:
-    """Words -> a verb with its options.
-
-    Raises:
-        InputError: Under "json", so that the explanation reaches the document; otherwise tyro prints it and exits.
-    """
-    import tyro
-
-    from limssr.cli.table import VERBS
-
-    explanation = io.StringIO()
-    catch = contextlib.redirect_stderr(explanation) if form == "json" else contextlib.nullcontext()
-    try:
-        with catch:
-            chosen: Any = tyro.cli(
-                cast("type[Verb]", VERBS),
-                prog="limssr",
-                description="Score a long performance from several time-aligned streams, also when some are missing. "
-                "Systems to compare with: limssr systems.",
-                # Whether it is asked for is known already; it may stand anywhere.
-                args=[word for word in arguments if word != "--json"],
-                config=(
-                    tyro.conf.OmitArgPrefixes,
-                    tyro.conf.OmitSubcommandPrefixes,
-                    tyro.conf.FlagCreatePairsOff,
-                    tyro.conf.HelptextFromCommentsOff,
-                ),
-            )
-    except SystemExit as request:
-        if form == "json" and request.code:
-            raise InputError(_unframed(explanation.getvalue())) from None
-        raise
-    while hasattr(chosen, "action"):  # `data` and `data import` only lead on to a verb
-        chosen = chosen.action
-    return chosen
-
-
-def _unframed(text: str) -> str:
-    """The words of a boxed message, on one line."""
-    frame = dict.fromkeys(map(ord, "╭╮╰╯│─"), " ")
-    return " ".join(text.translate(frame).split())
 
 
 def _run(verb: Verb, arguments: Sequence[str], form: Format, stdout: TextIO) -> int:

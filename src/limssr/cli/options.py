@@ -20,6 +20,29 @@ VariantNames = Annotated[
     conf.UseAppendAction[tuple[str, ...]],
     conf.arg(metavar="GROUP=NAME", help="Take a variant of the recipe, such as task=PCS; may be repeated."),
 ]
+Settings = Annotated[
+    conf.UseAppendAction[tuple[str, ...]],
+    conf.arg(
+        metavar="KEY=VALUE",
+        help="Change one key of the recipe, such as train.epochs=3; may be repeated. `limssr config` lists the keys.",
+    ),
+]
+BackboneName = Annotated[
+    str | None,
+    conf.arg(
+        metavar="NAME",
+        help="Short for --set model.backbone.name=NAME: qwen3-0.6b, smollm2-135m, tiny, a hub id or a folder.",
+    ),
+]
+StoreOfRecipe = Annotated[Path | None, conf.arg(metavar="STORE", help="Short for --set data.store=STORE.")]
+RecipeName = Annotated[
+    Position[str],
+    conf.arg(metavar="RECIPE", help="A YAML file, or a recipe that comes with limssr: own, demo, percepiano, ..."),
+]
+Processes = Annotated[int, conf.arg(metavar="N", help="Runs at a time, each in a process of its own.")]
+DryRun = Annotated[
+    bool, conf.arg(help="Write nothing: print what would run, and how long it takes by a few timed steps.")
+]
 # Of `limssr.systems.SYSTEMS`, written out: help must not wait for torch.
 SYSTEM_NAMES = (
     *("mcmoe", "momke", "gcnet", "sdr-gnn", "actionmae", "mlp-mixer", "imder", "pamfn"),

@@ -1,35 +1,98 @@
-"""The table of verbs: what `limssr VERB` can be, in the order of a project's life."""
+"""The table of verbs: what `limssr VERB` can be, in four groups and in the order of a project's life."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from tyro.conf import subcommand
-
+from limssr.cli.options import Verb
 from limssr.cli.verbs.ablate import Ablate
 from limssr.cli.verbs.benchmark import Benchmark
 from limssr.cli.verbs.checkpoint import ImportCheckpoint
 from limssr.cli.verbs.compare import Compare
-from limssr.cli.verbs.data import Data
+from limssr.cli.verbs.config import Config
+from limssr.cli.verbs.data import (
+    ImportFisv,
+    ImportFs1000,
+    ImportMfn,
+    ImportPercepiano,
+    ImportRg,
+    ImportTable,
+    Inspect,
+    Mask,
+    Verify,
+)
 from limssr.cli.verbs.extract import Extract
 from limssr.cli.verbs.reproduce import Reproduce
 from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
 from limssr.cli.verbs.sweep import Sweep
 from limssr.cli.verbs.systems import Systems
 
-VERBS = (
-    Annotated[Doctor, subcommand("doctor")]
-    | Annotated[Demo, subcommand("demo")]
-    | Annotated[Extract, subcommand("extract")]
-    | Annotated[Data, subcommand("data")]
-    | Annotated[Systems, subcommand("systems")]
-    | Annotated[Train, subcommand("train")]
-    | Annotated[ImportCheckpoint, subcommand("import-checkpoint")]
-    | Annotated[Evaluate, subcommand("evaluate")]
-    | Annotated[Predict, subcommand("predict")]
-    | Annotated[Report, subcommand("report")]
-    | Annotated[Compare, subcommand("compare")]
-    | Annotated[Describe, subcommand("describe")]
-    | Annotated[Reproduce, subcommand("reproduce")]
-    | Annotated[Sweep, subcommand("sweep")]
-    | Annotated[Ablate, subcommand("ablate")]
-    | Annotated[Benchmark, subcommand("benchmark")]
-)
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One verb.
+
+    Attributes:
+        verb: The class whose fields are its options.
+        line: What it does, for the map of verbs; short enough for a terminal of 80 columns.
+        renamed: Options that had another name once -> their name now. The old one still works and says so.
+    """
+
+    verb: type[Verb]
+    line: str
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+FOLDERS = {
+    "data": "make, look at, check and mask feature stores",
+    "data import": "read data from where it lies into a feature store",
+}
+"""Words that only lead on to a verb."""
+
+VERBS: Mapping[str, Mapping[str, Entry]] = {
+    "Look around": {
+        "doctor": Entry(verb=Doctor, line="what this machine can do"),
+        "demo": Entry(verb=Demo, line="everything once, on simulated data with a known answer"),
+        "config": Entry(verb=Config, line="every key of a recipe: type, default, meaning"),
+        "systems": Entry(verb=Systems, line="the systems there are to compare with"),
+    },
+    "Data": {
+        "extract": Entry(verb=Extract, line="make a feature store of recordings and sensor tables"),
+        "data import percepiano": Entry(verb=ImportPercepiano, line="a checkout of the PercePiano repository"),
+        "data import fs1000": Entry(verb=ImportFs1000, line="the published FS1000 features"),
+        "data import fisv": Entry(verb=ImportFisv, line="the published Fis-V features"),
+        "data import rg": Entry(verb=ImportRg, line="the published Rhythmic Gymnastics features"),
+        "data import mfn": Entry(verb=ImportMfn, line="ICT-MMMO or POM, as released with MFN"),
+        "data import table": Entry(verb=ImportTable, line="own data: a manifest of array files and scores"),
+        "data inspect": Entry(verb=Inspect, line="what a store holds"),
+        "data verify": Entry(verb=Verify, line="hash and check every file and sample of a store again"),
+        "data mask": Entry(verb=Mask, line="a copy of a store from which streams are removed"),
+    },
+    "One model": {
+        "train": Entry(verb=Train, line="train as a recipe says, evaluate, write the report"),
+        "evaluate": Entry(verb=Evaluate, line="score a split with every subset of the streams"),
+        "predict": Entry(verb=Predict, line="score new samples, each with the streams it has"),
+        "report": Entry(verb=Report, line="write a run's report again"),
+        "describe": Entry(verb=Describe, line="parameters, multiply-accumulates, sequence lengths"),
+        "import-checkpoint": Entry(verb=ImportCheckpoint, line="turn a published checkpoint into a run folder"),
+    },
+    "Many models": {
+        "compare": Entry(verb=Compare, line="finished runs side by side, with paired tests"),
+        "sweep": Entry(verb=Sweep, line="every system on one store, with one budget of tuning"),
+        "ablate": Entry(
+            verb=Ablate,
+            line="the paper's ablation tables, or ours, on any store",
+            renamed={"--backbone": "--extra-backbone"},
+        ),
+        "reproduce": Entry(
+            verb=Reproduce,
+            line="the paper's tables on its features, beside its numbers",
+            renamed={"--data": "--store"},
+        ),
+        "benchmark": Entry(verb=Benchmark, line="our computation against the published one"),
+    },
+}
+
+
+def all_verbs() -> dict[str, Entry]:
+    """Words of a verb -> its entry, over all groups."""
+    return {words: entry for group in VERBS.values() for words, entry in group.items()}

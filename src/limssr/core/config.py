@@ -59,15 +59,16 @@ class ValidationConfig(_Config):
     """A validation split other than the store's: a share of the training samples, or one fold of several."""
 
     share: float = Field(default=0.15, gt=0.0, lt=1.0)
-    """Of the training samples, for a store without a validation split. Samples of one group move together; at least
-    one group moves and at least one stays."""
+    """Share of the training samples that is held out, for a store without a validation split. Samples of one group move
+    together; at least one group is held out and at least one stays in training."""
     folds: int | None = Field(default=None, ge=2, le=1_000)
-    """Divide training and validation samples together into so many folds of whole groups; `fold` of them validates, the
-    others train, and `share` has no say. For cross-validation: a small validation split judges settings poorly."""
+    """Number of folds for cross-validation. Training and validation samples together are divided into folds of whole
+    groups; fold number `fold` is for validation, the others are for training, and `share` is ignored."""
     fold: int = Field(default=0, ge=0, le=1_000)
-    """Which one, from 0."""
+    """Number of the fold that is for validation, counted from 0."""
     seed: Seed = 0
-    """Decides, with a group's name, which groups; it is not the seed of the run, so all seeds share one validation."""
+    """Decides which groups are held out. It is separate from the seed of the run, so that all seeds share one
+    validation split."""
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "ValidationConfig":
@@ -79,24 +80,24 @@ class ValidationConfig(_Config):
 
 
 class DataConfig(_Config):
-    """Which data, and how much of each performance is looked at."""
+    """Which data are used, and how much of each performance."""
 
     store: str = ""
     """Folder of a feature store (`limssr data import`). A relative path is resolved against the working directory."""
     modalities: tuple[str, ...] | None = None
-    """Streams to use, in this order; null: all streams of the store in the store's order."""
+    """Streams to use, in this order. null: all streams of the store, in the store's order."""
     criteria: tuple[str, ...] | None = None
-    """Scores to predict; null: all of the store."""
+    """Scores to predict. null: all scores of the store."""
     stream_dims: dict[str, Annotated[int, Field(ge=1, le=MAX_COUNT)]] | None = None
-    """Width of each stream where there is no store yet: `limssr describe` of a published set-up needs nothing else."""
+    """Width of each stream, for `limssr describe` without a store."""
     num_segments: Count | None = None
-    """T of the paper: longer performances are cropped to it, at random in training, around the centre when scoring.
-    null keeps every performance whole."""
+    """Longest length in segments (T in the paper). Longer performances are cropped to it: at random in training, around
+    the centre when scoring. null: no cropping."""
     validation: ValidationConfig | None = None
-    """Hold out samples to choose the epoch by, other than the store's own validation split; null: that split."""
+    """Makes a validation split other than the store's. null: the store's validation split."""
     padding: Literal["masked", "attended"] = "masked"
-    """masked: padding does not exist for the model. attended: every performance is zero-padded to `num_segments` and
-    the padding is read like data, as the published code does."""
+    """masked: the model never reads padding. attended: every performance is padded with zeros to `num_segments` and the
+    model reads them like data, as the published code does."""
 
     @model_validator(mode="after")
     def _attended_needs_length(self) -> "DataConfig":
@@ -106,53 +107,59 @@ class DataConfig(_Config):
 
 
 class AvailabilityConfig(_Config):
-    """Streams that a sample does not have, for good: a property of the data (paper section 3.1)."""
+    """Streams that a sample does not own: a property of the data, the same in every epoch (paper section 3.1)."""
 
     rate: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Probability that a stream of a sample is absent; at least one stream always stays."""
+    """Probability that a stream of a sample is absent. Every sample keeps at least one stream."""
     pattern: str = "independent"
-    """independent, one-stream, or the name of the only stream that may be absent."""
+    """independent: each stream by itself. one-stream: with that probability exactly one of them. Or the name of the
+    only stream that may be absent."""
     seed: Seed = 0
+    """Decides, together with a sample's id, which streams are absent."""
     splits: tuple[Literal["train", "val", "test"], ...] = ("train", "val")
-    """Splits that are incomplete. Validation is by default, as a person with incomplete data has no other."""
+    """Splits that become incomplete. Validation is one of them by default, because incomplete data has no complete
+    validation split."""
 
 
 class MissingConfig(_Config):
-    """Missing streams: availability belongs to the data, dropout to the training."""
+    """Missing streams. Availability is a property of the data, modality dropout a part of training."""
 
     availability: AvailabilityConfig | None = None
-    """Made incomplete on reading, as `limssr data mask` does to a store of the streams in use; null: left as it is."""
+    """Removes streams from samples when the store is read, as `limssr data mask` does on disk. null: the store is used
+    as it is."""
     dropout: Literal["none", "per_sample", "per_batch"] = "per_sample"
-    """Modality dropout: hide streams that exist, anew in every epoch, uniformly over the non-empty subsets of what
-    the sample owns. per_batch: one pattern for the whole batch, as published (needs complete samples)."""
+    """Modality dropout in training. per_sample: each epoch draws one of the non-empty subsets of the streams that a
+    sample owns. per_batch: one subset for the whole batch, as published (needs complete samples). none: no dropout."""
     training: Literal["available", "complete"] = "available"
-    """complete: training samples get back what `availability` hides, as many papers assume; reports mark such a run.
-    Validation stays incomplete."""
+    """available: training uses the streams that `availability` leaves. complete: training uses all streams, as many
+    papers assume; validation stays incomplete, and reports mark such a run."""
 
 
 class BackboneConfig(_Config):
     """The language model that reads the sequence."""
 
     name: str = "qwen3-0.6b"
-    """A name that `limssr doctor` lists (qwen3-0.6b, smollm2-135m, tiny), a hub id (owner/name), a local folder, or a
-    .gguf file, which is dequantised once into the cache."""
+    """The language model: a name that `limssr doctor` lists (qwen3-0.6b, smollm2-135m, tiny), a hub id (owner/name), a
+    local folder, or a .gguf file, which is converted once into the cache."""
     revision: str | None = None
-    """Hub revision; recorded and verified on load."""
+    """Revision on the hub. It is recorded, and checked when the run is loaded."""
     local_files_only: bool = True
-    """Never reach for the network unless this is false."""
+    """true: use local files only. false: download from the hub what is missing."""
     num_layers: int | None = Field(default=None, ge=1, le=10_000)
-    """Keep only the first n layers; null keeps all."""
+    """Number of layers to keep, counted from the first. null: all layers."""
     init: Literal["pretrained", "random"] = "pretrained"
-    """random answers whether the language prior matters."""
+    """pretrained: the published weights. random: random weights of the same shape, to measure what pretraining adds."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the frozen weights."""
     gradient_checkpointing: bool = False
-    """Keep one state a layer and token in training, and compute the rest again when gradients are due."""
+    """Save memory in training: keep only the states between layers, and compute the others again in the backward
+    pass."""
     memory_gb: float | None = Field(default=None, gt=0.0, le=1e6)
-    """GB (10^9 bytes) that its activations may take in a training step: a batch that takes more is read in chunks, with
-    the same numbers. On top come weights, optimizer and what is around the language model. null: no limit."""
+    """Limit for the activations of the language model in a training step, in GB (10^9 bytes). A batch that needs more
+    is read in chunks, with the same results. Weights, optimizer and other layers come on top. null: no limit."""
     reading: Literal["packed", "padded"] = "packed"
-    """packed: a batch is one row of real tokens, every distinct prompt once. padded: samples side by side, padded to
-    the longest. Both give the same numbers; packed is faster (docs/performance.md)."""
+    """packed: a batch is one row without padding, and each distinct prompt is read once. padded: one row a sample,
+    padded to the longest. Both give the same scores; packed is faster (docs/performance.md)."""
 
     @model_validator(mode="after")
     def _one_way_to_save_memory(self) -> "BackboneConfig":
@@ -168,86 +175,103 @@ class LoraConfig(_Config):
     """Low-rank adapters on the attention maps (paper section 4.1)."""
 
     rank: Size = 16
+    """Rank of the adapters."""
     alpha: int = Field(default=32, ge=1, le=MAX_COUNT)
+    """Scale of the adapters: their output is multiplied by alpha / rank."""
     dropout: DropoutRate = 0.1
+    """Dropout rate in front of the adapters."""
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    """Linear maps that get an adapter, by the last part of their name."""
 
 
 class PromptConfig(_Config):
     """The instruction in front of the streams (paper sections 3.4, 3.5; ablations of Table 8)."""
 
     variant: Literal["published", "clean", "none"] = "clean"
-    """published: the published sentences, odd as some read. clean: well-formed for any pattern and any names."""
+    """published: the sentences of the published code. clean: correct sentences for any streams and subsets. none: no
+    prompt."""
     parts: tuple[PromptPart, ...] = ("condition", "instruction", "fusion")
+    """Parts of the prompt to use: which streams are present, what to do, and what the fusion tokens are for."""
     subject: str = Field(default="a performance", max_length=500)
-    """What the streams show, in the clean prompt: "an action video", "a piano performance"."""
+    """What the streams show, as the clean prompt puts it, such as "an action video" or "a piano performance"."""
 
 
 class StatisticsConfig(_Config):
     """The head `statistics` and the system `statistics` (docs/heads.md): an option of ours, not of the paper."""
 
     members: int = Field(default=8, ge=1, le=1_024)
-    """Networks that read the moments of the streams; their mean is the second path's score."""
+    """Number of networks that read the moments of the streams. The mean of their scores is the score of path 2."""
     hidden: Size = 128
+    """Width of their hidden layer."""
     input_dropout: DropoutRate = 0.2
+    """Dropout rate on their inputs."""
     dropout: DropoutRate = 0.4
+    """Dropout rate in their hidden layer."""
     mix: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Share of path 1, which reads the language model, in the final score. It is not trained: on training samples the
-    path that over-fits more would win it."""
+    """Weight of path 1, which reads the language model, in the final score. It is fixed, because training would give it
+    to the path that over-fits more."""
     first: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of the epochs in which the head's ensemble is trained alone, without the language model, before the rest
-    is; it rests then. The two need very different numbers of steps. 0: both are trained together."""
+    """Share of the epochs in which the ensemble is trained alone, without the language model. In the remaining epochs
+    the ensemble is fixed and everything else is trained. 0: all are trained together."""
     keeps: Literal["last", "best"] = "last"
-    """Which epoch of that time the ensemble rests at: the last, or the one with its lowest validation loss. Few samples
-    are soon learned by heart: best; a validation split that is smaller still chooses poorly: last."""
+    """Which epoch of the ensemble's own training is kept. best: the one with the lowest validation loss, for small
+    training sets, which are over-fitted early. last: the last one, for validation splits too small to choose by."""
 
 
 class ModelConfig(_Config):
-    """The model (paper section 3). The defaults are the published architecture."""
+    """The model (paper section 3). Defaults are the published architecture."""
 
     system: str = "limssr"
-    """limssr, or a comparison system: `limssr systems` lists them."""
+    """limssr, or the name of a comparison system; `limssr systems` lists them."""
     options: dict[str, Option] = {}
     """Settings of the comparison system; `limssr systems NAME` lists them."""
     backbone: BackboneConfig = BackboneConfig()
     lora: LoraConfig | None = LoraConfig()
-    """null trains the backbone not at all."""
+    """Low-rank adapters on the attention maps of the language model (paper section 4.1). null: the language model is
+    not trained."""
     train_embeddings: Literal["used", "all", "new", "none"] = "used"
-    """used: the rows of prompt and special tokens, as own parameters; all: the paper's whole table; new: special tokens
-    only; none: nothing."""
+    """Which token embeddings are trained. used: those of the prompt's words and the special tokens. all: the whole
+    table, as in the paper. new: special tokens only. none: no embeddings."""
     new_token_init: Literal["mean", "normal", "existing"] = "mean"
-    """Where special tokens start: at the mean of the embedding table plus its spread, N(0, 0.02), or (existing, as in
-    the published code) the rows of the table beyond its tokenizer's words; where these do not suffice, mean."""
+    """First values of the special tokens. mean: the mean of the embedding table, plus noise of the table's spread.
+    normal: N(0, 0.02). existing: rows of the table that belong to no word, as in the published code, or mean where
+    there are too few."""
     prompt: PromptConfig = PromptConfig()
     boundary_tokens: Literal["learned", "none"] = "learned"
-    """none: blocks without <start> and <end> (Table 8, w/o special tokens)."""
+    """learned: every block of tokens begins and ends with a special token. none: blocks without them (Table 8, "w/o
+    special tokens")."""
     block_order: Literal["paper", "interleaved"] = "paper"
-    """paper: present blocks, then absent ones. interleaved: segment by segment."""
+    """paper: first the blocks of streams that are present, then those of absent ones. interleaved: the tokens of all
+    streams segment by segment."""
     absent: Literal["placeholders", "zeros", "omitted"] = "placeholders"
-    """What stands where a stream is absent: learned placeholders as in the paper, as many zero vectors, or nothing at
-    all. The last two are ablations (docs/ablations.md)."""
+    """What represents an absent stream. placeholders: learned tokens, as in the paper. zeros: zero vectors. omitted:
+    nothing. The last two are ablations (docs/ablations.md)."""
     num_missing_tokens: Size | None = None
-    """Placeholders of an absent stream; null: one a segment, as in the paper."""
+    """Number of placeholders for an absent stream. null: one for each segment, as in the paper."""
     num_fusion_tokens: int = Field(default=4, ge=0, le=MAX_SIZE)
-    """K. 0 is an ablation: the mean of the last hidden states over the streams stands in for the slots."""
+    """Number of fusion tokens (K in the paper). 0 is an ablation: the mean hidden state of the streams takes their
+    place."""
     input_scaling: Literal["none", "standard"] = "none"
-    """standard: features minus their training mean, over their training deviation, clipped at +-5."""
+    """none: features as they are. standard: each feature is centred and scaled by its mean and standard deviation in
+    training, and clipped at ±5."""
     head: Literal["paper", "statistics"] = "paper"
-    """paper: sections 3.5 and 3.6. statistics: our option, see docs/heads.md."""
+    """paper: the head of the paper (sections 3.5 and 3.6). statistics: our head for small data sets (docs/heads.md)."""
     statistics: StatisticsConfig = StatisticsConfig()
-    """Of the head and the system `statistics`."""
+    """Settings of the head `statistics` and of the system `statistics`."""
     paths: Literal["both", "path1", "path2"] = "both"
-    """Which paths the head `paper` has (Table 6)."""
+    """Which scoring paths the head `paper` has; one alone is an ablation (Table 6)."""
     calibration: Literal["mask_aware", "none"] = "mask_aware"
-    """none: path 1 without its gated refinement, path 2 without reliabilities, and the mean of both for their mix
-    ("w/o MDA" of Tables 3 and 6)."""
+    """mask_aware: the calibration of the paper. none: path 1 without gated refinement, path 2 without reliabilities,
+    and the mean of both as the score ("w/o MDA" in Tables 3 and 6)."""
     gate_layers: Literal[1, 2] = 1
-    """Layers of path 1's gate. The text says two, the published parameter count says one."""
+    """Number of layers in the gate of path 1. The paper's text says two; its parameter count fits one."""
     output: Literal["sigmoid", "linear", "standardized"] = "sigmoid"
-    """sigmoid as published, linear as the text; standardized: linear, around training mean, in training deviations."""
+    """sigmoid: as in the published code. linear: as in the paper's text. standardized: linear, around the mean training
+    score and in its standard deviations."""
     dropout: DropoutRate = 0.15
+    """Dropout rate of the layers around the language model."""
     hidden: int | None = Field(default=None, ge=4, le=MAX_SIZE)
-    """Width of a comparison system, which has no backbone to take it from; null: its paper's."""
+    """Width of a comparison system. null: the width in its paper."""
 
     @model_validator(mode="after")
     def _layout_fits(self) -> "ModelConfig":
@@ -271,64 +295,82 @@ class LossConfig(_Config):
     """Weights of the loss terms (paper section 3.7)."""
 
     task: Weight = 10.0
+    """Weight of the task loss, the squared error of the scores."""
     consistency: Weight = 1.0
+    """Weight of the loss that pulls the scores of the two paths together."""
     slots: Weight = 1.0
+    """Weight of the loss that keeps the fusion tokens apart from each other."""
     regularizer: Literal["slot_triplet", "eq17"] = "slot_triplet"
-    """slot_triplet: the published code. eq17: the paper's Eq. 17, which cannot prevent collapse (a warning says so)."""
+    """Form of the loss on the fusion tokens. slot_triplet: as in the published code. eq17: Eq. 17 of the paper, which
+    cannot prevent a collapse; a warning says so."""
     margin: float = Field(default=1.0, ge=-1e6, le=1e6)
+    """Margin of that loss: the distance beyond which it is zero."""
 
 
 class TrainConfig(_Config):
-    """The visible loop (paper section 4.1, appendix B)."""
+    """Training (paper section 4.1, appendix B)."""
 
     epochs: Count = 100
+    """Passes over the training samples."""
     batch_size: Count = 8
+    """Samples in a batch."""
     learning_rate: Rate = 2e-4
+    """Highest learning rate of AdamW."""
     backbone_learning_rate: Rate | None = None
-    """Of LoRA and token rows; null: the same as `learning_rate`."""
+    """Learning rate of the adapters and token embeddings. null: `learning_rate`."""
     statistics_learning_rate: Rate | None = None
-    """Of the networks that read the moments (head and system `statistics`); null: the same as `learning_rate`."""
+    """Learning rate of the networks that read moments (head and system `statistics`). null: `learning_rate`."""
     statistics_weight_decay: float | None = Field(default=None, ge=0.0)
-    """Likewise; null: the same as `weight_decay`."""
+    """Weight decay of the networks that read moments. null: `weight_decay`."""
     weight_decay: float = Field(default=1e-4, ge=0.0)
+    """Weight decay of AdamW."""
     warmup_epochs: int = Field(default=5, ge=0, le=MAX_COUNT)
+    """Epochs in which the learning rate rises to its highest value."""
     warmup_start: float = Field(default=0.2, gt=0.0, le=1.0)
-    """Share of the learning rate at the start of the warm-up."""
+    """Learning rate at the start of the warm-up, as a share of the highest."""
     final_learning_rate: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Share of the learning rate that the cosine ends at."""
+    """Learning rate at the end of the cosine schedule, as a share of the highest."""
     clip_norm: float = Field(default=1.0, gt=0.0, le=1e6)
+    """Largest norm of the gradient; a longer one is scaled down to it."""
     accumulate: Count = 1
-    """Batches a step."""
+    """Batches whose gradients are added up for one optimizer step."""
     precision: Literal["float32", "tf32", "bf16", "fp16"] = "float32"
-    """bf16, fp16: mixed precision, only where a device is measured to be faster with it. tf32: matrix products of
-    float32 with fewer bits, on NVIDIA GPUs, in training alone."""
+    """Precision of the computation in training. bf16 and fp16: mixed precision. tf32: float32 with shortened matrix
+    products, on NVIDIA GPUs."""
     selection: Literal["val", "last", "test"] = "val"
-    """Which epoch is kept. test exists only to repeat published tables, and every report made with it says so."""
+    """Which epoch is kept. val: the one with the lowest validation loss. last: the last one. test: the best one on the
+    test split, only to repeat published tables; every report of such a run says so."""
     patience: Count | None = None
-    """Stop after this many epochs without a better validation loss; null never stops early."""
+    """Stop after this many epochs without a lower validation loss. null: no early stopping."""
     average: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """Decay of an exponential moving average of the trained tensors, a step; null: no averaging."""
+    """Decay per step of an exponential moving average of the trained weights. null: no averaging."""
     batches: Literal["random", "length"] = "random"
-    """length: samples of similar length share a batch, so that little is padded."""
+    """random: batches at random. length: samples of similar length share a batch, so that there is little padding."""
     workers: int = Field(default=0, ge=0, le=128)
+    """Processes that prepare batches; 0 prepares them in the training process."""
 
 
 class EvalConfig(_Config):
     """What is measured."""
 
     batch_size: Count = 32
+    """Samples that are scored at once."""
     bootstrap: int = Field(default=1000, ge=0, le=100_000)
-    """Resamples of the intervals; 0: none."""
+    """Number of resamples for intervals. 0: no intervals."""
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
+    """Confidence level of the intervals."""
     references: tuple[str, ...] = ()
-    """Simple models trained and scored beside the model, in the same run: names of `limssr.runs.references`."""
+    """References: other models that are trained and scored in the same run, such as ridge, extra-trees, attention or
+    random-backbone."""
 
 
 class RunConfig(_Config):
-    """A whole run. `load_recipe` reads it, the run folder's config.yaml holds it with every default filled in."""
+    """A whole run. `load_recipe` reads it; config.yaml in a run folder holds it with all defaults filled in."""
 
     name: Name = "run"
+    """Name of the run in tables and reports, and of its folder unless another one is given."""
     seed: Seed = 42
+    """Seed of everything random in the run: first weights, order of samples, crops, dropout, resamples."""
     data: DataConfig = DataConfig()
     missing: MissingConfig = MissingConfig()
     model: ModelConfig = ModelConfig()

@@ -18,24 +18,23 @@ that is how PCS under `published` differs from PCS elsewhere.
 
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from limssr.core.config import RunConfig
-from limssr.core.errors import InputError, nearest_name, unknown_name
+from limssr.core.errors import InputError, unknown_name
 from limssr.core.quoting import listed, quoted, shortened
 from limssr.core.reading.documents import MAX_DEPTH, parse_yaml, read_yaml
 from limssr.core.reading.regular import Outside
+from limssr.core.recipe_errors import recipe_error
 
 MAX_BASES = 8
 MAX_GROUPS = 16
-MAX_PROBLEMS = 10
-"""Mistakes of a recipe that a message names."""
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 """A group of variants in a recipe's name."""
 
@@ -86,7 +85,7 @@ def parse_variants(chosen: Sequence[str]) -> dict[str, str]:
     for text in chosen:
         group, equals, name = text.partition("=")
         if not equals or not group or not name:
-            raise InputError(f"Expected a variant such as task=PCS, found {text!r}.")
+            raise InputError(f"--variant: expected GROUP=NAME such as task=PCS, found {text!r}.")
         if found.setdefault(group, name) != name:
             raise InputError(
                 f"Expected one variant of {group!r}, found {found[group]!r} and {name!r}: give one of them."
@@ -94,8 +93,24 @@ def parse_variants(chosen: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def parse_config(tree: Mapping[str, Any], *, where: str, overrides: Sequence[str] = ()) -> RunConfig:
-    """A nested mapping with overrides laid over it -> RunConfig; `where` names its origin in errors."""
+def parse_config(
+    tree: Mapping[str, Any],
+    *,
+    where: str,
+    overrides: Sequence[str] = (),
+    arguments: Mapping[str, str] | None = None,
+) -> RunConfig:
+    """A nested mapping with overrides laid over it -> RunConfig.
+
+    Args:
+        tree: Keys of a recipe.
+        where: Their origin, for errors.
+        overrides: "train.epochs=3" and the like.
+        arguments: Key -> name of the function's argument that it was made of, for errors of a function.
+
+    Raises:
+        InputError: An unknown key or a wrong value; the message names the override, the argument or the key.
+    """
     if not isinstance(tree, Mapping):
         raise InputError(f"{where}: expected keys and values, found {quoted(tree)}.")
     changed = copy.deepcopy(dict(tree))
@@ -104,10 +119,7 @@ def parse_config(tree: Mapping[str, Any], *, where: str, overrides: Sequence[str
     try:
         return RunConfig.model_validate(changed)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        lines = [f"  {_explain(item)}" for item in found[:MAX_PROBLEMS]]
-        more = [f"  and {len(found) - MAX_PROBLEMS:,} more"] if len(found) > MAX_PROBLEMS else []
-        raise InputError("\n".join([f"{where} is not a valid recipe:", *lines, *more])) from None
+        raise recipe_error(error, where=where, overrides=overrides, arguments=arguments) from None
 
 
 def dump_config(config: RunConfig) -> str:
@@ -213,42 +225,17 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _set(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise InputError(f"Expected an override such as train.epochs=3, found {quoted(override)}.")
+        raise InputError(f"--set: expected KEY=VALUE such as train.epochs=3, found {quoted(override)}.")
     *parents, last = key.split(".", MAX_DEPTH)
     node = tree
     for name in parents:
         child = node.get(name)
         node[name] = dict(child) if isinstance(child, Mapping) else {}
         node = node[name]
-    what = f"a YAML value in the override {quoted(override)}"
+    what = f"a YAML value after --set {shortened(key)}="
     node[last] = parse_yaml(
         text, Outside(path=Path("--set"), what=what, remedy="write a plain value, such as 3 or word")
     )
-
-
-def _explain(item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"])
-    if item["type"] != "extra_forbidden":
-        return f"{shortened(where) or 'recipe'}: {item['msg']} (found {quoted(item['input'])})"
-    names = dict(_valid_keys())
-    parent = ".".join(str(part) for part in item["loc"][:-1])
-    siblings = names.get(parent, ())
-    near = nearest_name(str(item["loc"][-1]), siblings, cutoff=0.5)
-    every = [f"{group}.{key}".lstrip(".") for group, keys in names.items() for key in keys]
-    nearest = f"{parent}.{near}".lstrip(".") if near else nearest_name(where, every, cutoff=0.0)
-    return f"unknown key {quoted(where)}" + (f"; the nearest valid key is {nearest!r}" if nearest else "")
-
-
-def _valid_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
-    yield prefix, tuple(model.model_fields)
-    for name, field in model.model_fields.items():
-        for nested in _nested_models(field.annotation):
-            yield from _valid_keys(nested, f"{prefix}.{name}".lstrip("."))
-
-
-def _nested_models(annotation: Any) -> list[type[BaseModel]]:
-    candidates = [annotation, *getattr(annotation, "__args__", ())]
-    return [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
 
 
 _PACKAGE = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro import conf
 
-from limssr.cli.options import Common, Device, Position
+from limssr.cli.options import Common, Device, DryRun, Processes, RecipeName, Settings, StoreOfRecipe, VariantNames
 from limssr.cli.output import Answer
 
 
@@ -14,47 +14,43 @@ from limssr.cli.output import Answer
 class Ablate:
     """Run every row of the paper's ablation tables (3 to 8), or of ours, and compare it with the full model."""
 
-    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")] = "ablation"
-    """A YAML file, or the name of a recipe that comes with limssr; every row is a change of it."""
+    recipe: RecipeName = "ablation"
     table: Annotated[
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(metavar="3|4|5|6|7|8|ours|all", help="A table; may be repeated."),
     ] = ()
     seeds: Annotated[int, conf.arg(metavar="N")] = 3
     """Runs a row: the recipe's seed and the ones after it."""
-    backbone: Annotated[
+    extra_backbone: Annotated[
         conf.UseAppendAction[tuple[str, ...]],
-        conf.arg(metavar="NAME", help="One more language model for table 4: hub id, folder or .gguf file."),
+        conf.arg(
+            metavar="NAME", help="One more language model for table 4: hub id, folder or .gguf file; may be repeated."
+        ),
     ] = ()
-    store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
-    """Short for --set data.store=PATH."""
-    set: Annotated[
-        conf.UseAppendAction[tuple[str, ...]],
-        conf.arg(metavar="KEY=VALUE", help="Change one key of the recipe, such as train.epochs=3; may be repeated."),
-    ] = ()
+    store: StoreOfRecipe = None
+    variant: VariantNames = ()
+    set: Settings = ()
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """Folder of the study; without it runs/ablate/NAME, NAME being the recipe's. What is done in it is kept."""
-    processes: Annotated[int, conf.arg(metavar="N")] = 1
-    """Runs at a time, each in a process of its own."""
+    processes: Processes = 1
     device: Device = "auto"
-    dry_run: bool = False
-    """Only print the plan, with an estimate of time from a few timed steps."""
+    dry_run: DryRun = False
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """Ablate."""
         from limssr.cli.verbs.run import shortcut_overrides
         from limssr.core.progress import make_reporter
-        from limssr.core.recipes import load_recipe, recipe_path
+        from limssr.core.recipes import load_recipe, parse_variants, recipe_path
         from limssr.studies.ablation.ablate import plan_ablation, preview, run_ablation, to_document
         from limssr.studies.ablation.tables import to_markdown, write_tables
         from limssr.studies.plan import check_study
 
         shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
-        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
+        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts], parse_variants(self.variant))
         out = self.out or Path("runs") / "ablate" / config.name
         check_study(out, processes=self.processes)
-        plan = plan_ablation(config, self.table, seeds=self.seeds, backbones=self.backbone)
+        plan = plan_ablation(config, self.table, seeds=self.seeds, backbones=self.extra_backbone)
         if self.dry_run:
             document = preview(plan, out, processes=self.processes, device=self.device)
             return Answer(document, plan_lines(document))

@@ -113,23 +113,6 @@ class ImportMfn:
         return _import("mfn", self.root, self.store, {"dataset": self.dataset})
 
 
-ImportSource = (
-    Annotated[ImportPercepiano, conf.subcommand("percepiano")]
-    | Annotated[ImportFs1000, conf.subcommand("fs1000")]
-    | Annotated[ImportFisv, conf.subcommand("fisv")]
-    | Annotated[ImportRg, conf.subcommand("rg")]
-    | Annotated[ImportMfn, conf.subcommand("mfn")]
-    | Annotated[ImportTable, conf.subcommand("table")]
-)
-
-
-@dataclass(frozen=True)
-class Import:
-    """Read data from where it lies into a feature store."""
-
-    action: ImportSource
-
-
 @dataclass(frozen=True)
 class Inspect:
     """Show what a store holds: samples by owned streams, lengths, scores, where it came from."""
@@ -209,21 +192,6 @@ class Mask:
                 progress=progress,
             )
         return _summary_answer(describe_store(store))
-
-
-DataAction = (
-    Annotated[Import, conf.subcommand("import")]
-    | Annotated[Inspect, conf.subcommand("inspect")]
-    | Annotated[Verify, conf.subcommand("verify")]
-    | Annotated[Mask, conf.subcommand("mask")]
-)
-
-
-@dataclass(frozen=True)
-class Data:
-    """Make, look at, check and mask feature stores."""
-
-    action: DataAction
 
 
 def scales(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro import conf
 
-from limssr.cli.options import Common, Device, Position
+from limssr.cli.options import BackboneName, Common, Device, DryRun, Position, Processes, Settings
 from limssr.cli.output import Answer
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class Reproduce:
 
     dataset: Annotated[Position[Literal["fs1000", "fisv", "rg"]], conf.arg(metavar="DATASET")]
     """fs1000 (7 scores), fisv (2) or rg (4 apparatus)."""
-    data: Annotated[Path, conf.arg(metavar="STORE")]
+    store: Annotated[Path, conf.arg(metavar="STORE")]
     """Feature store that `limssr data import` made of the published features."""
     criteria: Annotated[tuple[str, ...], conf.arg(metavar="NAME")] = ()
     """Only these scores, such as TES PCS; without it all of the data set. `all` by itself: one model for all."""
@@ -30,20 +30,12 @@ class Reproduce:
     """Runs of each score: the recipe's seed and the ones after it. The paper has 6."""
     systems: Annotated[tuple[str, ...], conf.arg(metavar="NAME")] = ("limssr",)
     """limssr and systems beside it: attention, statistics, ridge, extra-trees, random-backbone, ..."""
-    backbone: Annotated[
-        str | None,
-        conf.arg(metavar="NAME", help="Short for --set model.backbone.name=NAME; the paper has qwen3-0.6b."),
-    ] = None
-    set: Annotated[
-        conf.UseAppendAction[tuple[str, ...]],
-        conf.arg(metavar="KEY=VALUE", help="Change one key of every run, such as train.epochs=3; may be repeated."),
-    ] = ()
+    backbone: BackboneName = None
+    set: Settings = ()
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """Folder of the study; without it runs/reproduce/DATASET-PROTOCOL. What is done in it is not run again."""
-    processes: Annotated[int, conf.arg(metavar="N")] = 1
-    """Runs beside each other, each a process with its share of the threads."""
-    dry_run: bool = False
-    """Write nothing: print the runs, and how long they will take from a few timed steps."""
+    processes: Processes = 1
+    dry_run: DryRun = False
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
@@ -71,7 +63,7 @@ class Reproduce:
         from limssr.studies.paper.reproduce import Request
 
         overrides = (*self.set, *shortcut_overrides(backbone=self.backbone, store=None, seed=None))
-        return Request(self.dataset, self.data, self.protocol, self.criteria, self.seeds, self.systems, overrides)
+        return Request(self.dataset, self.store, self.protocol, self.criteria, self.seeds, self.systems, overrides)
 
     def _preview(self, plan: "ReproductionPlan", out: Path) -> Answer:
         from limssr.core.progress import make_reporter

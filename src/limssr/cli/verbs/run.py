@@ -3,12 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro import conf
 
-from limssr.cli.options import SYSTEM_NAMES, Common, Device, Position, SplitName, VariantNames, run_document
+from limssr.cli.options import (
+    SYSTEM_NAMES,
+    BackboneName,
+    Common,
+    Device,
+    DryRun,
+    Position,
+    RecipeName,
+    Settings,
+    SplitName,
+    StoreOfRecipe,
+    VariantNames,
+    run_document,
+)
 from limssr.cli.output import PARTIAL, Answer
+
+if TYPE_CHECKING:
+    from limssr.core.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -65,17 +81,13 @@ class Demo:
 class Train:
     """Train a model as a recipe says, evaluate it on the test split and write the report, all into one run folder."""
 
-    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
-    """A YAML file, or the name of a recipe that comes with limssr (demo, percepiano, paper/fs1000, ...)."""
+    recipe: RecipeName
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """Run folder; without it runs/NAME, NAME being the recipe's."""
     resume: bool = False
     """Go on after the last whole epoch of the run folder, if it holds one; the result is the same as in one go."""
     variant: VariantNames = ()
-    set: Annotated[
-        conf.UseAppendAction[tuple[str, ...]],
-        conf.arg(metavar="KEY=VALUE", help="Change one key of the recipe, such as train.epochs=3; may be repeated."),
-    ] = ()
+    set: Settings = ()
     system: Annotated[
         str | None,
         conf.arg(
@@ -86,18 +98,12 @@ class Train:
     ] = None
     complete_training: bool = False
     """Short for --set missing.training=complete: training gets back what the recipe hides, and reports say so."""
-    backbone: Annotated[
-        str | None,
-        conf.arg(
-            metavar="NAME",
-            help="Short for --set model.backbone.name=NAME: qwen3-0.6b, smollm2-135m, tiny, a hub id or a folder.",
-        ),
-    ] = None
-    store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
-    """Short for --set data.store=PATH."""
+    backbone: BackboneName = None
+    store: StoreOfRecipe = None
     seed: Annotated[int | None, conf.arg(metavar="N")] = None
     """Short for --set seed=N."""
     device: Device = "auto"
+    dry_run: DryRun = False
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
@@ -117,9 +123,10 @@ class Train:
             system=self.system,
         )
         out = self.out or Path("runs") / config.name
-        run = train_run(
-            config, out, device=self.device, resume="auto" if self.resume else "never", reporter=make_reporter()
-        )
+        resume: Literal["never", "auto"] = "auto" if self.resume else "never"
+        if self.dry_run:
+            return _preview(config, out, resume, self.device)
+        run = train_run(config, out, device=self.device, resume=resume, reporter=make_reporter())
         document = run_document(run)
         return Answer(document, (*evaluation_lines(document), f"Report: {document['report']}"))
 
@@ -227,16 +234,11 @@ class Report:
 class Describe:
     """Count a recipe's parameters and multiply-accumulates and its sequence lengths, without weights or data."""
 
-    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
-    """A YAML file, or the name of a recipe that comes with limssr (demo, percepiano, paper/fs1000, ...)."""
+    recipe: RecipeName
     variant: VariantNames = ()
-    set: Annotated[
-        conf.UseAppendAction[tuple[str, ...]],
-        conf.arg(
-            metavar="KEY=VALUE",
-            help="Change one key of the recipe, such as model.num_fusion_tokens=8; may be repeated.",
-        ),
-    ] = ()
+    set: Settings = ()
+    backbone: BackboneName = None
+    store: StoreOfRecipe = None
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
@@ -246,7 +248,8 @@ class Describe:
         from limssr.data.store.reader import FeatureStore
         from limssr.studies.paper.describe import describe
 
-        config = load_recipe(recipe_path(self.recipe), self.set, parse_variants(self.variant))
+        shortcuts = shortcut_overrides(backbone=self.backbone, store=self.store, seed=None)
+        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts], parse_variants(self.variant))
         modalities = criteria = None
         if config.data.stream_dims is None:
             # A recipe without declared widths has them in its store.
@@ -255,6 +258,26 @@ class Describe:
             )
         document = describe(config, modalities, criteria).to_dict()
         return Answer(document, description_lines(document))
+
+
+def _preview(config: "RunConfig", out: Path, resume: Literal["never", "auto"], device: str) -> Answer:
+    """What `train` would do, checked as it would be, and for how long."""
+    from limssr.report.text import duration
+    from limssr.runs.checks import folder_status
+    from limssr.studies.estimate import estimate
+    from limssr.studies.plan import KEY, PlannedRun, check_runs
+
+    status = folder_status(out, config, resume)
+    run = PlannedRun(out.name if KEY.fullmatch(out.name) else "run", config)
+    waiting = check_runs([run], out.parent, device=device) if status != "done" else []
+    found = estimate(waiting, device=device)
+    seconds = sum(item.seconds for item in found.values())
+    document = {"out": str(out), "to_run": len(waiting), "epochs": config.train.epochs, "total_s": round(seconds, 1)}
+    if not waiting:
+        return Answer(document, (f"{out} is done; nothing to do.",))
+    return Answer(
+        document, (f"{out}: {config.train.epochs} epochs and the evaluation take about {duration(seconds)}.",)
+    )
 
 
 def shortcut_overrides(*, backbone: str | None, store: Path | None, seed: int | None) -> list[str]:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro import conf
 
-from limssr.cli.options import SYSTEM_NAMES, Common, Device, Position
+from limssr.cli.options import (
+    SYSTEM_NAMES,
+    BackboneName,
+    Common,
+    Device,
+    DryRun,
+    Position,
+    Processes,
+    RecipeName,
+    Settings,
+    StoreOfRecipe,
+    VariantNames,
+)
 from limssr.cli.output import Answer
 
 if TYPE_CHECKING:
@@ -20,8 +32,7 @@ class Sweep:
     """Train LIMSSR and the comparison systems on one store with the same budget of tuning, and compare them."""
 
     what: Annotated[Position[Literal["systems"]], conf.arg(help="What is swept over.")]
-    recipe: Annotated[Position[str], conf.arg(metavar="RECIPE")]
-    """A YAML file, or the name of a recipe that comes with limssr; its system is limssr."""
+    recipe: RecipeName
     systems: Annotated[
         tuple[str, ...],
         conf.arg(
@@ -43,23 +54,17 @@ class Sweep:
         tuple[Literal["available", "complete"], ...],
         conf.arg(metavar="available|complete ...", help="Train on what the recipe leaves, on complete data, or both."),
     ] = ("available",)
-    store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
-    """Short for --set data.store=PATH."""
-    set: Annotated[
-        conf.UseAppendAction[tuple[str, ...]],
-        conf.arg(
-            metavar="KEY=VALUE", help="Change one key of the recipe, such as train.batch_size=8; may be repeated."
-        ),
-    ] = ()
+    backbone: BackboneName = None
+    store: StoreOfRecipe = None
+    variant: VariantNames = ()
+    set: Settings = ()
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """Folder of the study; without it runs/sweep/NAME, NAME being the recipe's. What is done in it is kept."""
-    processes: Annotated[int, conf.arg(metavar="N")] = 1
-    """Runs at a time, each in a process of its own."""
+    processes: Processes = 1
     device: Device = "auto"
     resample: Literal["samples", "groups"] = "samples"
     """What the intervals of the comparison draw: performances one by one, or whole groups (passages, persons)."""
-    dry_run: bool = False
-    """Only print the plan, with an estimate of time from a few timed steps."""
+    dry_run: DryRun = False
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
@@ -67,13 +72,13 @@ class Sweep:
         from limssr.cli.verbs.ablate import plan_lines
         from limssr.cli.verbs.run import shortcut_overrides
         from limssr.core.progress import make_reporter
-        from limssr.core.recipes import load_recipe, recipe_path
+        from limssr.core.recipes import load_recipe, parse_variants, recipe_path
         from limssr.studies.compare.run import CompareOptions
         from limssr.studies.plan import check_study
         from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 
-        shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
-        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts])
+        shortcuts = shortcut_overrides(backbone=self.backbone, store=self.store, seed=None)
+        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts], parse_variants(self.variant))
         request = SweepRequest(
             systems=self.systems,
             num_seeds=self.seeds,
@@ -109,6 +114,8 @@ class Sweep:
             words += [f"--{flag}", str(value)] if value != getattr(Sweep, flag) else []
         words += ["--training", *self.training] if self.training != Sweep.training else []
         words += ["--store", str(self.store)] if self.store is not None else []
+        words += ["--backbone", self.backbone] if self.backbone is not None else []
+        words += [word for name in self.variant for word in ("--variant", name)]
         words += [word for change in self.set for word in ("--set", change)]
         return shlex.join([*words, "--out", str(out)])
 
