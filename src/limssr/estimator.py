@@ -382,18 +382,12 @@ def _either(name: str, given: Any, other_name: str, other: Any) -> Any:
     return other if given is None else given
 
 
+# Key of the configuration -> argument that fills it, for errors.
 _ARGUMENTS = {
-    "seed": "random_state",
-    "missing.dropout": "modality_dropout",
-    "model.backbone.name": "backbone",
-    "model.backbone.num_layers": "num_layers",
-    "model.head": "head",
-    "model.dropout": "dropout",
-    "train.epochs": "epochs",
-    "train.batch_size": "batch_size",
-    "train.learning_rate": "learning_rate",
-}
-"""Key of the configuration -> argument of `LimssrRegressor` that fills it, for errors."""
+    "seed": "random_state", "missing.dropout": "modality_dropout", "model.backbone.name": "backbone",
+    "model.backbone.num_layers": "num_layers", "model.head": "head", "model.dropout": "dropout",
+    "train.epochs": "epochs", "train.batch_size": "batch_size", "train.learning_rate": "learning_rate",
+}  # fmt: skip
 
 
 def _in_split(sample: Sample, split: Split) -> Sample:

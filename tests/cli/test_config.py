@@ -49,7 +49,7 @@ def test_a_key_that_is_none_names_the_nearest(limssr):
 def test_the_text_fits_eighty_columns_and_says_what_json_says(limssr):
     lines = limssr("config").out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert "train.epochs: 100   (whole number >= 1)" in lines
+    assert "train.epochs: 100   (whole number from 1 to 1,000,000)" in lines
 
 
 @pytest.mark.parametrize("key", [key for key in recipe_keys() if not key.group], ids=lambda key: key.key)

@@ -240,3 +240,18 @@ def test_describe_the_paper_set_up(limssr):
     refused = limssr("describe", "paper/fs1000", "--variant", "protocol=publish")
     assert refused.code == 2
     assert "did you mean 'published'" in refused.err
+
+
+def test_a_dry_run_of_training_checks_and_times_and_writes_nothing(limssr, project, tmp_path):
+    recipe, store = project / "recipe.yaml", project / "store"
+    before = sorted(project.rglob("*"))
+    outcome = limssr("train", recipe, "--store", store, "--out", tmp_path / "new", "--dry-run", "--json")
+    assert outcome.code == 0
+    assert outcome.document["to_run"] == 1
+    assert outcome.document["epochs"] == 2
+    assert outcome.document["total_s"] > 0
+    done = limssr("train", recipe, "--out", project / "run", "--resume", "--dry-run", "--json").document
+    assert (done["to_run"], done["total_s"]) == (0, 0)
+    assert limssr("train", recipe, "--store", tmp_path, "--dry-run").code == 2
+    assert sorted(project.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == []

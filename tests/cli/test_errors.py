@@ -129,10 +129,13 @@ def test_an_old_spelling_still_works_and_says_so(limssr, words, old, now):
     ("change", "told"),
     [
         ("train.epoch=3", "--set train.epoch=3: unknown key 'train.epoch'; the nearest valid key is 'train.epochs'"),
-        ("train.epochs=many", "--set train.epochs=many: expected a whole number >= 1, found 'many'"),
+        ("train.epochs=many", "--set train.epochs=many: expected a whole number from 1 to 1,000,000, found 'many'"),
         ("train.selection=best", "--set train.selection=best: expected val | last | test, found 'best'"),
         ("train=5", "--set train=5: expected keys and values, found 5"),
-        ("model.lora.rank=[1,2]", "--set model.lora.rank=[1,2]: expected a whole number >= 1, found a list of 2"),
+        (
+            "model.lora.rank=[1,2]",
+            "--set model.lora.rank=[1,2]: expected a whole number from 1 to 8,192, found a list of 2",
+        ),
         ("data.padding=attended", "--set data.padding=attended: padding: attended needs num_segments"),
         ("train", "--set: expected KEY=VALUE such as train.epochs=3, found 'train'"),
     ],
@@ -149,7 +152,7 @@ def test_a_mistake_in_the_recipe_names_the_recipe_and_dumps_nothing(limssr, tmp_
     path.write_text("train: {epochs: 0}\nmissing: {availability: 7}\nmodel: {head: statistics, paths: path1}\n")
     outcome = limssr("train", path, "--set", "seed=1")
     assert f"{path} with --set seed=1 is not a valid recipe" in outcome.err
-    assert "train.epochs: expected a whole number >= 1, found 0" in outcome.err
+    assert "train.epochs: expected a whole number from 1 to 1,000,000, found 0" in outcome.err
     assert "missing.availability: expected keys and values, or null, found 7" in outcome.err
     assert "model: paths and calibration are switches of head: paper" in outcome.err
     assert "{" not in outcome.err

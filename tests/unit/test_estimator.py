@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -305,3 +306,22 @@ def test_it_learns_what_there_is_to_learn(samples, scores):
     train = FAST.train.model_copy(update={"epochs": 30, "selection": "last"})
     regressor = fast(config=FAST.model_copy(update={"train": train}), validation_fraction=0).fit(samples, scores)
     assert regressor.score(samples, scores) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"epochs": 0}, "LimssrRegressor: epochs: expected a whole number from 1 to 1,000,000, found 0"),
+        ({"head": "mlp"}, "LimssrRegressor: head: expected paper | statistics, found 'mlp'"),
+        ({"learning_rate": "fast"}, "LimssrRegressor: learning_rate: expected a number > 0, found 'fast'"),
+        (
+            {"num_layers": -1},
+            "LimssrRegressor: num_layers: expected a whole number from 1 to 10,000, or null, found -1",
+        ),
+        ({"modality_dropout": "often"}, "LimssrRegressor: modality_dropout: expected none | per_sample | per_batch"),
+    ],
+)
+def test_a_wrong_argument_is_named_as_the_caller_wrote_it(arguments, told):
+    samples = [{"a": np.ones((2, 1))}, {"a": np.zeros((2, 1))}]
+    with pytest.raises(InputError, match=re.escape(told)):
+        LimssrRegressor(**arguments).fit(samples, [0.0, 1.0])

@@ -15,6 +15,7 @@ from limssr.core.quoting import quoted
 
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+ABSURD = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +104,18 @@ def _kind(field: FieldInfo) -> str:
 
 
 def _bounds(metadata: Any) -> str:
-    """The constraints of a field, such as ">= 1"."""
-    found = [
-        f"{sign} {getattr(item, name):g}" for name, sign in SIGNS.items() for item in metadata if hasattr(item, name)
-    ]
-    return f" {' and '.join(found)}" if found else ""
+    """The constraints of a field, such as "from 1 to 1,000"; bounds that only keep out absurd numbers are left out."""
+    items = [part for item in metadata for part in (item.metadata if isinstance(item, FieldInfo) else [item])]
+    found = {name: getattr(item, name) for name in SIGNS for item in items if hasattr(item, name)}
+    found = {name: bound for name, bound in found.items() if abs(bound) < ABSURD}
+    if {"ge", "le"} <= set(found):
+        return f" from {_number(found['ge'])} to {_number(found['le'])}"
+    words = " and ".join(f"{SIGNS[name]} {_number(bound)}" for name, bound in found.items())
+    return f" {words}" if words else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
 def _kind_of(annotation: Any, bounds: str = "") -> str:
