@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,7 +16,7 @@ from limssr.core.files import read_json, write_json
 from limssr.core.progress import SilentReporter, make_reporter
 from limssr.core.recipes import parse_config
 from limssr.core.runtime import check_model_precision, choose_device
-from limssr.core.types import Criterion, Modality, Sample, Split
+from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.arrays import (
     Range,
     Streams,
@@ -365,12 +366,16 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
                 scale="open",
                 unnamed=self._unnamed(),
             )
-            return [_in_split(sample, "train") for sample in samples], [_in_split(sample, "val") for sample in held]
+            return [replace(sample, split="train") for sample in samples], [
+                replace(sample, split="val") for sample in held
+            ]
         if not 0 <= self.validation_fraction < 1:
             raise InputError(f"Expected validation_fraction in [0, 1), found {self.validation_fraction}.")
         held_groups = held_out_groups(labels, self.validation_fraction, seed=config.seed)
-        train = [_in_split(s, "train") for s, label in zip(samples, labels, strict=True) if label not in held_groups]
-        val = [_in_split(s, "val") for s, label in zip(samples, labels, strict=True) if label in held_groups]
+        train = [
+            replace(s, split="train") for s, label in zip(samples, labels, strict=True) if label not in held_groups
+        ]
+        val = [replace(s, split="val") for s, label in zip(samples, labels, strict=True) if label in held_groups]
         return train, val
 
 
@@ -388,10 +393,6 @@ _ARGUMENTS = {
     "model.backbone.num_layers": "num_layers", "model.head": "head", "model.dropout": "dropout",
     "train.epochs": "epochs", "train.batch_size": "batch_size", "train.learning_rate": "learning_rate",
 }  # fmt: skip
-
-
-def _in_split(sample: Sample, split: Split) -> Sample:
-    return Sample(sample.id, sample.streams, sample.scores, sample.group, split)
 
 
 def _with_train(config: RunConfig, **changes: Any) -> RunConfig:
