@@ -366,16 +366,12 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
                 scale="open",
                 unnamed=self._unnamed(),
             )
-            return [replace(sample, split="train") for sample in samples], [
-                replace(sample, split="val") for sample in held
-            ]
+            return [replace(s, split="train") for s in samples], [replace(s, split="val") for s in held]
         if not 0 <= self.validation_fraction < 1:
             raise InputError(f"Expected validation_fraction in [0, 1), found {self.validation_fraction}.")
         held_groups = held_out_groups(labels, self.validation_fraction, seed=config.seed)
-        train = [
-            replace(s, split="train") for s, label in zip(samples, labels, strict=True) if label not in held_groups
-        ]
-        val = [replace(s, split="val") for s, label in zip(samples, labels, strict=True) if label in held_groups]
+        train = [replace(s, split="train") for s, name in zip(samples, labels, strict=True) if name not in held_groups]
+        val = [replace(s, split="val") for s, name in zip(samples, labels, strict=True) if name in held_groups]
         return train, val
 
 
