@@ -211,15 +211,15 @@ def test_what_others_print_stays_off_the_document(limssr, monkeypatch):
 
 
 BROKEN_PIPE = """
-import sys
+import dataclasses, sys
 from limssr import cli
-from limssr.cli.options import Common
 from limssr.cli.output import Answer
+@dataclasses.dataclass(frozen=True)
 class Talkative:
-    common = Common()
     def run(self):
         return Answer({}, ("word " * 20,) * 2_000)
-sys.exit(cli._run(Talkative(), [], "text", sys.stdout))
+cli.parse = lambda *_: Talkative()
+sys.exit(cli.main([]))
 """
 
 

@@ -1,6 +1,8 @@
 """What a saved model holds: trained tensors, and for frozen random weights only where they came from."""
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,7 @@ def test_a_folder_that_carries_its_frozen_weights_is_read_and_written_so(tmp_pat
     model = build_model(CONFIG, MODALITIES, CRITERIA, seed=5)
     save_pretrained(model, tmp_path / "old")
     settings = json.loads((tmp_path / "old" / "config.json").read_text())
+    del settings["weights_sha256"]  # as such a folder was written
     (tmp_path / "old" / "config.json").write_text(json.dumps({**settings, "backbone_sha256": ""}))
     moved = {name: tensor * 2 for name, tensor in model.state_dict().items()}
     save_file(moved, tmp_path / "old" / "model.safetensors")
@@ -64,3 +67,52 @@ def test_a_checkpoint_of_the_papers_set_up_is_small() -> None:
     assert num_bytes == 88_055_916
     num_rows = sum(len(saved[f"tokens.{part}"]) for part in ("words", "special"))
     assert num_rows == 50 + 13  # different words of the seven prompts, special tokens
+
+
+def _saved(folder: Path) -> Path:
+    config = ModelConfig(system="attention", hidden=8)
+    save_pretrained(build_model(config, MODALITIES, CRITERIA, seed=5), folder)
+    return folder / "model.safetensors"
+
+
+@pytest.mark.parametrize("place", [-1, -400, 0.5], ids=["last byte", "near the end", "middle"])
+def test_one_flipped_bit_is_found(place: float, tmp_path: Path) -> None:
+    path = _saved(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * place) if place == 0.5 else int(place)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"model.safetensors.* SHA-256 [0-9a-f]{16}…, found [0-9a-f]{16}…"):
+        load_pretrained(tmp_path)
+
+
+def test_whole_weights_of_another_training_are_found(tmp_path: Path) -> None:
+    path = _saved(tmp_path / "one")
+    other = {name: tensor + 1 for name, tensor in load_file(path).items()}
+    save_file(other, path)
+    with pytest.raises(ArtifactError, match="altered or damaged"):
+        load_pretrained(tmp_path / "one")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused_also_without_a_hash(value: float, tmp_path: Path) -> None:
+    path = _saved(tmp_path)
+    state = load_file(path)
+    name = next(name for name, tensor in state.items() if tensor.is_floating_point() and tensor.ndim == 2)
+    state[name][0, 0] = value
+    save_file(state, path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    del settings["weights_sha256"]
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ArtifactError, match="finite weights"):
+        load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_the_umask_decides_who_may_read_a_saved_model(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        _saved(tmp_path / "model")
+    finally:
+        os.umask(before)
+    found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()}
+    assert found == {"config.json": mode, "model.safetensors": mode}

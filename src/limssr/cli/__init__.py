@@ -1,7 +1,7 @@
 """The command line: `limssr VERB`. Verbs only; each calls one library function.
 
-Exit codes: 0 done, 1 a failure of ours or of the machine, 2 something the user can put right, 3 done in part and the
-rest listed, 130 interrupted.
+Exit codes: 0 done, 1 a failure of ours, 2 something the user can put right, 3 done in part and the
+rest listed, 130 interrupted, 143 ended by SIGTERM and 129 by SIGHUP.
 Nothing here imports torch before a verb runs, so that help answers at once.
 """
 
@@ -12,10 +12,12 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-from limssr.cli.options import Verb
-from limssr.cli.output import Answer, Format, print_answer, print_error, reserved_stdout
+from limssr.cli.options import Verb, with_home_expanded
+from limssr.cli.output import Format, print_answer, print_error, print_in_any_encoding, reserved_stdout
 from limssr.cli.parser import parse
-from limssr.core.errors import InputError, LimssrError
+from limssr.core.diagnosis import diagnosis
+from limssr.core.errors import LimssrError
+from limssr.core.signals import Terminated, end_with_parent, signals_as_interruptions
 
 INTERRUPTED = 130
 
@@ -31,42 +33,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     form: Format = "json" if "--json" in arguments else "text"
-    with reserved_stdout(form) as stdout, warnings.catch_warnings():
+    end_with_parent()
+    print_in_any_encoding(sys.stdout, sys.stderr)
+    with signals_as_interruptions(), reserved_stdout(form) as stdout, warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        try:
-            verb = parse(arguments, form)
-        except InputError as error:
-            print_error(error, error.exit_code, form=form, stdout=stdout, trace=False)
-            return error.exit_code
-        except SystemExit:  # --help, which has been printed
-            return 0
-        return _run(verb, arguments, form, stdout)
+        return _answered(arguments, form, stdout)
 
 
-def _run(verb: Verb, arguments: Sequence[str], form: Format, stdout: TextIO) -> int:
-    debug = verb.common.debug
+def _answered(arguments: Sequence[str], form: Format, stdout: TextIO) -> int:
+    """Parse and run; every way in which that can end becomes an exit code and, where it failed, a message."""
+    verb, debug = None, "--debug" in arguments
     try:
-        answer: Answer = verb.run()
+        verb = with_home_expanded(parse(arguments, form))
+        answer = verb.run()
         print_answer(answer, form, stdout)
+        return answer.exit_code
+    except SystemExit as request:  # --help, or an error that tyro has explained
+        return request.code if isinstance(request.code, int) else 2
     except KeyboardInterrupt as error:
-        interruption = LimssrError(f"interrupted. {_how_to_go_on(verb, arguments)}")
-        print_error(
-            interruption.with_traceback(error.__traceback__), INTERRUPTED, form=form, stdout=stdout, trace=debug
-        )
-        return INTERRUPTED
+        code = 128 + error.number if isinstance(error, Terminated) else INTERRUPTED
+        told = LimssrError(f"{_ended_by(error)}. {_how_to_go_on(verb, arguments)}")
+        print_error(told.with_traceback(error.__traceback__), code, form=form, stdout=stdout, trace=debug)
+        return code
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return 0
-    except LimssrError as error:
-        print_error(error, error.exit_code, form=form, stdout=stdout, trace=debug)
-        return error.exit_code
-    except Exception as error:  # a bug: whoever reports it needs the place
+    except Exception as error:
+        explained = diagnosis(error) or error
+        if isinstance(explained, LimssrError):
+            told = explained if explained is error else explained.with_traceback(error.__traceback__)
+            print_error(told, told.exit_code, form=form, stdout=stdout, trace=debug)
+            return told.exit_code
+        # A bug: whoever reports it needs the place.
         print_error(error, 1, form=form, stdout=stdout, trace=True)
         return 1
-    return answer.exit_code
 
 
-def _how_to_go_on(verb: Verb, arguments: Sequence[str]) -> str:
+def _ended_by(error: KeyboardInterrupt) -> str:
+    return f"ended by {error}" if isinstance(error, Terminated) else "interrupted"
+
+
+def _how_to_go_on(verb: Verb | None, arguments: Sequence[str]) -> str:
     if not hasattr(verb, "resume"):
         return "Run the same command again."
     words = [*arguments, *(() if "--resume" in arguments else ("--resume",))]

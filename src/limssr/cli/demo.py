@@ -13,6 +13,7 @@ import numpy as np
 
 from limssr.cli.doctor import known_backbones
 from limssr.core.errors import InputError
+from limssr.core.files import check_folder
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.recipes import recipe_path
 
@@ -83,6 +84,7 @@ def run_demo(
     if epochs is not None:
         changes.append(f"train.epochs={epochs}")
     config = load_recipe(recipe_path("demo"), [*changes, *overrides])
+    check_folder(out)
     out.mkdir(parents=True)
     reporter.note(f"1/4 simulating {num_samples} performances with three streams: {out / 'store-complete'}")
     simulate_store(out / "store-complete", num_samples, seed=seed, num_segments=NUM_SEGMENTS)

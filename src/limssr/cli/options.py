@@ -1,6 +1,7 @@
 """Options that several verbs share, each described once."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from tyro import conf
 
 from limssr.cli.output import Answer
 from limssr.core.errors import ArtifactError
+from limssr.core.files import expanded
 
 Position = conf.Positional
 Device = Annotated[
@@ -81,6 +83,22 @@ def run_document(run: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"Expected a finished run in {run}: {error}. Train it again or with --resume.") from None
     return {"run": str(run), "report": str(run / "report.html"), **evaluation}
+
+
+def with_home_expanded(verb: Verb) -> Verb:
+    """A verb whose paths that begin with ~ lead home, as they do where a shell has expanded them."""
+    found = {item.name: _home_expanded(getattr(verb, item.name)) for item in dataclasses.fields(verb)}  # pyright: ignore
+    return dataclasses.replace(verb, **found)  # pyright: ignore
+
+
+def _home_expanded(value: Any) -> Any:
+    if isinstance(value, Path):
+        return expanded(value)
+    if isinstance(value, str) and value.startswith("~/"):  # a recipe, a backbone: a name or a path
+        return str(expanded(Path(value)))
+    if isinstance(value, tuple):
+        return tuple(_home_expanded(one) for one in value)
+    return value
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What a verb answers, and the two ways to print it: for people, or as exactly one JSON document on stdout."""
 
+import codecs
 import contextlib
 import json
 import math
@@ -32,6 +33,32 @@ class Answer:
     document: Mapping[str, Any]
     lines: tuple[RenderableType, ...] = ()
     exit_code: int = 0
+
+
+LOOKALIKES = {
+    **dict.fromkeys("█▇▆▅▄▉▊▋▌", "#"),
+    **dict.fromkeys("▃▂▁▍▎▏━─–—−", "-"),
+    **dict.fromkeys("‘’", "'"),
+    **dict.fromkeys("“”", '"'),
+    **{"·": ".", "•": "*", "×": "x", "…": "...", "→": "->", "←": "<-", "≤": "<=", "≥": ">=", "±": "+-", "²": "2"},
+}
+"""What stands for a character where the terminal's encoding has none; others become question marks."""
+
+
+def print_in_any_encoding(*streams: TextIO) -> None:
+    """Let streams print what their encoding does not have as something that looks like it, instead of failing."""
+    codecs.register_error("limssr-lookalikes", _lookalikes)
+    for stream in streams:
+        reconfigure = getattr(stream, "reconfigure", None)  # a stream that a program has put in place may have none
+        if reconfigure is not None:
+            reconfigure(errors="limssr-lookalikes")
+
+
+def _lookalikes(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    unknown = error.object[error.start : error.end]
+    return "".join(LOOKALIKES.get(character, "?") for character in unknown), error.end
 
 
 @contextlib.contextmanager
@@ -74,7 +101,9 @@ def print_error(error: BaseException, exit_code: int, *, form: Format, stdout: T
 
 
 def _print_json(document: Mapping[str, Any], stdout: TextIO) -> None:
-    json.dump(_plain(document), stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    # Escapes keep every character of a document where the encoding could not.
+    is_unicode = (getattr(stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    json.dump(_plain(document), stdout, indent=2, ensure_ascii=not is_unicode, allow_nan=False)
     stdout.write("\n")
     stdout.flush()
 

@@ -4,6 +4,7 @@ Defaults are the paper's values where the paper has one; where ours differ the f
 names a Python object to import.
 """
 
+import os.path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -46,6 +47,9 @@ Rate = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 Name = Annotated[str, AfterValidator(_is_name), Field(max_length=2_000)]
 Option = Annotated[bool | int | float | str | None, AfterValidator(_is_option)]
+
+PathText = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A path, or a name that may be one; what begins with ~/ leads home."""
 PromptPart = Literal["condition", "instruction", "fusion"]
 
 
@@ -82,7 +86,7 @@ class ValidationConfig(_Config):
 class DataConfig(_Config):
     """Which data are used, and how much of each performance."""
 
-    store: str = ""
+    store: PathText = ""
     """Folder of a feature store (`limssr data import`). A relative path is resolved against the working directory."""
     modalities: tuple[str, ...] | None = None
     """Streams to use, in this order. null: all streams of the store, in the store's order."""
@@ -138,7 +142,7 @@ class MissingConfig(_Config):
 class BackboneConfig(_Config):
     """The language model that reads the sequence."""
 
-    name: str = "qwen3-0.6b"
+    name: PathText = "qwen3-0.6b"
     """The language model: a name that `limssr doctor` lists (qwen3-0.6b, smollm2-135m, tiny), a hub id (owner/name), a
     local folder, or a .gguf file, which is converted once into the cache."""
     revision: str | None = None

@@ -142,7 +142,7 @@ def _read_tree(path: Path, depth: int) -> dict[str, Any]:
         return tree
     if not isinstance(base, str):
         raise InputError(f"{path}: expected the path of a recipe under `base:`, found {quoted(base)}.")
-    return _merge(_read_tree(path.parent / base, depth + 1), tree)
+    return _merge(_read_tree(path.parent / Path(base).expanduser(), depth + 1), tree)
 
 
 def _with_variants(tree: dict[str, Any], variants: Mapping[str, str], *, where: str) -> dict[str, Any]:

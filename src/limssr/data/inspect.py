@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from limssr.core.errors import InputError
-from limssr.core.files import write_bytes
+from limssr.core.files import write_atomically
 from limssr.core.types import SPLITS, Criterion
 from limssr.data.missing import subsets
 from limssr.data.store.reader import FeatureStore
@@ -194,12 +194,7 @@ def figure(summary: StoreSummary, path: Path | str) -> None:
     with rc_context({"svg.hashsalt": "limssr"}):
         drawing.savefig(buffer, format=kind, dpi=150, metadata=_undated(kind))
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write_bytes(partial, buffer.getvalue())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(path, buffer.getvalue())
 
 
 def _listed(names: list[str], occurring: set[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from limssr.core.files import write_atomically
+from limssr.core.files import check_output, write_atomically
 from limssr.report.run_page import build_contents
 from limssr.report.runfolder import read_run_folder
 
@@ -28,6 +28,8 @@ def write_report(run_dir: Path) -> Path:
         ArtifactError: No run.json, or one of a newer format; a file that is there but cannot be read.
     """
     run_dir = Path(run_dir)
+    if (run_dir / "run.json").is_file():  # else the words below say what is missing
+        check_output(run_dir / "report.html", "a copy of the run folder")
     contents = build_contents(read_run_folder(run_dir))
     path = run_dir / "report.html"
     write_atomically(path, render_page("template.html.j2", contents))

@@ -7,6 +7,7 @@ from torch import nn
 
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, unknown_name
+from limssr.core.locks import LOCK_NAME
 from limssr.core.progress import Reporter
 from limssr.runs.data import RunData
 from limssr.runs.folder import read_run
@@ -86,16 +87,19 @@ def folder_status(out: Path, config: RunConfig, resume: Literal["never", "auto"]
         InputError: A file, or a folder that holds something and is not to be resumed, or a run of other settings.
         ArtifactError: The run folder is damaged, or of a newer format.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists():
         return "new"
     if not out.is_dir():
         raise InputError(f"Expected a folder for the run, found a file at {out}: choose another path.")
+    held = {path.name for path in out.iterdir()} - {LOCK_NAME}
+    if not held:
+        return "new"
     if resume == "never":
         raise InputError(
             f"Expected a run folder that does not exist, found files in {out}: choose another path, or add --resume "
             "to go on with the run in it."
         )
-    if not (out / "run.json").exists() and {path.name for path in out.iterdir()} <= {"config.yaml"}:
+    if held == {"config.yaml"}:
         return "new"  # stopped between the first two files
     record = read_run(out)
     differing = _differences(record.config.model_dump(mode="json"), config.model_dump(mode="json"))

@@ -15,7 +15,7 @@ from torch import nn
 
 from limssr.core.config import DataConfig
 from limssr.core.errors import ArtifactError, InputError
-from limssr.core.files import read_json, write_atomically
+from limssr.core.files import check_output, read_json, write_atomically
 from limssr.core.recipes import parse_config
 from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Criterion, Modality, Sample, Split
@@ -124,10 +124,20 @@ def write_predictions(table: pa.Table, path: Path) -> None:
         InputError: Another ending, or a folder that does not exist.
         ResourceError: The disk is full.
     """
+    check_output_file(path)
+    write_atomically(path, _encode(table, path.suffix))
+
+
+def check_output_file(path: Path) -> None:
+    """Refuse a file that predictions cannot be written to, before anything is scored.
+
+    Raises:
+        InputError: Another ending, a folder that does not exist or may not be written to, or `path` is a folder.
+    """
     check_ending(path)
     if not path.parent.is_dir():
         raise InputError(f"Expected a folder at {path.parent} for the predictions, found none: make it first.")
-    write_atomically(path, _encode(table, path.suffix))
+    check_output(path)
 
 
 def check_ending(path: Path) -> None:

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from limssr.core.config import RunConfig
-from limssr.core.files import check_disk, remove_leftovers
+from limssr.core.files import check_disk, check_folder, remove_leftovers
+from limssr.core.locks import being_written, check_nobody_writes
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import check_model_precision, check_precision, choose_device
 from limssr.evaluation.evaluate import evaluate
@@ -41,7 +42,7 @@ def train_run(
 
     Args:
         config: The run.
-        out: Run folder to write; must not exist (or be empty) unless it is resumed.
+        out: Run folder to write, by one process at a time; must not exist (or be empty) unless it is resumed.
         device: See `limssr.core.runtime.choose_device`.
         resume: "auto" goes on with an interrupted run in `out`, whose configuration and store must be the same; a run
             that is done is left as it is, and where there is none a new one begins.
@@ -51,17 +52,29 @@ def train_run(
         The run folder.
 
     Raises:
-        InputError: Something does not fit; nothing has been written.
+        InputError: Something does not fit, or another process is training there; nothing has been written.
         ArtifactError: The store or the run folder is damaged, or of a newer format.
         ResourceError: The disk is, or would be, full.
     """
     reporter = reporter or SilentReporter()
-    if folder_status(out, config, resume) == "done":
+    check_nobody_writes(out, "run")
+    status = folder_status(out, config, resume)
+    if status == "done" and (out / "report.html").exists():
         reporter.note(f"{out} is done; nothing to do")
-        remove_leftovers(out)
-        if not (out / "report.html").exists():
-            write_report(out)
         return out
+    check_folder(out)
+    with being_written(out, "run"):
+        # Another process may have come first between the look and the lock.
+        if folder_status(out, config, resume) == "done":
+            reporter.note(f"{out} is done; nothing to do")
+            remove_leftovers(out)
+            write_report(out)
+        else:
+            _train_locked(config, out, device=device, reporter=reporter)
+    return out
+
+
+def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Reporter) -> None:
     # 1. everything that can be wrong, before anything is written
     choice = choose_device(device)
     check_precision(config.train.precision, choice.device)
@@ -106,7 +119,6 @@ def train_run(
     write_run(out, {**document, **outcome, **closing, "status": "done"})
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     write_report(out)
-    return out
 
 
 @contextlib.contextmanager

@@ -4,7 +4,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from limssr.core.diagnosis import diagnosis
 from limssr.core.errors import LimssrError
+from limssr.core.locks import being_written
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.report.text import duration
 from limssr.runs.folder import write_config
@@ -34,20 +36,22 @@ def run_all(
         reporter: Hears of everything.
 
     Raises:
-        InputError: Something is wrong with a run; found before the first one starts.
+        InputError: Something is wrong with a run, or another process works in the folder; found before the first one
+            starts.
         RunsFailed: Some runs failed; the others are done.
     """
     check_study(out, processes=processes)
     reporter = reporter or SilentReporter()
     num_runs = len({id(run) for run in distinct_runs(runs).values()})
-    waiting = check_runs(runs, out, device=device)
-    if len(waiting) < num_runs:
-        reporter.note(f"{num_runs - len(waiting)} of {num_runs} runs are done already")
-    tally = _Tally(waiting, reporter, min(processes, max(1, len(waiting))))
-    if processes == 1:
-        _one_by_one(waiting, out, device, tally)
-    else:
-        _side_by_side(waiting, out, device, tally)
+    with being_written(out, "study"):
+        waiting = check_runs(runs, out, device=device)
+        if len(waiting) < num_runs:
+            reporter.note(f"{num_runs - len(waiting)} of {num_runs} runs are done already")
+        tally = _Tally(waiting, reporter, min(processes, max(1, len(waiting))))
+        if processes == 1:
+            _one_by_one(waiting, out, device, tally)
+        else:
+            _side_by_side(waiting, out, device, tally)
     if tally.failures:
         raise RunsFailed(tally.failures, num_runs)
 
@@ -98,7 +102,7 @@ def _one_by_one(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _T
         except LimssrError as failure:
             error = failure
         except Exception as failure:  # one run's misfortune, such as a full memory, is not the others'
-            error = LimssrError(f"{type(failure).__name__}: {failure}")
+            error = diagnosis(failure) or LimssrError(f"{type(failure).__name__}: {failure}")
         tally.end(run.key, error)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from limssr.core.errors import InputError, LimssrError
+from limssr.core.signals import WITH_PARENT
 
 POLL_S = 0.2
 GRACE_S = 10.0
@@ -48,7 +49,7 @@ def run_jobs(
     begin: Callable[[str], None],
     end: Callable[[str, LimssrError | None], None],
 ) -> None:
-    """Run commands, `processes` at a time; whatever ends this ends them too.
+    """Run commands, `processes` at a time; whatever ends this, SIGKILL included, ends them too.
 
     Args:
         jobs: In the order in which they start.
@@ -59,13 +60,15 @@ def run_jobs(
     """
     waiting, running = list(jobs), list[_Running]()
     devices = shared_devices(device)
+    # Nothing is ever written into the pipe: it closes when this process ends, however it ends, and they end then too.
+    lifeline, held_here = os.pipe()
     try:
         while waiting or running:
             while waiting and len(running) < processes:
                 slot = min(set(range(processes)) - {one.slot for one in running})
                 job = waiting.pop(0)
                 begin(job.key)
-                running.append(_Running(job, _start(job, processes, devices[slot % len(devices)]), slot))
+                running.append(_Running(job, _start(job, processes, devices[slot % len(devices)], lifeline), slot))
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
                 end(one.job.key, _error_of(one))
@@ -73,6 +76,8 @@ def run_jobs(
                 time.sleep(POLL_S)
     finally:
         _stop([one.process for one in running])
+        os.close(lifeline)
+        os.close(held_here)
         for one in running:  # interrupted, and nobody's failure
             one.job.log.unlink(missing_ok=True)
             _answer_path(one.job).unlink(missing_ok=True)
@@ -92,12 +97,13 @@ def threads_each(processes: int) -> int:
     return max(1, (int(allowed) if allowed.isdecimal() else cores) // processes)
 
 
-def _start(job: Job, processes: int, device: str) -> subprocess.Popen[bytes]:
+def _start(job: Job, processes: int, device: str, lifeline: int) -> subprocess.Popen[bytes]:
     threads = str(threads_each(processes))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    environment[WITH_PARENT] = "1"
     command = [sys.executable, "-P", "-m", "limssr", *job.words, "--device", device]
     with job.log.open("wb") as log, _answer_path(job).open("wb") as answer:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=answer, stderr=log, env=environment)
+        return subprocess.Popen(command, stdin=lifeline, stdout=answer, stderr=log, env=environment)
 
 
 def _answer_path(job: Job) -> Path:

@@ -1,18 +1,20 @@
 """A model on disk: config.json and model.safetensors with what was trained; the frozen backbone is named and hashed."""
 
+import hashlib
 import json
-import os
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import safetensors
+import safetensors.torch
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from limssr.core.config import ModelConfig
+from limssr.core.diagnosis import failed_write
 from limssr.core.errors import ArtifactError, InputError
+from limssr.core.files import sha256_of, write_atomically
 from limssr.core.types import Criterion, Modality
 from limssr.core.version import __version__
 
@@ -70,8 +72,7 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
     if is_int8(model):
         raise InputError("A model with int8 weights is not saved: save it as trained, and round it when it is loaded.")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {
+    settings: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "limssr_version": __version__,
         "model": model.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
@@ -82,12 +83,12 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
         "random_seed": getattr(model, "seed", 0),
         "unseen_streams": list(getattr(model, "unseen", ())),
     }
+    _make_model_folder(folder)
     tensors = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in state_to_save(model).items()})
-    with tempfile.TemporaryDirectory(prefix=".", suffix=".partial", dir=folder) as partial:
-        save_file(tensors, Path(partial) / WEIGHTS)
-        (Path(partial) / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        os.replace(Path(partial) / WEIGHTS, folder / WEIGHTS)
-        os.replace(Path(partial) / SETTINGS, folder / SETTINGS)
+    content = safetensors.torch.save(tensors)
+    settings["weights_sha256"] = hashlib.sha256(content).hexdigest()
+    write_atomically(folder / WEIGHTS, content)
+    write_atomically(folder / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode())
 
 
 def load_pretrained(folder: Path, *, weights: Weights = "trained") -> nn.Module:
@@ -125,13 +126,35 @@ def load_saved_weights(model: nn.Module, folder: Path) -> None:
     """Put what a model folder holds into a model that was built as its settings say.
 
     Raises:
-        ArtifactError: The file is missing or was altered, or belongs to another configuration.
+        ArtifactError: The file is missing, holds other bytes than were saved or values that are not finite, or belongs
+            to another configuration.
     """
+    path = folder / WEIGHTS
+    expected = _read_settings(folder).get("weights_sha256")
     try:
-        state = load_file(folder / WEIGHTS)
+        found = sha256_of(path)
+        if expected is not None and found != expected:
+            raise ArtifactError(
+                f"Expected in {path} the weights that were saved, with SHA-256 {str(expected)[:16]}…, found "
+                f"{found[:16]}…: the file was altered or damaged; copy it again, or train again."
+            )
+        state = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise ArtifactError(f"{folder / WEIGHTS} cannot be read ({error}); it is missing or was altered.") from None
+        raise ArtifactError(f"{path} cannot be read ({error}); it is missing or was altered.") from error
+    refuse_non_finite(state, path)
     load_saved_state(model, state)
+
+
+def refuse_non_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `ArtifactError` if a tensor holds NaN or infinity, which would make every score nonsense."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            count = int((~torch.isfinite(tensor)).sum())
+            raise ArtifactError(
+                f"Expected finite weights in {path}, found NaN or infinity in {name} ({count:,} of {tensor.numel():,} "
+                "values): the file was altered, or its training came off the rails; train again with a lower "
+                "train.learning_rate, after a look at the features with limssr data inspect."
+            )
 
 
 def check_backbone(model: nn.Module, expected: str, *, where: str) -> None:
@@ -159,6 +182,16 @@ def check_backbone(model: nn.Module, expected: str, *, where: str) -> None:
         f"{where} was trained on backbone weights with SHA-256 {expected[:16]}…, but here ({Path(origin).name}) they "
         f"have {found[:16]}…. {remedy}"
     )
+
+
+def _make_model_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        explained = failed_write(folder, error)
+        if explained is None:
+            raise
+        raise explained from error
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

@@ -88,6 +88,9 @@ class Benchmark:
 
     def run(self) -> Answer:
         """Measure."""
+        from limssr.core.files import check_folder
+
+        check_folder(self.out)
         options = self._options()
         return self._measure_growth(options) if self.growth else self._measure(options)
 

@@ -125,9 +125,12 @@ class Inspect:
 
     def run(self) -> Answer:
         """Inspect."""
+        from limssr.core.files import check_output
         from limssr.data.inspect import describe_store, figure
         from limssr.data.store.reader import FeatureStore
 
+        if self.figure is not None:
+            check_output(self.figure, "--figure")
         summary = describe_store(FeatureStore.open(self.store))
         if self.figure is not None:
             figure(summary, self.figure)

@@ -190,8 +190,10 @@ class Predict:
         """Predict."""
         from limssr.cli.text import rows_table
         from limssr.media.samples import is_recordings
-        from limssr.runs.predict import predict, write_predictions
+        from limssr.runs.predict import check_output_file, predict, write_predictions
 
+        if self.out is not None:
+            check_output_file(self.out)
         weights = "int8" if self.int8 else "trained"
         more: dict[str, Any] = {}
         lines: list[str] = []

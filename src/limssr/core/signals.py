@@ -1,0 +1,78 @@
+"""How a process is ended from outside: SIGTERM and SIGHUP like Ctrl+C, and children together with their parent.
+
+Everything that cleans up after an interruption does so on the way of an exception. A signal whose default is to end the
+process on the spot would leave half-written files and working children behind, so it is turned into an exception here.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+WITH_PARENT = "LIMSSR_ENDS_WITH_STDIN"
+"""Set for a child whose standard input is a pipe from its parent: when that closes, the parent is gone."""
+GRACE_S = 10.0
+"""How long a process may clean up before a further signal, or the loss of its parent, ends it all the same."""
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end.
+
+    Attributes:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextlib.contextmanager
+def signals_as_interruptions() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise `Terminated` inside the block; left alone where somebody else decides on them.
+
+    While the first of them is being answered further ones are not heard, for `GRACE_S`: they would break the clean-up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    answered_at: list[float] = []
+
+    def answer(number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if not answered_at or now - answered_at[-1] > GRACE_S:
+            answered_at.append(now)
+            raise Terminated(number)
+
+    before: dict[int, Any] = {one: signal.getsignal(one) for one in ENDING}
+    ours = [one for one, handler in before.items() if handler == signal.SIG_DFL]
+    for one in ours:
+        signal.signal(one, answer)
+    try:
+        yield
+    finally:
+        for one in ours:
+            signal.signal(one, before[one])
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, however that ended; called once, by a command.
+
+    Does nothing unless the parent asked for it with `WITH_PARENT`.
+    """
+    if os.environ.pop(WITH_PARENT, None):
+        threading.Thread(target=_watch_stdin, name="end with parent", daemon=True).start()
+
+
+def _watch_stdin() -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 1):
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_S)
+    os._exit(128 + signal.SIGTERM)
