@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ from tyro import conf
 
 from limssr.cli.output import Answer
 from limssr.core.errors import ArtifactError
-from limssr.core.files import expanded
 
 Position = conf.Positional
 Device = Annotated[
@@ -93,9 +93,9 @@ def with_home_expanded(verb: Verb) -> Verb:
 
 def _home_expanded(value: Any) -> Any:
     if isinstance(value, Path):
-        return expanded(value)
+        return Path(os.path.expanduser(value))  # noqa: PTH111 - leaves alone what is nobody's home
     if isinstance(value, str) and value.startswith("~/"):  # a recipe, a backbone: a name or a path
-        return str(expanded(Path(value)))
+        return os.path.expanduser(value)  # noqa: PTH111
     if isinstance(value, tuple):
         return tuple(_home_expanded(one) for one in value)
     return value

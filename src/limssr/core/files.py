@@ -63,18 +63,6 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def expanded(path: Path) -> Path:
-    """A path that begins with ~ or ~USER in its long form.
-
-    Raises:
-        InputError: Nobody knows where that home is.
-    """
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise InputError(f"Expected a path, found {path}: {error} Write it in full.") from None
-
-
 def check_new(path: Path, kind: str) -> None:
     """Raise `InputError` if `path` exists: nothing is ever overwritten."""
     if os.path.lexists(path):
