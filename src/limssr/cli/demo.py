@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limssr.cli.doctor import known_backbones
+from limssr.cli.recipes import limited_layers
 from limssr.core.errors import InputError
 from limssr.core.files import check_folder
 from limssr.core.progress import Reporter, SilentReporter
@@ -79,8 +80,8 @@ def run_demo(
     out = _new_folder(out)
     store = out / "store"
     changes = [f"data.store={store}", f"model.backbone.name={backbone}", f"seed={seed}"]
-    if backbone == "tiny":
-        changes.append("model.backbone.num_layers=null")
+    layers = limited_layers(backbone, load_recipe(recipe_path("demo")).model.backbone.num_layers)
+    changes.append(f"model.backbone.num_layers={layers}")
     if epochs is not None:
         changes.append(f"train.epochs={epochs}")
     config = load_recipe(recipe_path("demo"), [*changes, *overrides])

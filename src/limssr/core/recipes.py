@@ -48,7 +48,8 @@ def load_recipe(
     """Read a recipe.
 
     Args:
-        path: A YAML file. Its `base:` (relative to the file) is read first and this file's keys are laid over it.
+        path: A YAML file. Its `base:` is read first and this file's keys are laid over it: a path relative to the
+            file, or the name of a recipe that comes with limssr.
         overrides: "train.epochs=3" and the like, laid over everything else; values are read as YAML.
         variants: Group -> name, such as {"task": "PCS"}; the recipe's `choose:` stands for groups that are not named.
 
@@ -142,7 +143,15 @@ def _read_tree(path: Path, depth: int) -> dict[str, Any]:
         return tree
     if not isinstance(base, str):
         raise InputError(f"{path}: expected the path of a recipe under `base:`, found {quoted(base)}.")
-    return _merge(_read_tree(path.parent / Path(base).expanduser(), depth + 1), tree)
+    below = path.parent / Path(base).expanduser()
+    if not below.is_file() and base in recipe_names():
+        below = recipe_path(base)
+    elif not below.is_file():
+        raise InputError(
+            f"{path}: expected under `base:` the path of a recipe, relative to this one, or one of "
+            f"{listed(recipe_names())}, found {quoted(base)}."
+        )
+    return _merge(_read_tree(below, depth + 1), tree)
 
 
 def _with_variants(tree: dict[str, Any], variants: Mapping[str, str], *, where: str) -> dict[str, Any]:

@@ -39,16 +39,15 @@ class Ablate:
 
     def run(self) -> Answer:
         """Ablate."""
-        from limssr.cli.verbs.run import shortcut_overrides
+        from limssr.cli.recipes import Changes, folder_name, read_config
         from limssr.core.progress import make_reporter
-        from limssr.core.recipes import load_recipe, parse_variants, recipe_path
         from limssr.studies.ablation.ablate import plan_ablation, preview, run_ablation, to_document
         from limssr.studies.ablation.tables import to_markdown, write_tables
         from limssr.studies.plan import check_study
 
-        shortcuts = shortcut_overrides(backbone=None, store=self.store, seed=None)
-        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts], parse_variants(self.variant))
-        out = self.out or Path("runs") / "ablate" / config.name
+        changes = Changes(settings=self.set, variant=self.variant, store=self.store)
+        config = read_config(self.recipe, changes)
+        out = self.out or Path("runs") / "ablate" / folder_name(config.name)
         check_study(out, processes=self.processes)
         plan = plan_ablation(config, self.table, seeds=self.seeds, backbones=self.extra_backbone)
         if self.dry_run:

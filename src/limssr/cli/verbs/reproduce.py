@@ -59,7 +59,7 @@ class Reproduce:
         return Answer(found.to_dict(), tuple(found.lines()))
 
     def _request(self) -> "Request":
-        from limssr.cli.verbs.run import shortcut_overrides
+        from limssr.cli.recipes import shortcut_overrides
         from limssr.studies.paper.reproduce import Request
 
         overrides = (*self.set, *shortcut_overrides(backbone=self.backbone, store=None, seed=None))

@@ -108,21 +108,21 @@ class Train:
 
     def run(self) -> Answer:
         """Train."""
+        from limssr.cli.recipes import Changes, folder_name, read_config
         from limssr.cli.text import evaluation_lines
         from limssr.core.progress import make_reporter
-        from limssr.core.recipes import parse_variants, recipe_path
         from limssr.runs.train import train_run
-        from limssr.studies.systems import load_system_recipe
 
-        shortcuts = shortcut_overrides(backbone=self.backbone, store=self.store, seed=self.seed)
-        training = ["missing.training=complete"] if self.complete_training else []
-        config = load_system_recipe(
-            recipe_path(self.recipe),
-            [*self.set, *shortcuts, *training],
-            parse_variants(self.variant),
-            system=self.system,
+        training = ("missing.training=complete",) if self.complete_training else ()
+        changes = Changes(
+            settings=(*self.set, *training),
+            variant=self.variant,
+            backbone=self.backbone,
+            store=self.store,
+            seed=self.seed,
         )
-        out = self.out or Path("runs") / config.name
+        config = read_config(self.recipe, changes, system=self.system)
+        out = self.out or Path("runs") / folder_name(config.name)
         resume: Literal["never", "auto"] = "auto" if self.resume else "never"
         if self.dry_run:
             return _preview(config, out, resume, self.device)
@@ -245,15 +245,15 @@ class Describe:
 
     def run(self) -> Answer:
         """Describe."""
+        from limssr.cli.recipes import Changes, read_config
         from limssr.cli.text import description_lines
-        from limssr.core.recipes import load_recipe, parse_variants, recipe_path
         from limssr.data.store.reader import FeatureStore
         from limssr.studies.paper.describe import describe
 
-        shortcuts = shortcut_overrides(backbone=self.backbone, store=self.store, seed=None)
-        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts], parse_variants(self.variant))
+        changes = Changes(settings=self.set, variant=self.variant, backbone=self.backbone, store=self.store)
+        config = read_config(self.recipe, changes)
         modalities = criteria = None
-        if config.data.stream_dims is None:
+        if config.data.stream_dims is None or self.store is not None:
             # A recipe without declared widths has them in its store.
             modalities, criteria = FeatureStore.open(config.data.store).select(
                 config.data.modalities, config.data.criteria
@@ -280,15 +280,6 @@ def _preview(config: "RunConfig", out: Path, resume: Literal["never", "auto"], d
     return Answer(
         document, (f"{out}: {config.train.epochs} epochs and the evaluation take about {duration(seconds)}.",)
     )
-
-
-def shortcut_overrides(*, backbone: str | None, store: Path | None, seed: int | None) -> list[str]:
-    """Options that stand for a key of the recipe -> overrides of it."""
-    import json
-
-    keys = {"model.backbone.name": backbone, "data.store": None if store is None else str(store), "seed": seed}
-    # JSON is YAML: quoted, a path such as 2024-01 stays text.
-    return [f"{key}={json.dumps(value)}" for key, value in keys.items() if value is not None]
 
 
 def _seconds_lines(seconds: Mapping[str, Any]) -> list[str]:

@@ -69,16 +69,15 @@ class Sweep:
 
     def run(self) -> Answer:
         """Sweep."""
+        from limssr.cli.recipes import Changes, folder_name, read_config
         from limssr.cli.verbs.ablate import plan_lines
-        from limssr.cli.verbs.run import shortcut_overrides
         from limssr.core.progress import make_reporter
-        from limssr.core.recipes import load_recipe, parse_variants, recipe_path
         from limssr.studies.compare.run import CompareOptions
         from limssr.studies.plan import check_study
         from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 
-        shortcuts = shortcut_overrides(backbone=self.backbone, store=self.store, seed=None)
-        config = load_recipe(recipe_path(self.recipe), [*self.set, *shortcuts], parse_variants(self.variant))
+        changes = Changes(settings=self.set, variant=self.variant, backbone=self.backbone, store=self.store)
+        config = read_config(self.recipe, changes)
         request = SweepRequest(
             systems=self.systems,
             num_seeds=self.seeds,
@@ -89,7 +88,7 @@ class Sweep:
             training=self.training,
             resample=self.resample,
         )
-        out = self.out or Path("runs") / "sweep" / config.name
+        out = self.out or Path("runs") / "sweep" / folder_name(config.name)
         check_study(out, processes=self.processes)
         plan = plan_sweep(config, request)
         if self.dry_run:
