@@ -25,7 +25,9 @@ def make_store(folder, *, name, dims, criteria=("total",), splits=("train", "val
         split = splits[0] if row % 3 else splits[1 + row // 3 % (len(splits) - 1)]
         samples.append(Sample(f"s{row}", streams, scores, f"g{row}", split))
     criteria = [Criterion(criterion, 0.0, 10.0) for criterion in criteria]
-    with StoreWriter(folder, name=name, modalities=modalities, criteria=criteria) as writer:
+    with StoreWriter(
+        folder, name=name, modalities=modalities, criteria=criteria, provenance={"made": "here"}, splits_required=splits
+    ) as writer:
         for sample in samples:
             writer.add(sample)
     return folder

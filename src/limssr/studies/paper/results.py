@@ -85,7 +85,7 @@ def default_folder(request: Request) -> Path:
 
 def command_of(request: Request, out: Path) -> str:
     """The command that makes the study again."""
-    words = ["limssr", "reproduce", request.dataset, "--data", str(request.store), "--protocol", request.protocol]
+    words = ["limssr", "reproduce", request.dataset, "--store", str(request.store), "--protocol", request.protocol]
     words += ["--seeds", str(request.num_seeds), "--systems", *request.systems]
     words += ["--criteria", *request.targets] if request.targets else []
     words += [word for override in request.overrides for word in ("--set", override)]
