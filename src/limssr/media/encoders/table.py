@@ -6,7 +6,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from limssr.core.errors import InputError, MissingExtraError, unknown_name
-from limssr.media.encoders import image, motion, sound
+from limssr.media.encoders import face, image, motion, pitch, pose, sound, voice
 from limssr.media.encoders.contract import Encoder, EncoderCard
 from limssr.media.extras import installed
 
@@ -28,13 +28,17 @@ ENCODERS: Mapping[str, Entry] = MappingProxyType(
     {
         entry.card.name: entry
         for entry in (
+            Entry(card=pose.CARD, load=pose.PoseEncoder),
+            Entry(card=face.CARD, load=face.FaceEncoder),
             Entry(card=image.CARD, load=image.ImageEncoder),
             Entry(card=motion.CARD, load=motion.MotionEncoder),
             Entry(card=sound.CARD, load=sound.SoundEncoder),
+            Entry(card=pitch.CARD, load=pitch.PitchEncoder),
+            Entry(card=voice.CARD, load=voice.VoiceEncoder),
         )
     }
 )
-DEFAULT = ("image", "motion", "sound")
+DEFAULT = tuple(ENCODERS)
 
 
 def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
