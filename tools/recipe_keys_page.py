@@ -13,8 +13,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "recipe-keys.md"
 HEAD = """# Recipe keys
 
 Every key of a recipe with its default, what it may be and what it means. `limssr config [KEY]` shows the same in a
-terminal, and `--set KEY=VALUE` changes a key for one run. Where a group may be `null`, its keys have their defaults once
-the group is given.
+terminal, and `--set KEY=VALUE` changes a key for one run. Where a group may be `null`, its keys have their defaults
+once the group is given.
 
 <!-- written by: python tools/recipe_keys_page.py -->
 """

@@ -40,7 +40,7 @@ def stores(layouts, tmp_path_factory):
 def fisv(stores, tmp_path_factory):
     """A finished study: a network and a regression beside LIMSSR, two seeds."""
     out = tmp_path_factory.mktemp("studies") / "fisv"
-    words = ["reproduce", "fisv", "--data", str(stores["fisv"]), "--out", str(out), "--seeds", "2", *QUICK]
+    words = ["reproduce", "fisv", "--store", str(stores["fisv"]), "--out", str(out), "--seeds", "2", *QUICK]
     words += ["--systems", "limssr", "attention", "ridge"]
     assert main(words) == 0
     return words, out
@@ -57,7 +57,7 @@ def test_published_files_become_the_papers_tables(limssr, stores, tmp_path, name
     outcome = limssr(
         "reproduce",
         name,
-        "--data",
+        "--store",
         stores[name],
         "--out",
         tmp_path,
@@ -184,7 +184,7 @@ def test_a_dry_run_tells_the_price_and_writes_nothing(limssr, fisv, tmp_path):
 def test_what_cannot_be_done_is_said_before_anything_is_written(limssr, stores, tmp_path, words, message):
     out = tmp_path / "study"
     outcome = limssr(
-        "reproduce", *words, "--data", stores["fisv"], "--out", out, *(() if "--backbone" in words else QUICK)
+        "reproduce", *words, "--store", stores["fisv"], "--out", out, *(() if "--backbone" in words else QUICK)
     )
     assert outcome.code == 2
     assert message in " ".join(outcome.err.split())
@@ -193,7 +193,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(limssr, stores, 
 
 def test_one_model_for_all_targets_fills_every_row(limssr, stores, tmp_path):
     words = ["--systems", "attention", "--criteria", "all", "--seeds", 1, *QUICK]
-    outcome = limssr("reproduce", "fisv", "--data", stores["fisv"], "--out", tmp_path, *words, "--json")
+    outcome = limssr("reproduce", "fisv", "--store", stores["fisv"], "--out", tmp_path, *words, "--json")
     assert outcome.code == 0, outcome.err
     assert list(outcome.document["runs"]) == ["all-attention-seed42"]
     assert "One model for all targets" in [stamp["title"] for stamp in outcome.document["deviations"]]

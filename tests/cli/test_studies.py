@@ -11,7 +11,7 @@ from limssr.core.files import check_folder
 STUDIES = {
     "sweep": ("sweep", "systems", "demo", "--store", "nowhere"),
     "ablate": ("ablate", "ablation", "--store", "nowhere"),
-    "reproduce": ("reproduce", "fisv", "--data", "nowhere"),
+    "reproduce": ("reproduce", "fisv", "--store", "nowhere"),
 }
 
 

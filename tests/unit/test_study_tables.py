@@ -166,7 +166,7 @@ def test_latex_escapes_every_sign_that_is_its_own():
 
 def test_the_page_is_one_file_and_escapes_what_it_shows(table, tmp_path):
     run = {"key": "TES-limssr-seed42", "status": "done", "link": "runs/TES-limssr-seed42/report.html"}
-    page = Page("FS1000 <b>", ["Lead & more."], STAMPS, [table], [run], "limssr reproduce fs1000 --data 'my store'")
+    page = Page("FS1000 <b>", ["Lead & more."], STAMPS, [table], [run], "limssr reproduce fs1000 --store 'my store'")
     write_page(tmp_path / "report.html", page)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "FS1000 &lt;b&gt;" in text
