@@ -287,7 +287,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         document = read_json(folder / "estimator.json", newest_version=ESTIMATOR_FORMAT)
         config = parse_config(document["config"], where=str(folder / "estimator.json"))
         estimator = cls(**document["arguments"], config=config if document["has_config"] else None)
-        model: Any = load_pretrained(folder)
+        model = load_pretrained(folder)
         estimator.model_ = model.to(choose_device(device).device)
         estimator.modalities_, estimator.criteria_, estimator.config_ = model.modalities, model.criteria, config
         estimator.history_, estimator.best_epoch_ = document["history"], document["best_epoch"]
@@ -304,12 +304,15 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             raise NotFittedError("This LimssrRegressor is not fitted yet: call fit first.")
 
     def _scorer(self) -> ModelScorer:
-        model: Any = self.model_
-        # the range of some scores is not a scale: others may lie outside
-        model.has_open_scale = self.score_range is None
         data = self.config_.data
         size = self.config_.evaluation.batch_size
-        return ModelScorer(model, batch_size=size, num_segments=data.num_segments, padding=data.padding)
+        return ModelScorer(
+            self.model_,
+            batch_size=size,
+            num_segments=data.num_segments,
+            padding=data.padding,
+            scale="open" if self.score_range is None else "declared",
+        )
 
     def _unnamed(self) -> Unnamed:
         if self.columns not in ("by-name", "by-place"):

@@ -3,8 +3,8 @@
 import pytest
 
 from limssr.runs.folder import read_run
-from limssr.systems import SYSTEMS
 from limssr.systems.catalogue import system_document
+from limssr.systems.table import SYSTEMS
 
 
 def test_every_system_is_listed_with_what_it_needs(limssr):
@@ -51,10 +51,9 @@ def test_the_table_and_its_document_say_what_is_peculiar(limssr, monkeypatch):
         ("ridge", "evaluation.references"),
         ("gradient-boosting", "evaluation.references"),
         ("random-backbone", "evaluation.references"),
-        ("limssr", "docs/paper.md"),
     ],
 )
-def test_what_is_no_comparison_system_is_named_for_what_it_is(limssr, name, said):
+def test_what_is_no_network_is_named_for_what_it_is(limssr, name, said):
     outcome = limssr("systems", name)
     assert outcome.code == 2
     assert said in outcome.err

@@ -10,8 +10,8 @@ from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample
 from limssr.data.batching import collate
 from limssr.data.missing import subsets
-from limssr.systems import SYSTEMS
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
+from limssr.systems.table import SYSTEMS
 
 SIZES: dict[str, dict[str, object]] = {
     "t2cr": {"options": {"decoder_layers": 1, "num_heads": 2, "num_exemplars": 4}},
@@ -118,7 +118,7 @@ def case_of(name: str, num_modalities: int) -> Case:
     modalities = ALL_MODALITIES[:num_modalities]
     samples = samples_of_every_pattern(modalities)
     model = build_model(small_config(name), modalities, CRITERIA, seed=0)
-    calibrate(model, samples)
+    model.calibrate(samples)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -15,9 +15,9 @@ from limssr.core.types import Batch
 from limssr.data.missing import subsets
 from limssr.evaluation.scorer import ModelScorer
 from limssr.nn.losses import total_loss
-from limssr.systems import SYSTEMS
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained, state_to_save
+from limssr.systems.table import SYSTEMS
 from limssr.training.loop import fit
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -136,7 +136,7 @@ def test_a_hidden_stream_never_moves_a_score_in_training(name: str) -> None:
     modalities = ALL_MODALITIES[:3]
     model = build_model(small_config(name, dropout=0.0), modalities, CRITERIA, seed=0)
     samples = samples_of_every_pattern(modalities)
-    calibrate(model, samples)
+    model.calibrate(samples)
     batch = training_batch(samples, modalities)
     assert batch.owned is not None
     altered = {key: x_BTD.flip(0) for key, x_BTD in batch.owned.features.items()}

@@ -16,7 +16,9 @@ def make_batch(names: tuple[str, str]) -> Batch:
     present = torch.tensor([[1, 1], [1, 0], [0, 1]], dtype=torch.bool)
     valid = present[:, :, None].expand(-1, -1, 4)
     features = {name: torch.randn(3, 4, m.dim, generator=generator) for name, m in zip(names, (FIRST, SECOND))}  # noqa: B905
-    return Batch(("a", "b", "c"), features, present, valid, torch.full((3,), 4))
+    return Batch(
+        ids=("a", "b", "c"), features=features, present_BM=present, valid_BMT=valid, lengths_B=torch.full((3,), 4)
+    )
 
 
 def scores(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -52,5 +54,11 @@ def test_another_order_with_its_columns_gives_the_same_scores() -> None:
     state["modality_embedding_MH"] = model.state_dict()["modality_embedding_MH"].flip(0)
     turned.load_state_dict(state)
     batch = make_batch(("video", "audio"))
-    flipped = Batch(batch.ids, batch.features, batch.present_BM.flip(1), batch.valid_BMT.flip(1), batch.lengths_B)
+    flipped = Batch(
+        ids=batch.ids,
+        features=batch.features,
+        present_BM=batch.present_BM.flip(1),
+        valid_BMT=batch.valid_BMT.flip(1),
+        lengths_B=batch.lengths_B,
+    )
     torch.testing.assert_close(scores(turned, flipped), scores(model, batch), atol=1e-6, rtol=0)

@@ -12,7 +12,7 @@ from limssr.core.types import Batch, Criterion, Modality, Sample
 from limssr.data.batching import collate
 from limssr.data.missing import subsets
 from limssr.evaluation.evaluate import ModelScorer
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained
 
 TINY = BackboneConfig(name="tiny")
@@ -86,7 +86,7 @@ def case(request):
     modalities = ALL_MODALITIES[:num_modalities]
     samples = samples_of_every_pattern(modalities)
     model = build_model(CONFIGS[name], modalities, CRITERIA, seed=0)
-    calibrate(model, samples)
+    model.calibrate(samples)
     shake(model)
     return Case(model, modalities, samples)
 
@@ -190,7 +190,7 @@ def test_training_moves_towards_the_scores(name):
     samples = samples_of_every_pattern(modalities)
     config = CONFIGS[name].model_copy(update={"dropout": 0.0, "lora": None})
     model = build_model(config, modalities, CRITERIA, seed=0)
-    calibrate(model, samples)
+    model.calibrate(samples)
     batch = collate(samples, modalities, CRITERIA)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-3)
     losses = []

@@ -3,8 +3,8 @@ import torch
 
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality
-from limssr.systems import SYSTEMS
 from limssr.systems.simple.attention import AttentionBaseline
+from limssr.systems.table import SYSTEMS
 
 MODALITIES = (Modality("video", 3), Modality("audio", 2))
 CRITERIA = (Criterion("TES", 0.0, 130.0), Criterion("PCS", 0.0, 60.0))
@@ -16,7 +16,13 @@ def make_batch(valid_BMT):
     size, _, length = valid_BMT.shape
     features = {m.name: torch.randn(size, length, m.dim, generator=generator) for m in MODALITIES}
     ids = tuple(str(n) for n in range(size))
-    return Batch(ids, features, valid_BMT.any(dim=2), valid_BMT, torch.full((size,), length))
+    return Batch(
+        ids=ids,
+        features=features,
+        present_BM=valid_BMT.any(dim=2),
+        valid_BMT=valid_BMT,
+        lengths_B=torch.full((size,), length),
+    )
 
 
 def test_it_is_in_the_table():

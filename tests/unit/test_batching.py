@@ -185,5 +185,12 @@ def test_a_batch_knows_its_masks_on_the_host():
     shorter = batch.valid_BMT.clone()
     shorter[0] = False
     there = batch.to(torch.device("cpu"))
-    altered = Batch(there.ids, there.features, there.present_BM, shorter, there.lengths_B, host_masks=there.host_masks)
+    altered = Batch(
+        ids=there.ids,
+        features=there.features,
+        present_BM=there.present_BM,
+        valid_BMT=shorter,
+        lengths_B=there.lengths_B,
+        host_masks=there.host_masks,
+    )
     assert torch.equal(altered.masks_on_host()[1], shorter)

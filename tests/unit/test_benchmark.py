@@ -143,7 +143,13 @@ def test_the_literal_computation_is_the_published_one(shared: Path) -> None:
         present = torch.tensor([letter in letters.split("+") for letter in "vaf"])
         valid = present[None, :, None].expand(count, -1, segments)
         lengths = torch.full((count,), segments)
-        batch = Batch(tuple("abcdefgh"[:count]), features, present.expand(count, -1), valid, lengths)
+        batch = Batch(
+            ids=tuple("abcdefgh"[:count]),
+            features=features,
+            present_BM=present.expand(count, -1),
+            valid_BMT=valid,
+            lengths_B=lengths,
+        )
         with torch.no_grad():
             output = literal(batch)
         torch.testing.assert_close(output.unit_scores_BC[:, 0], expected[f"{letters}/output"], atol=5e-6, rtol=0)

@@ -8,7 +8,7 @@ from limssr.core.config import LossConfig, ModelConfig
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.batching import collate
 from limssr.nn.losses import total_loss
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.systems.complete.cofinal import FineReadout, fine_digits, simplex_directions
 
 
@@ -43,7 +43,7 @@ def test_readouts_that_say_the_coarse_part_have_no_task_loss(output: str) -> Non
     ]
     config = ModelConfig.model_validate({"system": "cofinal", "hidden": 8, "dropout": 0.0, "output": output})
     model = build_model(config, modalities, criteria, seed=0)
-    calibrate(model, samples)
+    model.calibrate(samples)
     batch = collate(samples, modalities, criteria)
     untrained = total_loss(model.train()(batch), batch.unit_scores_BC, LossConfig(task=1.0))
     places_NC = torch.stack(tuple(batch.unit_scores_BC))

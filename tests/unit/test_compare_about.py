@@ -10,7 +10,7 @@ from limssr.studies.compare.notes import about_row, epoch_words
 from limssr.studies.compare.rows import read_rows
 from limssr.studies.compare.run import CompareOptions, compare_runs
 from limssr.studies.compare.write import to_latex, to_text, write_comparison
-from limssr.systems import SYSTEMS
+from limssr.systems.table import SYSTEMS
 
 REDUCED = ("model.hidden=16", "model.options.recurrent_layers=1")
 REDUCED_DMVG = ("model.hidden=16", "model.options.latent=8", "model.options.sampler_steps=2")

@@ -6,9 +6,9 @@ from limssr.core.config import BackboneConfig, DataConfig, ModelConfig, RunConfi
 from limssr.core.types import Criterion, Modality
 from limssr.model.limssr import LimssrModel
 from limssr.studies.paper.describe import Description, describe, published_figures
-from limssr.systems import SYSTEMS
 from limssr.systems.build import build_model
 from limssr.systems.counting import measure
+from limssr.systems.table import SYSTEMS
 
 MODALITIES = (Modality("video", 6), Modality("audio", 5), Modality("flow", 7))
 CRITERIA = (Criterion("execution"), Criterion("difficulty"))

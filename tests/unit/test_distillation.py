@@ -7,7 +7,7 @@ import torch
 from limssr.core.config import ModelConfig
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.batching import collate
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.systems.related.corrkd import UNKNOWN, category_loss, divergence, response_loss, sample_contrast
 from limssr.systems.related.pcd import mean_log_density, proportion_loss, squared_distances, squared_wasserstein
 
@@ -55,7 +55,7 @@ def test_bins_hold_equal_counts_and_leave_out_what_was_not_judged():
     samples = [Sample(f"s{n}", streams, np.array(one)) for n, one in enumerate(scores)]
     config = ModelConfig(system="corrkd", hidden=8, options={"num_bins": 4})
     model = build_model(config, (Modality("a", 3),), criteria, seed=0)
-    calibrate(model, samples)
+    model.calibrate(samples)
     bins = model._bins(collate(samples, (Modality("a", 3),), criteria)).tolist()
     assert [bins.count(n) for n in (0, 1, 2, 3, UNKNOWN)] == [10, 10, 10, 10, 1]
     assert bins[:40] == sorted(bins[:40])

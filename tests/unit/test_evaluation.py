@@ -12,7 +12,8 @@ from limssr.core.types import Criterion, Modality, Sample, ScoreOutput
 from limssr.data.missing import subsets
 from limssr.evaluation.evaluate import ModelScorer, attend_padding, evaluate
 from limssr.evaluation.metrics import mean_spearman
-from limssr.systems.build import build_model, calibrate
+from limssr.nn.contract import Network
+from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained
 
 NAMES = ("video", "audio", "flow")
@@ -262,15 +263,16 @@ def test_progress_is_told():
     assert told == [(done, 7) for done in range(1, 8)]
 
 
-class SumModel(nn.Module):
+class SumModel(Network):
     """Mean of all valid values, as a network: shows dropout mode, crop and order."""
 
     def __init__(self):
-        super().__init__()
-        self.modalities = tuple(Modality(name, 2) for name in NAMES)
-        self.criteria = CRITERIA
+        super().__init__(ModelConfig(), [Modality(name, 2) for name in NAMES], CRITERIA)
         self.bias = nn.Parameter(torch.zeros(()))
         self.batches = []
+
+    def measure(self, samples):
+        pass
 
     def forward(self, batch):
         assert not self.training
@@ -278,7 +280,7 @@ class SumModel(nn.Module):
         self.batches.append(batch)
         total_B = sum(x.sum(dim=(1, 2)) for x in batch.features.values())
         unit_B = torch.sigmoid(total_B / batch.valid_BMT.sum(dim=(1, 2)) + self.bias)
-        return ScoreOutput(unit_B[:, None].expand(-1, 2))
+        return ScoreOutput(unit_scores_BC=unit_B[:, None].expand(-1, 2))
 
 
 def test_model_scorer_keeps_order_converts_units_and_hides_targets():
@@ -298,17 +300,17 @@ def test_model_scorer_puts_fewer_long_samples_together(monkeypatch):
     monkeypatch.setattr("limssr.evaluation.scorer.MAX_SEGMENTS_AT_ONCE", 30)
     sizes = []
 
-    class Recorder(nn.Module):
-        modalities = tuple(Modality(name, 2) for name in NAMES)
-        criteria = CRITERIA
-
+    class Recorder(Network):
         def __init__(self):
-            super().__init__()
+            super().__init__(ModelConfig(), [Modality(name, 2) for name in NAMES], CRITERIA)
             self.weight = nn.Parameter(torch.zeros(1))
+
+        def measure(self, samples):
+            pass
 
         def forward(self, batch):
             sizes.append(batch.lengths_B.tolist())
-            return ScoreOutput(batch.lengths_B[:, None].float().repeat(1, 2) / 100)
+            return ScoreOutput(unit_scores_BC=batch.lengths_B[:, None].float().repeat(1, 2) / 100)
 
     lengths = [4, 9, 2, 3, 40, 4, 5]
     samples = [Sample(str(n), {"audio": np.zeros((length, 2), np.float32)}) for n, length in enumerate(lengths)]
@@ -357,7 +359,7 @@ def test_attended_padding_keeps_missing_segments_missing():
 def test_a_stream_that_no_training_sample_owned_is_left_out_and_alone_not_scored(store):
     first, *others = (modality.name for modality in store.modalities)
     model = build_model(ModelConfig(system="attention"), store.modalities, store.criteria, seed=0)
-    calibrate(model, [sample.restricted_to(tuple(others)) for sample in store.samples("train")])
+    model.calibrate([sample.restricted_to(tuple(others)) for sample in store.samples("train")])
     assert model.unseen == (first,)
     samples = [sample for sample in store.samples("test") if len(sample.streams) == len(others) + 1]
     scorer = ModelScorer(model)
@@ -377,6 +379,6 @@ def test_a_stream_that_no_training_sample_owned_is_left_out_and_alone_not_scored
 def test_what_was_not_seen_in_training_is_saved_with_the_model(store, tmp_path):
     model = build_model(ModelConfig(system="attention"), store.modalities, store.criteria, seed=0)
     first, *others = (modality.name for modality in store.modalities)
-    calibrate(model, [sample.restricted_to(tuple(others)) for sample in store.samples("train")])
+    model.calibrate([sample.restricted_to(tuple(others)) for sample in store.samples("train")])
     save_pretrained(model, tmp_path / "model")
     assert load_pretrained(tmp_path / "model").unseen == (first,)

@@ -7,7 +7,7 @@ from limssr.core.config import LossConfig, ModelConfig
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.batching import collate
 from limssr.nn.losses import total_loss
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 
 MODALITIES = (Modality("one", 2), Modality("two", 1))
 CRITERIA = (Criterion("score"),)
@@ -23,7 +23,7 @@ def samples() -> list[Sample]:
 
 def built() -> torch.nn.Module:
     model = build_model(ModelConfig(system="gain", hidden=8, dropout=0.0), MODALITIES, CRITERIA, seed=0)
-    calibrate(model, samples())
+    model.calibrate(samples())
     return model
 
 

@@ -13,11 +13,11 @@ from limssr.systems.incomplete.gcnet import missing_error
 def batch_of(present: list[list[bool]]) -> Batch:
     present_BM = torch.tensor(present)
     return Batch(
-        tuple("ab"),
-        {"one": torch.zeros(2, 3, 2), "two": torch.zeros(2, 3, 1)},
-        present_BM,
-        present_BM[..., None].expand(-1, -1, 3),
-        torch.tensor([3, 3]),
+        ids=tuple("ab"),
+        features={"one": torch.zeros(2, 3, 2), "two": torch.zeros(2, 3, 1)},
+        present_BM=present_BM,
+        valid_BMT=present_BM[..., None].expand(-1, -1, 3),
+        lengths_B=torch.tensor([3, 3]),
     )
 
 

@@ -100,7 +100,13 @@ def make_batch(model: LimssrModel, *, num_segments: int = 5) -> Batch:
     features = {
         item.name: torch.randn(num_samples, num_segments, item.dim, generator=generator) for item in model.modalities
     }
-    return Batch(tuple(map(str, range(num_samples))), features, patterns, valid, lengths)
+    return Batch(
+        ids=tuple(map(str, range(num_samples))),
+        features=features,
+        present_BM=patterns,
+        valid_BMT=valid,
+        lengths_B=lengths,
+    )
 
 
 FAMILIES: dict[str, tuple[Any, dict[str, int], dict[str, Any]]] = {

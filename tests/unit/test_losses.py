@@ -66,7 +66,7 @@ def test_scores_that_were_not_judged_are_left_out() -> None:
 
 def test_the_terms_are_weighted() -> None:
     main, aux = torch.rand(2, 1), torch.rand(2, 1)
-    output = ScoreOutput(main, main, aux, slots(2))
+    output = ScoreOutput(unit_scores_BC=main, main_BC=main, aux_BC=aux, slots_BKH=slots(2))
     config = LossConfig(task=10, consistency=2, slots=0.5)
     terms = total_loss(output, torch.rand(2, 1), config)
     assert terms.total.item() == pytest.approx((10 * terms.task + 2 * terms.consistency + 0.5 * terms.slots).item())

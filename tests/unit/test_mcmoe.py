@@ -9,7 +9,7 @@ import torch
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample
 from limssr.data.batching import collate
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.systems.incomplete.mcmoe.experts import ExpertMixture, mixture_divergence, over_streams, with_neighbours
 from limssr.systems.incomplete.mcmoe.generator import StreamGenerator
 
@@ -29,7 +29,7 @@ def model_and_batch(**weights: float) -> tuple[torch.nn.Module, Batch]:
     config = ModelConfig(system="mcmoe", hidden=8, dropout=0.0, options={**SMALL, **weights})
     model = build_model(config, MODALITIES, CRITERIA, seed=0)
     every = samples()
-    calibrate(model, every)
+    model.calibrate(every)
     shown = collate([sample.restricted_to(("video",)) for sample in every], MODALITIES, CRITERIA)
     return model, dataclasses.replace(shown, owned=collate(every, MODALITIES, CRITERIA))
 

@@ -7,7 +7,7 @@ import torch
 from limssr.core.config import ModelConfig
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.batching import collate
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.systems.parts.memory import StreamMemory, neighbour_weights, stretched
 
 MODALITIES = (Modality("a", 2), Modality("b", 3))
@@ -81,7 +81,7 @@ def test_stretching_is_straight_lines_over_each_length():
 def test_a_retrieved_stream_is_marked():
     config = ModelConfig(system="missrag", hidden=8, options={"memory_size": 8})
     model = build_model(config, MODALITIES, CRITERIA, seed=0).eval()
-    calibrate(model, TRAINED)
+    model.calibrate(TRAINED)
     batch = collate([sample("new", 1), sample("new", 1, owned=("a",))], MODALITIES, CRITERIA)
     whole, found_BM = model.complete(batch)
     torch.testing.assert_close(whole.features["b"][0], whole.features["b"][1])

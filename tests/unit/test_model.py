@@ -30,7 +30,14 @@ def make_batch() -> Batch:
     lengths = torch.tensor([5, 3, 4])
     valid = (torch.arange(5) < lengths[:, None])[:, None] & present[:, :, None]
     features = {m.name: torch.randn(3, 5, m.dim, generator=generator) for m in MODALITIES}
-    return Batch(("a", "b", "c"), features, present, valid, lengths, torch.rand(3, 2, generator=generator))
+    return Batch(
+        ids=("a", "b", "c"),
+        features=features,
+        present_BM=present,
+        valid_BMT=valid,
+        lengths_B=lengths,
+        unit_scores_BC=torch.rand(3, 2, generator=generator),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +219,13 @@ def test_the_order_of_blocks_follows_causality() -> None:
     model = build_model(tiny(), MODALITIES, CRITERIA, seed=0).eval()
     batch = make_batch()
     features = {**batch.features, "audio": batch.features["audio"] + 1.0}
-    changed = Batch(batch.ids, features, batch.present_BM, batch.valid_BMT, batch.lengths_B)
+    changed = Batch(
+        ids=batch.ids,
+        features=features,
+        present_BM=batch.present_BM,
+        valid_BMT=batch.valid_BMT,
+        lengths_B=batch.lengths_B,
+    )
     with torch.no_grad():
         seen = [collect_pooled(model, item) for item in (batch, changed)]
     assert torch.equal(seen[0][0, 0], seen[1][0, 0])
@@ -263,9 +276,9 @@ def test_a_hub_id_is_found_in_the_local_cache(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     config = ModelConfig(backbone=BackboneConfig(name="owner/small"))
     model = build_model(config, MODALITIES, CRITERIA, seed=0)
-    assert len(model.fingerprint) == 64
+    assert len(model.frozen.sha256) == 64
     save_pretrained(model, tmp_path / "model")
-    assert json.loads((tmp_path / "model" / "config.json").read_text())["backbone_sha256"] == model.fingerprint
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["backbone_sha256"] == model.frozen.sha256
     load_pretrained(tmp_path / "model")
     other = ModelConfig(backbone=BackboneConfig(name="owner/small", revision="v2"))
     with pytest.raises(InputError, match="local_files_only"):

@@ -366,7 +366,13 @@ class TestKeptPrompts:
         self.scores(model, batch)
         model.double()
         features = {name: x.double() for name, x in batch.features.items()}
-        wide = Batch(batch.ids, features, batch.present_BM, batch.valid_BMT, batch.lengths_B)
+        wide = Batch(
+            ids=batch.ids,
+            features=features,
+            present_BM=batch.present_BM,
+            valid_BMT=batch.valid_BMT,
+            lengths_B=batch.lengths_B,
+        )
         assert self.scores(model, wide).dtype == torch.float64
 
     def test_copies_do_not_share(self, model, batch):

@@ -20,7 +20,7 @@ def model_folder(world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "model"
     config = ModelConfig(system="attention", hidden=16, input_scaling="standard")
     model = build_model(config, world.modalities, world.criteria, seed=0)
-    model.calibrate(world.samples)  # type: ignore[operator]
+    model.calibrate(world.samples)
     save_pretrained(model, folder)
     return folder
 

@@ -20,7 +20,8 @@ from limssr.runs import references
 from limssr.runs.checks import check_references
 from limssr.runs.data import load_run_data
 from limssr.runs.references import reference_config, run_reference
-from limssr.systems.regressions import REFERENCES, PooledRegressor
+from limssr.systems.references import REFERENCES
+from limssr.systems.regressions import PooledRegressor
 
 CPU = torch.device("cpu")
 

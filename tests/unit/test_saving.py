@@ -14,6 +14,7 @@ from limssr.core.errors import ArtifactError
 from limssr.core.types import Criterion, Modality
 from limssr.model.backbone.load import meta_backbone
 from limssr.model.limssr import LimssrModel
+from limssr.nn.contract import FrozenWeights
 from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained, state_to_save
 
@@ -61,7 +62,7 @@ def test_a_checkpoint_of_the_papers_set_up_is_small() -> None:
     streams = (Modality("video", 768), Modality("audio", 768), Modality("flow", 1024))
     with torch.device("meta"):
         model = LimssrModel(config, streams, CRITERIA, backbone)
-    model.fingerprint = "of a file"
+    model.frozen = FrozenWeights(sha256="of a file", origin="a file")
     saved = state_to_save(model)
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in saved.values())
     assert num_bytes == 88_055_916

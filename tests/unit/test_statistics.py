@@ -10,7 +10,7 @@ from limssr.core.types import Batch, Criterion, Modality, Sample
 from limssr.model.heads.statistics import StatisticsHead
 from limssr.nn.losses import task_loss, total_loss
 from limssr.nn.moments import Members, PooledStatistics, moments
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.training.optimizer import parameter_groups
 
 MODALITIES = (Modality("video", 3), Modality("audio", 2))
@@ -84,10 +84,17 @@ def statistics_model(**options: object) -> tuple[torch.nn.Module, Batch]:
         backbone=BackboneConfig(name="tiny"), head="statistics", statistics=StatisticsConfig(**options), dropout=0.0
     )
     model = build_model(config, MODALITIES, CRITERIA, seed=0)
-    calibrate(model, make_samples())
+    model.calibrate(make_samples())
     valid = torch.ones(4, 2, 5, dtype=torch.bool)
     features = {m.name: torch.randn(4, 5, m.dim) for m in MODALITIES}
-    return model, Batch(tuple("abcd"), features, valid.any(2), valid, torch.full((4,), 5), torch.rand(4, 1))
+    return model, Batch(
+        ids=tuple("abcd"),
+        features=features,
+        present_BM=valid.any(2),
+        valid_BMT=valid,
+        lengths_B=torch.full((4,), 5),
+        unit_scores_BC=torch.rand(4, 1),
+    )
 
 
 def test_score_is_the_fixed_mix_of_both_paths() -> None:

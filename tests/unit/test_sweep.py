@@ -10,7 +10,7 @@ from limssr.core.recipes import parse_config
 from limssr.runs.folder import read_run
 from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 from limssr.studies.sweep.tuning import NUM_SETTINGS, Setting, best_of, settings, validation_loss
-from limssr.systems import SYSTEMS
+from limssr.systems.table import SYSTEMS
 
 
 @pytest.fixture(scope="module")

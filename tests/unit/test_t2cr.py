@@ -11,7 +11,7 @@ from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.batching import collate
 from limssr.nn.sequences import soft_dtw
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.systems.complete.t2cr.parts import path_contrast
 
 MODALITIES = (Modality("video", 4), Modality("audio", 3))
@@ -72,7 +72,7 @@ def test_exemplars_are_spread_over_the_ranks_of_training_samples_that_can_be_one
     unjudged = Sample("unjudged", every[0].streams, np.array([np.nan]))
     other_stream = every[5].restricted_to(("audio",))
     model = model_of(num_exemplars=3, num_coarse=6)
-    calibrate(model, [*every[:5], other_stream, *every[6:], unjudged])
+    model.calibrate([*every[:5], other_stream, *every[6:], unjudged])
     # usable scores 0 1 2 3 4 6 7 8 9: the places 1/6, 3/6 and 5/6 of nine ranks
     torch.testing.assert_close(model.exemplar_scores.flatten(), torch.tensor([0.1, 0.4, 0.8]))
     video = torch.from_numpy(np.stack([every[n].streams["video"] for n in (1, 4, 8)]))
@@ -81,16 +81,16 @@ def test_exemplars_are_spread_over_the_ranks_of_training_samples_that_can_be_one
 
 def test_fewer_samples_than_exemplars_are_repeated_and_none_is_refused() -> None:
     model = model_of(num_exemplars=4)
-    calibrate(model, samples(2))
+    model.calibrate(samples(2))
     torch.testing.assert_close(model.exemplar_scores.flatten(), torch.tensor([0.0, 0.0, 0.1, 0.1]))
     with pytest.raises(InputError, match="stream video and every score"):
-        calibrate(model_of(), [sample.restricted_to(("audio",)) for sample in samples(2)])
+        model_of().calibrate([sample.restricted_to(("audio",)) for sample in samples(2)])
 
 
 def test_a_score_is_the_mean_of_the_direct_one_and_of_the_nearest_exemplars_plus_differences() -> None:
     model = model_of(num_exemplars=4, votes=2).eval()
     every = samples(8)
-    calibrate(model, every)
+    model.calibrate(every)
     levels = (model.exemplar_scores - model.output_scale.mean_C) / model.output_scale.deviation_C
 
     class Says(torch.nn.Module):
@@ -111,7 +111,7 @@ def test_a_score_is_the_mean_of_the_direct_one_and_of_the_nearest_exemplars_plus
 def test_targets_that_were_not_judged_leave_finite_losses() -> None:
     model = model_of()
     every = samples(6)
-    calibrate(model, every)
+    model.calibrate(every)
     unjudged = [Sample(s.id, s.streams, np.array([np.nan])) for s in every[:2]]
     output = model.train()(collate([*unjudged, *every[2:]], MODALITIES, CRITERIA))
     assert all(term.isfinite() for term in itertools.chain(output.auxiliary.values(), [output.members_EBC.sum()]))

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from limssr.core import runtime as precision
 from limssr.core.config import (
@@ -23,6 +22,7 @@ from limssr.core.progress import SilentReporter
 from limssr.core.types import Criterion, Modality, Sample, ScoreOutput
 from limssr.data.batching import collate
 from limssr.data.missing import subsets
+from limssr.nn.contract import Network
 from limssr.systems.build import build_model
 from limssr.systems.saving import state_to_save
 from limssr.training.batches import EpochBatches
@@ -332,17 +332,19 @@ class TestFeed:
         assert plan.update_sizes() == [16, 16, 3]
 
 
-class PresenceModel(nn.Module):
+class PresenceModel(Network):
     """Predicts the share of streams that are there, so that every subset has another error."""
 
     def __init__(self, num_criteria):
-        super().__init__()
-        self.modalities = (Modality("a", 1), Modality("b", 1))
-        self.criteria = tuple(Criterion(f"c{index}") for index in range(num_criteria))
+        criteria = [Criterion(f"c{index}") for index in range(num_criteria)]
+        super().__init__(ModelConfig(), [Modality("a", 1), Modality("b", 1)], criteria)
+
+    def measure(self, samples):
+        pass
 
     def forward(self, batch):
         share_B = batch.present_BM.float().mean(dim=1)
-        return ScoreOutput(share_B[:, None].expand(-1, len(self.criteria)))
+        return ScoreOutput(unit_scores_BC=share_B[:, None].expand(-1, len(self.criteria)))
 
 
 def test_validation_loss_is_the_mean_over_each_samples_own_subsets():

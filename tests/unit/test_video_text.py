@@ -8,7 +8,7 @@ from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.batching import collate
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.systems.complete.vatp_net import alignment_loss, parsing_loss, step_distance
 from limssr.systems.parts.video_text import QueryReader, mean_of_rows
 
@@ -54,8 +54,8 @@ def test_without_video_or_text_there_is_no_model(system, modalities, options, me
 def test_training_samples_that_never_own_both_are_refused(system):
     apart = [one.restricted_to(("audio", ("video", "text")[n % 2])) for n, one in enumerate(samples(4))]
     with pytest.raises(InputError, match="both video and text, found none among 4"):
-        calibrate(build(system), apart)
-    calibrate(build(system), [*apart, *samples(1)])
+        build(system).calibrate(apart)
+    build(system).calibrate([*apart, *samples(1)])
 
 
 def test_sgn_scores_video_alone_and_says_so():

@@ -45,14 +45,6 @@ Processes = Annotated[int, conf.arg(metavar="N", help="Runs at a time, each in a
 DryRun = Annotated[
     bool, conf.arg(help="Write nothing: print what would run, and how long it takes by a few timed steps.")
 ]
-# Of `limssr.systems.SYSTEMS`, written out: help must not wait for torch.
-SYSTEM_NAMES = (
-    *("mcmoe", "momke", "gcnet", "sdr-gnn", "actionmae", "mlp-mixer", "imder", "pamfn"),
-    *("t2cr", "asgtn", "cofinal", "gdlt", "sgn", "vatp-net"),
-    *("corrkd", "pcd", "missrag", "gain", "dmvg"),
-    *("attention", "attention-mean", "attention-zeros", "attention-learned"),
-    *("statistics", "late-fusion", "bidirectional"),
-)
 SplitName = Literal["train", "val", "test"]
 
 

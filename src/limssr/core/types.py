@@ -116,7 +116,7 @@ class HostMasks:
     copies: tuple[Tensor, Tensor, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Samples side by side, padded at the end to the longest of them.
 
@@ -151,14 +151,14 @@ class Batch:
         masks = (self.present_BM, self.valid_BMT, self.lengths_B)
         present_BM, valid_BMT, lengths_B = (mask.to(device, non_blocking=True) for mask in masks)
         return Batch(
-            self.ids,
-            {name: x.to(device, non_blocking=True) for name, x in self.features.items()},
-            present_BM,
-            valid_BMT,
-            lengths_B,
-            None if scores is None else scores.to(device, non_blocking=True),
-            None if self.owned is None else self.owned.to(device),
-            HostMasks((present_BM, valid_BMT, lengths_B), self.masks_on_host()),
+            ids=self.ids,
+            features={name: x.to(device, non_blocking=True) for name, x in self.features.items()},
+            present_BM=present_BM,
+            valid_BMT=valid_BMT,
+            lengths_B=lengths_B,
+            unit_scores_BC=None if scores is None else scores.to(device, non_blocking=True),
+            owned=None if self.owned is None else self.owned.to(device),
+            host_masks=HostMasks((present_BM, valid_BMT, lengths_B), self.masks_on_host()),
         )
 
     def masks_on_host(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,7 +170,7 @@ class Batch:
         return (self.present_BM.cpu(), self.valid_BMT.cpu(), self.lengths_B.cpu())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreOutput:
     """What every model returns for a Batch.
 

@@ -216,4 +216,11 @@ def attend_padding(batch: Batch) -> Batch:
     padding_BT: Tensor = positions_T[None] >= batch.lengths_B[:, None]
     valid_BMT = batch.valid_BMT | (padding_BT[:, None] & batch.present_BM[:, :, None])
     longest_B = torch.full_like(batch.lengths_B, batch.valid_BMT.shape[2])
-    return Batch(batch.ids, batch.features, batch.present_BM, valid_BMT, longest_B, batch.unit_scores_BC)
+    return Batch(
+        ids=batch.ids,
+        features=batch.features,
+        present_BM=batch.present_BM,
+        valid_BMT=valid_BMT,
+        lengths_B=longest_B,
+        unit_scores_BC=batch.unit_scores_BC,
+    )

@@ -5,11 +5,12 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from limssr.core.errors import InputError
-from limssr.core.types import Batch, Criterion, Sample
+from limssr.core.types import Batch, Sample
 from limssr.data.batching import attend_padding, collate, crop
+from limssr.nn.contract import Network
 
 MAX_SEGMENTS_AT_ONCE = 16_384
 """Over all streams of a batch, absent ones included. Beyond, further samples bring no speed and cost memory."""
@@ -46,21 +47,24 @@ class ModelScorer:
     """A network as a `Scorer`: centre crop, similar lengths together, eval mode, no gradients.
 
     Args:
-        model: With attributes `modalities` and `criteria`, as `limssr.systems.build.build_model` returns it.
+        model: From `limssr.systems.build.build_model`, trained.
         batch_size: Samples at once, at most: long ones go in smaller batches, so that memory does not grow with them.
         device: Where the model is; None: where its first parameter is.
         num_segments: T to crop to (and, with attended padding, to pad to); None keeps samples whole.
         padding: "attended" lets the model read padding like data, as the published code does.
+        scale: "declared": no score lies outside the criteria's scales; "open": their ends are only where training
+            scores ended, and others may lie outside.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Network,
         *,
         batch_size: int = 32,
         device: torch.device | str | None = None,
         num_segments: int | None = None,
         padding: Literal["masked", "attended"] = "masked",
+        scale: Literal["declared", "open"] = "declared",
     ) -> None:
         if padding == "attended" and num_segments is None:
             raise InputError("Attended padding needs a fixed length, found num_segments = None; give num_segments.")
@@ -69,20 +73,20 @@ class ModelScorer:
         self.device = torch.device(device) if device is not None else next(model.parameters()).device
         self.num_segments = num_segments
         self.padding = padding
+        self.scale = scale
 
     @property
     def unseen(self) -> tuple[str, ...]:
         """The model's streams that no training sample owned."""
-        return unseen_streams(self.model)
+        return self.model.unseen
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """The model's reason for not scoring samples that hold exactly `streams`; None where it does."""
-        unseen = unseen_streams(self.model)
+        unseen = self.model.unseen
         if streams and set(streams) <= set(unseen):
             return f"no training sample owns {' or '.join(streams)}"
         streams = tuple(name for name in streams if name not in unseen)
-        explain = getattr(self.model, "why_no_prediction", None)
-        return None if explain is None else explain(streams)
+        return self.model.why_no_prediction(streams)
 
     @torch.inference_mode()
     def score(self, samples: Sequence[Sample]) -> np.ndarray:
@@ -90,7 +94,7 @@ class ModelScorer:
 
         Streams that no training sample owned are left out: nothing was learned of them.
         """
-        criteria: tuple[Criterion, ...] = tuple(self.model.criteria)  # pyright: ignore[reportArgumentType]
+        criteria = self.model.criteria
         order: list[int] = []
         found: list[Tensor] = []  # stay on the device till the end: fetching each would make it wait for the next plan
         wrong: list[Tensor] = []
@@ -113,14 +117,14 @@ class ModelScorer:
             _refuse_no_numbers([samples[n] for n, bad in zip(order, torch.cat(wrong).tolist(), strict=True) if bad])
             unit_NC[order] = torch.cat(found).double().cpu().numpy()
         # No score lies outside a declared scale, whatever a linear output says.
-        unit_NC = unit_NC if getattr(self.model, "has_open_scale", False) else unit_NC.clip(0.0, 1.0)
+        unit_NC = unit_NC if self.scale == "open" else unit_NC.clip(0.0, 1.0)
         for column, criterion in enumerate(criteria):
             unit_NC[:, column] = criterion.to_score(unit_NC[:, column])
         return unit_NC
 
     def _batches(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Batch]]:
         # Targets are taken off: a model that is scored has no business with them.
-        seen = seen_streams(self.model)
+        seen = self.model.seen
         usable = {
             n: sample.restricted_to(seen)
             for n, sample in enumerate(samples)
@@ -132,12 +136,12 @@ class ModelScorer:
         }
         order = sorted(cropped, key=lambda n: cropped[n].num_segments)
         pad_to = self.num_segments if self.padding == "attended" else None
-        sizes = {n: one.num_segments * len(self.model.modalities) for n, one in cropped.items()}  # pyright: ignore[reportArgumentType]
+        sizes = {n: one.num_segments * len(self.model.modalities) for n, one in cropped.items()}
         for rows in _at_once(order, sizes, self.batch_size):
             batch = collate(
                 [cropped[n] for n in rows],
-                self.model.modalities,  # pyright: ignore[reportArgumentType]
-                self.model.criteria,  # pyright: ignore[reportArgumentType]
+                self.model.modalities,
+                self.model.criteria,
                 pad_to=pad_to,
             )
             yield rows, attend_padding(batch) if self.padding == "attended" else batch
@@ -156,18 +160,7 @@ def _refuse_no_numbers(samples: Sequence[Sample]) -> None:
     )
 
 
-def unseen_streams(model: nn.Module) -> tuple[str, ...]:
-    """Names of the model's streams that no training sample owned."""
-    return tuple(getattr(model, "unseen", ()))
-
-
-def seen_streams(model: nn.Module) -> tuple[str, ...]:
-    """Names of the model's other streams, in its order."""
-    unseen = unseen_streams(model)
-    return tuple(item.name for item in model.modalities if item.name not in unseen)  # pyright: ignore
-
-
-def check_can_score(model: nn.Module, samples: Mapping[str, Sequence[Sample]]) -> None:
+def check_can_score(model: Network, samples: Mapping[str, Sequence[Sample]]) -> None:
     """Refuse samples of which the model could score none, under any subset of their streams.
 
     Args:
@@ -177,11 +170,10 @@ def check_can_score(model: nn.Module, samples: Mapping[str, Sequence[Sample]]) -
     Raises:
         InputError: None of them can be scored, with the reason for one.
     """
-    names, explain = seen_streams(model), getattr(model, "why_no_prediction", None)
     for purpose, some in samples.items():
-        owned = {tuple(name for name in names if name in sample.streams) for sample in some} - {()}
-        if some and not any(explain is None or explain(streams) is None for streams in owned):
-            reasons = [explain(streams) for streams in sorted(owned)] if explain is not None else []
+        owned = {tuple(name for name in model.seen if name in sample.streams) for sample in some} - {()}
+        if some and not any(model.why_no_prediction(streams) is None for streams in owned):
+            reasons = [model.why_no_prediction(streams) for streams in sorted(owned)]
             raise InputError(
                 f"Expected a {purpose} sample that can be scored, found none of {len(some)}: "
                 f"{reasons[0] if reasons else 'they own no stream that a training sample owns'}. Choose other streams "

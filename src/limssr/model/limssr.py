@@ -18,16 +18,18 @@ from limssr.model.layout import Pattern, plan_layout
 from limssr.model.prompt import prompt_text
 from limssr.model.reading.reader import Reader
 from limssr.model.tokens import TokenRows
-from limssr.nn.contract import WHOLE, Stage
+from limssr.nn.contract import WHOLE, FrozenWeights, Network, ParameterGroup, Stage
 from limssr.nn.layers import Projection
 from limssr.nn.scaling import InputScaler, OutputScale
 
 ENSEMBLE = "ensemble"
+ENSEMBLE_PARTS = ("head.members.",)
+OF_BACKBONE = ("backbone.", "tokens.")
 AROUND_ENSEMBLE = ("projections.", "tokens.", "backbone.", "head.path1.", "head.blocks.", "head.main.")
 """Every parameter but the ensemble's, for the stage after its own."""
 
 
-class LimssrModel(nn.Module):
+class LimssrModel(Network):
     """The model of the paper, for any number of modalities and criteria and any pattern in each sample.
 
     Args:
@@ -44,11 +46,8 @@ class LimssrModel(nn.Module):
         criteria: Sequence[Criterion],
         backbone: Backbone,
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.modalities = tuple(modalities)
-        self.criteria = tuple(criteria)
-        self.fingerprint, self.origin = backbone.fingerprint, backbone.origin
+        super().__init__(config, modalities, criteria)
+        self.frozen = FrozenWeights(sha256=backbone.fingerprint, origin=backbone.origin)
         hidden = backbone.table_VH.shape[1]
         self.scaler = InputScaler(self.modalities, config.input_scaling)
         self.projections = nn.ModuleList([Projection(item.dim, hidden, config.dropout) for item in self.modalities])
@@ -101,42 +100,48 @@ class LimssrModel(nn.Module):
             slots_BKH = _mean_of_blocks(hidden_BLH, states.pool_BML)
         answer = self.head(
             HeadInput(
-                slots_BKH,
-                states.inputs_BLH,
-                hidden_BLH,
-                states.pool_BML,
-                batch.present_BM,
-                batch.features,
-                batch.valid_BMT,
-                batch.lengths_B,
+                slots_BKH=slots_BKH,
+                inputs_BLH=states.inputs_BLH,
+                hidden_BLH=hidden_BLH,
+                pool_BML=states.pool_BML,
+                present_BM=batch.present_BM,
+                features=batch.features,
+                valid_BMT=batch.valid_BMT,
+                lengths_B=batch.lengths_B,
             )
         )
         return ScoreOutput(
-            answer.unit_scores_BC,
-            answer.main_BC,
-            answer.aux_BC,
-            slots_BKH,
-            answer.fused_BH,
-            answer.members_EBC,
-            self.head.output.loss_scale_C,
+            unit_scores_BC=answer.unit_scores_BC,
+            main_BC=answer.main_BC,
+            aux_BC=answer.aux_BC,
+            slots_BKH=slots_BKH,
+            fused_BH=answer.fused_BH,
+            members_EBC=answer.members_EBC,
+            loss_scale_C=self.head.output.loss_scale_C,
         )
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
-        """Measure the scales of inputs and outputs on the training samples, once, before training."""
+    def measure(self, samples: Sequence[Sample]) -> None:
+        """Measure the scales of inputs, outputs and moments on the training samples."""
         self.scaler.fit(samples)
         self.head.output.fit(samples, self.criteria)
         if isinstance(self.head, StatisticsHead):
             self.head.statistics.fit(samples)
 
-    def enter(self, stage: Stage) -> None:
-        """Hear that a stage of the training begins. A model that is not being trained is in the last one."""
-        self.stage = stage
+    def group_of(self, parameter: str) -> ParameterGroup:
+        """Adapters and learned rows are of the backbone, the head's members an ensemble on moments."""
+        if parameter.startswith(OF_BACKBONE):
+            return "backbone"
+        return "statistics" if parameter.startswith(ENSEMBLE_PARTS) else "around"
 
     def _read_moments(self, batch: Batch) -> ScoreOutput:
         """The ensemble of the head `statistics` by itself, while it is trained alone."""
         assert isinstance(self.head, StatisticsHead)
         members_EBC = self.head.read_moments(batch.features, batch.valid_BMT, batch.present_BM, batch.lengths_B)
-        return ScoreOutput(members_EBC.mean(dim=0), members_EBC=members_EBC, loss_scale_C=self.head.output.loss_scale_C)
+        return ScoreOutput(
+            unit_scores_BC=members_EBC.mean(dim=0),
+            members_EBC=members_EBC,
+            loss_scale_C=self.head.output.loss_scale_C,
+        )
 
     @torch.no_grad()
     def learned(self) -> dict[str, Any]:
@@ -176,7 +181,7 @@ def _stages(config: ModelConfig) -> tuple[Stage, ...]:
     first = config.statistics.first
     if config.head != "statistics" or first == 0:
         return (WHOLE,)
-    ensemble = Stage(ENSEMBLE, first, ("head.members.",), config.statistics.keeps)
+    ensemble = Stage(ENSEMBLE, first, ENSEMBLE_PARTS, config.statistics.keeps)
     return (ensemble, Stage("language model", 1.0 - first, AROUND_ENSEMBLE))
 
 

@@ -24,7 +24,16 @@ class TokenRows(nn.Module):
         train: "used", "all", "new" or "none", see `ModelConfig.train_embeddings`.
         absent: Only "placeholders" are learned; with "zeros" one zero vector follows the learned rows.
         scale: Factor that the backbone's own embedding layer applies on reading (Gemma), else 1.
+
+    Attributes:
+        table: The whole vocabulary and the special tokens, where all of it is trained; else None.
+        words: The rows that prompts use; None beside a table.
+        special: Those of the special tokens; None beside a table.
     """
+
+    table: nn.Parameter | None
+    words: Tensor | None
+    special: Tensor | None
 
     def __init__(
         self,
@@ -42,22 +51,25 @@ class TokenRows(nn.Module):
         self.scale = scale
         self.absent = absent
         if train == "all":
-            self.table = nn.Parameter(torch.cat([table_VH, special_SH]))
             prompts, first_special = dict(prompt_ids), len(table_VH)
+            kept = {"table": nn.Parameter(torch.cat([table_VH, special_SH])), "words": None, "special": None}
         else:
             used = sorted({token for ids in prompt_ids.values() for token in ids})
             row_of = {token: row for row, token in enumerate(used)}
             prompts = {pattern: [row_of[token] for token in ids] for pattern, ids in prompt_ids.items()}
             first_special = len(used)
             words_UH = table_VH[used].clone()
-            if used and train == "used":
-                self.words = nn.Parameter(words_UH)
+            trains_special = train != "none" and len(special_SH) > 0
+            kept = {
+                "table": None,
+                "words": nn.Parameter(words_UH) if used and train == "used" else words_UH,
+                "special": nn.Parameter(special_SH) if trains_special else special_SH,
+            }
+        for name, rows in kept.items():
+            if rows is None or isinstance(rows, nn.Parameter):
+                self.register_parameter(name, rows)
             else:
-                self.register_buffer("words", words_UH)
-            if train == "none" or not len(special_SH):
-                self.register_buffer("special", special_SH)
-            else:
-                self.special = nn.Parameter(special_SH)
+                self.register_buffer(name, rows)
         num_missing = num_modalities if absent == "placeholders" else 0
         boundaries = len(special_SH) - num_missing - num_fusion
         special = list(range(first_special, first_special + len(special_SH)))
@@ -71,9 +83,17 @@ class TokenRows(nn.Module):
             count=behind + (absent == "zeros"),
         )
 
+    def learned_rows(self) -> Tensor:
+        """The rows as they are stored, without the factor `scale`."""
+        if self.table is not None:
+            return self.table
+        assert self.words is not None
+        assert self.special is not None
+        return torch.cat([self.words, self.special])
+
     def forward(self) -> Tensor:
         """All learned rows [R, H], in the order that `rows` describes."""
-        rows_RH = self.table if hasattr(self, "table") else torch.cat([self.words, self.special])
+        rows_RH = self.learned_rows()
         if self.scale != 1.0:
             rows_RH = rows_RH * self.scale
         return torch.cat([rows_RH, rows_RH.new_zeros(1, rows_RH.shape[1])]) if self.absent == "zeros" else rows_RH

@@ -66,35 +66,6 @@ def masked_mse(found: Tensor, target: Tensor, real: Tensor) -> Tensor:
     return squared.sum() / (real.sum() * found.shape[-1]).clamp(min=1)
 
 
-class Projectors(nn.Module):
-    """Every stream to one width, segment by segment: two maps with BatchNorm, ReLU and dropout, over real segments.
-
-    Args:
-        modalities: M streams.
-        hidden: H.
-        dropout: After the ReLU.
-    """
-
-    def __init__(self, modalities: Sequence[Modality], hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.names = tuple(modality.name for modality in modalities)
-        self.hidden = hidden
-        self.layers = nn.ModuleList(Projection(modality.dim, hidden, dropout) for modality in modalities)
-
-    def forward(self, features: dict[str, Tensor], valid_BMT: Tensor) -> Tensor:
-        """Stream name -> [B, T, D], and which segments are real -> [B, M, T, H], zeros where nothing is."""
-        found = []
-        for index, (name, layer) in enumerate(zip(self.names, self.layers, strict=True)):
-            valid_BT = valid_BMT[:, index]
-            x_BTD = features[name]
-            out_BTH = x_BTD.new_zeros((*valid_BT.shape, self.hidden))
-            if valid_BT.any():
-                rows = layer(x_BTD[valid_BT])
-                out_BTH = out_BTH.to(rows.dtype).masked_scatter(valid_BT[..., None], rows)
-            found.append(out_BTH)
-        return torch.stack(found, dim=1)
-
-
 def hidden_BM(batch: Batch) -> Tensor:
     """[B, M]: streams that exist but are hidden in this step: what a reconstruction can learn from.
 
@@ -105,16 +76,15 @@ def hidden_BM(batch: Batch) -> Tensor:
     return batch.owned.present_BM & ~batch.present_BM
 
 
-def seeded_noise(ids: Sequence[str], length: int, width: int, *, purpose: str, seed: int = 0) -> Tensor:
-    """[B, length, width] of N(0, 1), for each sample a function of (purpose, seed, id) alone.
+def fixed_noise(length: int, width: int, *, purpose: str) -> Tensor:
+    """[length, width] of N(0, 1), the same on every call: the noise belongs to the model, and every sample gets it.
 
-    A longer draw begins with the shorter one, so neither padding nor the rest of the batch changes a sample's noise.
+    So a score that is made from noise depends on nothing but the recording: not on its id, not on the samples beside
+    it, and not on the unit of its features, as noise seeded by feature values would. A longer draw begins with the
+    shorter one, so padding does not change it either.
     """
-    drawn = [
-        np.random.default_rng(integer(purpose, seed, name)).standard_normal((length, width), dtype=np.float64)
-        for name in ids
-    ]
-    return torch.from_numpy(np.stack(drawn)).float()
+    drawn = np.random.default_rng(integer(purpose)).standard_normal((length, width), dtype=np.float64)
+    return torch.from_numpy(drawn).float()
 
 
 def filled(batch: Batch, values: Sequence[Tensor]) -> Batch:
@@ -127,7 +97,14 @@ def filled(batch: Batch, values: Sequence[Tensor]) -> Batch:
         features[name] = torch.where(absent_B11, values[index].to(x_BTD.dtype), x_BTD)
         valid.append(torch.where(absent_B11[..., 0], real_BT, batch.valid_BMT[:, index]))
     present_BM = torch.ones_like(batch.present_BM)
-    return Batch(batch.ids, features, present_BM, torch.stack(valid, dim=1), batch.lengths_B, batch.unit_scores_BC)
+    return Batch(
+        ids=batch.ids,
+        features=features,
+        present_BM=present_BM,
+        valid_BMT=torch.stack(valid, dim=1),
+        lengths_B=batch.lengths_B,
+        unit_scores_BC=batch.unit_scores_BC,
+    )
 
 
 def training_means(samples: Sequence[Sample], modalities: Sequence[Modality]) -> list[Tensor]:

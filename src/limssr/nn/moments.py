@@ -219,7 +219,9 @@ def _place(values_SB: Tensor, quantiles_SQ: Tensor) -> Tensor:
     """Share of the training values below each value, linear between quantiles."""
     upper_SB = torch.searchsorted(quantiles_SQ.contiguous(), values_SB).clamp(1, NUM_QUANTILES - 1)
     above, below = quantiles_SQ.gather(1, upper_SB), quantiles_SQ.gather(1, upper_SB - 1)
-    within = ((values_SB - below) / (above - below).clamp(min=1e-12)).clamp(0.0, 1.0)
+    # where two quantiles are equal there is nothing between them: below, or above
+    between = (values_SB - below) / torch.where(above > below, above - below, 1.0)
+    within = torch.where(above > below, between.clamp(0.0, 1.0), (values_SB > below).to(values_SB.dtype))
     return (upper_SB - 1 + within) / (NUM_QUANTILES - 1)
 
 

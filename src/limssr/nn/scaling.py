@@ -1,7 +1,7 @@
 """Scales that are measured on the training samples and then belong to the model: of its inputs and of its output."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +13,23 @@ from limssr.data.store.mapped import give_back
 CLIP_DEVIATIONS = 5.0
 """Standardised features are cut here: one wild sensor reading must not outvote the rest of a performance."""
 
-
 ROUNDING = float(np.finfo(np.float32).eps)
+"""Of a float32, relative to its size: a deviation below is no movement."""
+NEVER_MOVES = torch.finfo(torch.float32).max
+"""Deviation of a feature that is constant in training: whatever it is later, it is scaled to zero."""
+Numbers = TypeVar("Numbers", np.ndarray, Tensor)
+
+
+def is_constant(deviation: Numbers, largest: Numbers) -> Numbers:
+    """Where features did not move in training, in whatever unit they are given.
+
+    Args:
+        deviation: Of each feature.
+        largest: The largest absolute value of each.
+    """
+    return deviation <= ROUNDING * largest
+
+
 PIECE_ROWS = 1024
 """Rows that are looked at at once: a store is mapped, and must not be loaded to be measured."""
 
@@ -25,7 +40,8 @@ class InputScaler(nn.Module):
     Args:
         modalities: The streams, in the model's order.
         mode: "none" only zeroes what is not valid; "standard" also subtracts the training mean, divides by the training
-            deviation (over valid segments of samples that own the stream) and clips at +-5.
+            deviation (over valid segments of samples that own the stream) and clips at +-5, so that the unit of a
+            feature has no say.
     """
 
     def __init__(self, modalities: Sequence[Modality], mode: Literal["none", "standard"]) -> None:
@@ -47,9 +63,8 @@ class InputScaler(nn.Module):
             if measured is None:
                 continue
             mean, deviation, largest = measured
-            # A feature that moves by no more than the rounding of float32 stays at zero instead of exploding. How small
-            # its values are says nothing: a feature in tesla has deviations of 1e-9.
-            deviation[deviation <= ROUNDING * largest] = 1.0
+            # a feature that never moves stays at zero instead of exploding
+            deviation[is_constant(deviation, largest)] = NEVER_MOVES
             self.get_buffer(f"mean_{index}").copy_(torch.from_numpy(mean))
             self.get_buffer(f"deviation_{index}").copy_(torch.from_numpy(deviation))
 

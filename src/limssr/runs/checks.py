@@ -3,16 +3,15 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
-
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.locks import LOCK_NAME
 from limssr.core.progress import Reporter
+from limssr.nn.contract import Network
 from limssr.runs.data import RunData
 from limssr.runs.folder import read_run
 from limssr.systems.catalogue import target_words
-from limssr.systems.regressions import REFERENCES
+from limssr.systems.references import REFERENCES
 from limssr.systems.saving import state_to_save
 
 
@@ -134,7 +133,7 @@ def check_same_store(out: Path, data: RunData) -> None:
         )
 
 
-def _checkpoint_bytes(model: nn.Module, config: RunConfig) -> int:
+def _checkpoint_bytes(model: Network, config: RunConfig) -> int:
     """Two checkpoints at once while one replaces the other, the weights that may be chosen, and the saved model."""
     state = sum(tensor.numel() * tensor.element_size() for tensor in state_to_save(model).values())
     trained = sum(parameter.numel() * 4 for parameter in model.parameters() if parameter.requires_grad)

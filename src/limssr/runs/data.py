@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from limssr.core.config import RunConfig, ValidationConfig
 from limssr.core.errors import InputError
@@ -16,6 +15,7 @@ from limssr.data.missing import check_pattern
 from limssr.data.splits import cross_validate, hold_out
 from limssr.data.store.reader import FeatureStore
 from limssr.data.validate import check_collection
+from limssr.nn.contract import Network
 from limssr.training.batches import check_training_input
 
 
@@ -160,7 +160,7 @@ def _check_declared_widths(config: RunConfig, modalities: Sequence[Modality]) ->
 
 
 def load_split(
-    model: nn.Module, config: RunConfig, split: Split, *, store: Path, incomplete: bool
+    model: Network, config: RunConfig, split: Split, *, store: Path, incomplete: bool
 ) -> tuple[FeatureStore, list[Sample]]:
     """The samples of one split for scoring, with the streams and criteria of the model.
 
@@ -177,8 +177,8 @@ def load_split(
         ArtifactError: The store is damaged.
     """
     opened = FeatureStore.open(store)
-    modalities: tuple[Modality, ...] = tuple(model.modalities)  # type: ignore[arg-type]
-    criteria: tuple[Criterion, ...] = tuple(model.criteria)  # type: ignore[arg-type]
+    modalities = model.modalities
+    criteria = model.criteria
     names = [[one.name for one in modalities], [one.name for one in criteria]]
     found = opened.select(*names)
     for expected, actual in zip((*modalities, *criteria), (*found[0], *found[1]), strict=True):

@@ -63,8 +63,8 @@ def evaluate_run(
     return evaluate(
         scorer_of(model, config, choice.device),
         samples,
-        tuple(modality.name for modality in model.modalities),  # type: ignore[union-attr]
-        model.criteria,  # type: ignore[arg-type]
+        tuple(modality.name for modality in model.modalities),
+        model.criteria,
         config=config.evaluation,
         seed=config.seed if seed is None else seed,
         progress=_progress(reporter or SilentReporter()),
@@ -143,8 +143,8 @@ def int8_change(run: Path, *, device: str = "auto", progress: Callable[[int, int
         return evaluate(
             scorer_of(model, config, chosen),
             samples,
-            tuple(modality.name for modality in model.modalities),  # type: ignore[union-attr]
-            model.criteria,  # type: ignore[arg-type]
+            tuple(modality.name for modality in model.modalities),
+            model.criteria,
             config=config.evaluation.model_copy(update={"bootstrap": 0}),
             progress=progress,
             split="val",

@@ -11,18 +11,18 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from torch import nn
 
 from limssr.core.config import DataConfig
 from limssr.core.errors import ArtifactError, InputError
 from limssr.core.files import check_output, read_json, write_atomically
 from limssr.core.recipes import parse_config
 from limssr.core.runtime import check_model_precision, choose_device
-from limssr.core.types import Criterion, Modality, Sample, Split
+from limssr.core.types import Modality, Sample, Split
 from limssr.data.importers.table.table import read_manifest
 from limssr.data.store.reader import FeatureStore
 from limssr.evaluation.scorer import ModelScorer
 from limssr.model.int8 import check_int8, use_int8
+from limssr.nn.contract import Network
 from limssr.runs.folder import ESTIMATOR_FORMAT, read_run
 from limssr.systems.saving import Weights, load_pretrained
 
@@ -59,8 +59,8 @@ def predict(
         ArtifactError: The model, the run or the store is damaged or of a newer format.
     """
     ready = ready_model(Path(run_or_model), device=device, weights=weights)
-    modalities: tuple[Modality, ...] = tuple(ready.model.modalities)  # type: ignore[arg-type]
-    return score_table(ready, read_source(Path(source), modalities, split=split), batch_size=batch_size)
+    samples = read_source(Path(source), ready.model.modalities, split=split)
+    return score_table(ready, samples, batch_size=batch_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class ReadyModel:
         device: Where it computes.
     """
 
-    model: nn.Module
+    model: Network
     data: DataConfig
     device: torch.device
 
@@ -82,7 +82,7 @@ def ready_model(run_or_model: Path, *, device: str, weights: Weights) -> ReadyMo
     """Load a model and bring it to its device; arguments and errors as for `predict`."""
     choice = choose_device(device)
     model, data = load_model(run_or_model)
-    check_model_precision(model.config, choice.device)  # type: ignore[arg-type]
+    check_model_precision(model.config, choice.device)
     if weights == "int8":
         check_int8(model, choice.device)
         use_int8(model)
@@ -98,7 +98,7 @@ def score_table(ready: ReadyModel, samples: Sequence[Sample], *, batch_size: int
         num_segments=ready.data.num_segments,
         padding=ready.data.padding,
     )
-    criteria: tuple[Criterion, ...] = tuple(ready.model.criteria)  # type: ignore[arg-type]
+    criteria = ready.model.criteria
     scores_NC = scorer.score(samples)
     columns: dict[str, Any] = {
         "id": pa.array([sample.id for sample in samples], pa.string()),
@@ -146,7 +146,7 @@ def check_ending(path: Path) -> None:
         raise InputError(f"Expected a file that ends in {', '.join(ENDINGS)}, found {path.name!r}: choose one of them.")
 
 
-def load_model(folder: Path) -> tuple[nn.Module, DataConfig]:
+def load_model(folder: Path) -> tuple[Network, DataConfig]:
     """A model, in evaluation mode on the CPU, and how its samples are cropped and padded.
 
     Raises:

@@ -5,18 +5,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from limssr.core.config import RunConfig
 from limssr.core.runtime import DeviceChoice, environment
 from limssr.core.types import Sample
 from limssr.data.store.reader import FeatureStore
+from limssr.nn.contract import Network
 from limssr.runs.data import RunData
 from limssr.runs.folder import read_run
 from limssr.systems.catalogue import hidden_values
 
 
-def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: nn.Module) -> dict[str, Any]:
+def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: Network) -> dict[str, Any]:
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return {
         "name": config.name,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError
@@ -17,12 +16,14 @@ from limssr.core.progress import Reporter
 from limssr.evaluation.evaluate import evaluate
 from limssr.evaluation.metrics import arithmetic_mean, fisher_mean, mse, spearman
 from limssr.evaluation.scorer import ModelScorer, Scorer
+from limssr.nn.contract import Network
 from limssr.runs.data import RunData
 from limssr.runs.folder import FORMAT_VERSION, SystemScores, write_scores
 from limssr.runs.record import availability_record
 from limssr.systems.build import build_model
 from limssr.systems.catalogue import config_beside
-from limssr.systems.regressions import REFERENCES, PooledRegressor, Reference
+from limssr.systems.references import REFERENCES, Reference
+from limssr.systems.regressions import PooledRegressor
 from limssr.systems.saving import save_pretrained
 from limssr.training.loop import fit
 from limssr.training.selection import EpochValue, TestNumbers
@@ -87,7 +88,7 @@ def reference_config(name: str, config: RunConfig) -> RunConfig:
     return config_beside(name, config)
 
 
-def scorer_of(model: nn.Module, config: RunConfig, device: torch.device) -> ModelScorer:
+def scorer_of(model: Network, config: RunConfig, device: torch.device) -> ModelScorer:
     """A network as a scorer, cropping and padding as configured."""
     return ModelScorer(
         model,
@@ -114,7 +115,7 @@ def chooser_on_test(data: RunData, config: RunConfig, device: torch.device) -> E
         raise InputError(f"train.selection: test needs at least 3 test samples with all streams, found {len(samples)}.")
     truth_NC = np.stack([sample.scores for sample in samples])
 
-    def value(model: nn.Module) -> TestNumbers:
+    def value(model: Network) -> TestNumbers:
         predicted_NC = scorer_of(model, config, device).score(samples)
         pairs = {one.name: (truth_NC[:, n], predicted_NC[:, n]) for n, one in enumerate(data.criteria)}
         rho = float(fisher_mean({name: spearman(*pair) for name, pair in pairs.items()}))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from limssr.core.config import RunConfig
 from limssr.core.files import check_disk, check_folder, remove_leftovers
@@ -18,6 +17,7 @@ from limssr.core.locks import being_written, check_nobody_writes
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import check_model_precision, check_precision, choose_device
 from limssr.evaluation.evaluate import evaluate
+from limssr.nn.contract import Network
 from limssr.report import write_report
 from limssr.runs.checks import _checkpoint_bytes, _say_what_to_know, check_references, check_same_store, folder_status
 from limssr.runs.data import RunData, load_run_data
@@ -25,7 +25,7 @@ from limssr.runs.folder import SystemScores, write_config, write_run, write_scor
 from limssr.runs.record import _from_before, _now, _opening, availability_record
 from limssr.runs.references import chooser_on_test, run_reference, scorer_of
 from limssr.systems.build import build_model
-from limssr.systems.regressions import REFERENCES
+from limssr.systems.references import REFERENCES
 from limssr.systems.saving import save_pretrained
 from limssr.training.loop import fit
 
@@ -112,7 +112,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
         beside = _score_references(data, config, out, choice.device, reporter)
         write_scores(out, [main, *(scores for scores, _ in beside)])
     # 5. close the books
-    learned = model.learned() if hasattr(model, "learned") else None  # type: ignore[operator]
+    learned = model.learned()
     timings = {"training_s": sum(record["seconds"] for record in result.history)}
     outcome = {"best_epoch": result.best_epoch, "epochs_run": result.epochs_run, "stopped": result.stopped}
     closing = {"finished": _now(), "timings": timings, "learned": learned, "references": [one for _, one in beside]}
@@ -131,9 +131,7 @@ def _bars_taken_away(reporter: Reporter) -> Iterator[None]:
         raise
 
 
-def _score(
-    model: nn.Module, data: RunData, config: RunConfig, device: torch.device, reporter: Reporter
-) -> SystemScores:
+def _score(model: Network, data: RunData, config: RunConfig, device: torch.device, reporter: Reporter) -> SystemScores:
     evaluation = evaluate(
         scorer_of(model, config, device),
         data.splits["test"],

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from limssr.core.config import RunConfig
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import choose_device
 from limssr.core.types import Sample
-from limssr.nn.contract import WHOLE, Stage, stage_epochs
+from limssr.nn.contract import Network, Stage, stage_epochs
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.references import scorer_of
 from limssr.studies.plan import PlannedRun
@@ -107,7 +106,7 @@ def _measure(config: RunConfig, device: torch.device, num_steps: int) -> _Pace:
     data = load_run_data(config)
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
     # `fit` itself is timed, for one epoch a stage of as many samples as the steps need and without validation.
-    stages = getattr(model, "stages", (WHOLE,))
+    stages = model.stages
     train = config.train.model_copy(
         update={"epochs": len(stages), "selection": "last", "patience": None, "accumulate": 1, "warmup_epochs": 0}
     )
@@ -131,7 +130,7 @@ def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     return list(samples[::step][:count])
 
 
-def _bytes_of(model: nn.Module) -> int:
+def _bytes_of(model: Network) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in state_to_save(model).values())
 
 

@@ -15,7 +15,7 @@ from limssr.runs.checks import check_references, check_same_store, folder_status
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import FORMAT_VERSION, read_run
 from limssr.runs.references import chooser_on_test
-from limssr.systems import SYSTEMS
+from limssr.systems.table import SYSTEMS
 
 KEY = re.compile(r"[A-Za-z0-9_+=][A-Za-z0-9._+=-]*")
 
@@ -190,10 +190,8 @@ def _data_of(config: RunConfig, loaded: dict[str, RunData]) -> RunData:
 
 def _check_system(config: RunConfig, backbones: set[BackboneConfig]) -> None:
     system = config.model.system
-    if system != "limssr":
-        if system not in SYSTEMS:
-            raise unknown_name("system", system, ["limssr", *SYSTEMS])
-        return
-    if config.model.backbone not in backbones:
+    if system not in SYSTEMS:
+        raise unknown_name("system", system, list(SYSTEMS))
+    if SYSTEMS[system].reads_backbone and config.model.backbone not in backbones:
         load_backbone(config.model.backbone, seed=config.seed)
         backbones.add(config.model.backbone)

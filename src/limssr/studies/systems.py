@@ -13,16 +13,16 @@ from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import read_config, write_config
 from limssr.runs.references import reference_config, run_reference
 from limssr.studies.plan import PlannedRun
-from limssr.systems import SYSTEMS
 from limssr.systems.catalogue import config_beside, unknown_system
-from limssr.systems.regressions import REFERENCES
+from limssr.systems.references import REFERENCES
+from limssr.systems.table import SYSTEMS
 
 LIMSSR = "limssr"
 
 
 def system_names() -> tuple[str, ...]:
     """Every name that a study knows."""
-    return tuple(dict.fromkeys((LIMSSR, *SYSTEMS, *REFERENCES)))
+    return tuple(dict.fromkeys((*SYSTEMS, *REFERENCES)))
 
 
 def check_systems(names: Sequence[str]) -> None:
@@ -62,7 +62,7 @@ def load_system_recipe(
         path: The recipe.
         overrides: "train.epochs=3" and the like; they win over what the system changes.
         variants: Group -> name.
-        system: A network of `limssr.systems.SYSTEMS`; None or "limssr": the recipe's own.
+        system: A network of `limssr.systems.table.SYSTEMS`; None or "limssr": the recipe's own.
 
     Raises:
         InputError: An unknown system, or one that is no network; whatever is wrong with the recipe.
@@ -70,7 +70,7 @@ def load_system_recipe(
     if system is None or system == LIMSSR:
         return load_recipe(path, overrides, variants)
     if system not in SYSTEMS:
-        raise unknown_system(system, (LIMSSR, *SYSTEMS))
+        raise unknown_system(system, tuple(SYSTEMS))
     config = config_beside(system, load_recipe(path, variants=variants))
     references = tuple(name for name in config.evaluation.references if name not in (system, "random-backbone"))
     evaluation = config.evaluation.model_copy(update={"references": references})

@@ -5,11 +5,12 @@ from typing import Any, Literal
 
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, unknown_name
-from limssr.systems.contract import System
-from limssr.systems.regressions import REFERENCES
+from limssr.systems.references import REFERENCES
+from limssr.systems.system import System
 from limssr.systems.table import SYSTEMS
 
 FAMILIES = {
+    "limssr": "the model itself (docs/paper.md; `limssr describe RECIPE` counts it)",
     "incomplete": "for incomplete streams (the paper's Table 1)",
     "complete": "for complete streams (Table 2)",
     "related": "related systems that the paper names",
@@ -33,7 +34,7 @@ def system_document(name: str) -> dict[str, Any]:
     """One system: what it declares, and its options with their defaults.
 
     Raises:
-        InputError: A name of no comparison system.
+        InputError: A name of no system.
     """
     if name not in SYSTEMS:
         raise unknown_system(name, tuple(SYSTEMS))
@@ -59,11 +60,6 @@ def system_document(name: str) -> dict[str, Any]:
 
 def unknown_system(name: str, known: Sequence[str]) -> InputError:
     """The error for a name that is none of the known systems; it says so where the name means something else."""
-    if name == "limssr":
-        return InputError(
-            "limssr is the model itself and no system to compare it with: README.md and docs/paper.md describe it, "
-            "`limssr describe RECIPE` counts it."
-        )
     if name in REFERENCES:
         kind = "a reference" if REFERENCES[name].pooled is None else "a regression"
         return InputError(

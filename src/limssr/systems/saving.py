@@ -9,7 +9,7 @@ from typing import Any, Literal
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from limssr.core.config import ModelConfig
 from limssr.core.diagnosis import failed_write
@@ -17,23 +17,25 @@ from limssr.core.errors import ArtifactError, InputError
 from limssr.core.files import sha256_of, write_atomically
 from limssr.core.types import Criterion, Modality
 from limssr.core.version import __version__
+from limssr.nn.contract import FrozenWeights, Network
 
 FORMAT_VERSION = 1
 WEIGHTS, SETTINGS = "model.safetensors", "config.json"
+NOTHING_FROZEN = FrozenWeights(sha256="", origin="")
 Weights = Literal["trained", "int8"]
 """Of the language model's frozen maps, for scoring."""
 
 
-def state_to_save(model: nn.Module) -> dict[str, Tensor]:
+def state_to_save(model: Network) -> dict[str, Tensor]:
     """Trained tensors and buffers; frozen backbone weights only where nothing else could bring them back."""
     state = model.state_dict()
-    if _carries_backbone(model):
+    if model.frozen is not None and model.frozen.are_saved:
         return state
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     return {name: tensor for name, tensor in state.items() if name not in frozen}
 
 
-def load_saved_state(model: nn.Module, state: dict[str, Tensor]) -> None:
+def load_saved_state(model: Network, state: dict[str, Tensor]) -> None:
     """Put tensors of `state_to_save` back.
 
     Raises:
@@ -57,7 +59,7 @@ def load_saved_state(model: nn.Module, state: dict[str, Tensor]) -> None:
             tensor.copy_(state[name])
 
 
-def save_pretrained(model: nn.Module, folder: Path) -> None:
+def save_pretrained(model: Network, folder: Path) -> None:
     """Write a model folder, all of it or nothing; an existing one is replaced.
 
     Args:
@@ -71,17 +73,17 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
 
     if is_int8(model):
         raise InputError("A model with int8 weights is not saved: save it as trained, and round it when it is loaded.")
-    folder = Path(folder)
+    folder, frozen = Path(folder), model.frozen or NOTHING_FROZEN
     settings: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "limssr_version": __version__,
-        "model": model.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
-        "modalities": [modality.to_dict() for modality in model.modalities],  # type: ignore[union-attr]
-        "criteria": [vars(criterion) for criterion in model.criteria],  # type: ignore[union-attr]
-        "backbone_sha256": getattr(model, "fingerprint", ""),
-        "backbone_origin": Path(str(getattr(model, "origin", ""))).name,
-        "random_seed": getattr(model, "seed", 0),
-        "unseen_streams": list(getattr(model, "unseen", ())),
+        "model": model.config.model_dump(mode="json"),
+        "modalities": [modality.to_dict() for modality in model.modalities],
+        "criteria": [vars(criterion) for criterion in model.criteria],
+        "backbone_sha256": frozen.sha256,
+        "backbone_origin": Path(frozen.origin).name,
+        "random_seed": model.seed,
+        "unseen_streams": list(model.unseen),
     }
     _make_model_folder(folder)
     tensors = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in state_to_save(model).items()})
@@ -91,7 +93,7 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
     write_atomically(folder / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode())
 
 
-def load_pretrained(folder: Path, *, weights: Weights = "trained") -> nn.Module:
+def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
     """A model folder -> the model, on the CPU, in evaluation mode.
 
     Args:
@@ -110,19 +112,20 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> nn.Module:
     config = ModelConfig.model_validate(settings["model"])
     modalities = tuple(Modality(**item) for item in settings["modalities"])
     criteria = tuple(Criterion(**item) for item in settings["criteria"])
-    model: Any = build_model(config, modalities, criteria, seed=settings["random_seed"])
+    model = build_model(config, modalities, criteria, seed=settings["random_seed"])
     if settings["backbone_sha256"]:
         check_backbone(model, settings["backbone_sha256"], where=str(folder))
-    elif hasattr(model, "fingerprint"):
-        model.fingerprint = ""  # this folder carries its frozen weights, and a copy of it has to
+    else:
+        model.save_frozen_weights()  # this folder carries them, and a copy of it has to
     load_saved_weights(model, folder)
-    model.unseen = tuple(settings.get("unseen_streams", ()))
+    model.leave_unseen(settings.get("unseen_streams", ()))
     if weights == "int8":
         use_int8(model)
-    return model.eval()
+    model.eval()
+    return model
 
 
-def load_saved_weights(model: nn.Module, folder: Path) -> None:
+def load_saved_weights(model: Network, folder: Path) -> None:
     """Put what a model folder holds into a model that was built as its settings say.
 
     Raises:
@@ -157,7 +160,7 @@ def refuse_non_finite(state: Mapping[str, Tensor], path: Path) -> None:
             )
 
 
-def check_backbone(model: nn.Module, expected: str, *, where: str) -> None:
+def check_backbone(model: Network, expected: str, *, where: str) -> None:
     """Refuse a model whose frozen weights are not those that something was trained on.
 
     Args:
@@ -168,10 +171,9 @@ def check_backbone(model: nn.Module, expected: str, *, where: str) -> None:
     Raises:
         ArtifactError: They differ, with what to do about it.
     """
-    found = getattr(model, "fingerprint", "")
+    found, origin = (model.frozen or NOTHING_FROZEN).sha256, (model.frozen or NOTHING_FROZEN).origin
     if found == expected:
         return
-    origin = getattr(model, "origin", "")
     remedy = (
         "They were drawn from the seed and came out differently: use the versions of torch and transformers, and the "
         "kind of processor, that made it."
@@ -208,11 +210,6 @@ def _read_settings(folder: Path) -> dict[str, Any]:
             f"{folder} has model format {version}; this limssr reads up to {FORMAT_VERSION}. Upgrade limssr."
         )
     return settings
-
-
-def _carries_backbone(model: nn.Module) -> bool:
-    """Whether nothing could bring the frozen weights back: neither a file nor a seed."""
-    return getattr(model, "fingerprint", None) == ""
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,46 +1,45 @@
-"""The table of names: every system that `model.system` can name, and what it declares."""
+"""The table of systems: every network that `model.system` can name, LIMSSR first; rows are loaded when asked for."""
 
-from limssr.systems.complete import asgtn, cofinal, gdlt, sgn, vatp_net
-from limssr.systems.complete.t2cr import t2cr
-from limssr.systems.contract import System
-from limssr.systems.incomplete import actionmae, gcnet, mlp_mixer, momke, sdr_gnn
-from limssr.systems.incomplete.imder import imder
-from limssr.systems.incomplete.mcmoe import mcmoe
-from limssr.systems.incomplete.pamfn import pamfn
-from limssr.systems.related import corrkd, gain, missrag, pcd
-from limssr.systems.related.dmvg import dmvg
-from limssr.systems.simple import attention, bidirectional, late_fusion, statistics
+from typing import TYPE_CHECKING
 
-SYSTEMS: dict[str, System] = {
-    # for incomplete streams (the paper's Table 1)
-    "mcmoe": mcmoe.MCMOE,
-    "momke": momke.MOMKE,
-    "gcnet": gcnet.GCNET,
-    "sdr-gnn": sdr_gnn.SDR_GNN,
-    "actionmae": actionmae.ACTIONMAE,
-    "mlp-mixer": mlp_mixer.MLP_MIXER,
-    "imder": imder.IMDER,
-    "pamfn": pamfn.PAMFN,
-    # for complete streams (the paper's Table 2)
-    "t2cr": t2cr.T2CR,
-    "asgtn": asgtn.ASGTN,
-    "cofinal": cofinal.COFINAL,
-    "gdlt": gdlt.GDLT,
-    "sgn": sgn.SGN_SYSTEM,
-    "vatp-net": vatp_net.VATP_NET,
-    # related systems that the paper names
-    "corrkd": corrkd.CORRKD,
-    "pcd": pcd.PCD_SYSTEM,
-    "missrag": missrag.MISSRAG,
-    "gain": gain.GAIN_SYSTEM,
-    "dmvg": dmvg.DMVG_SYSTEM,
-    # simple references
-    "attention": attention.ATTENTION,
-    "attention-mean": attention.ATTENTION_MEAN,
-    "attention-zeros": attention.ATTENTION_ZEROS,
-    "attention-learned": attention.ATTENTION_LEARNED,
-    "statistics": statistics.STATISTICS,
-    "late-fusion": late_fusion.LATE_FUSION,
-    "bidirectional": bidirectional.BIDIRECTIONAL,
-}
-"""Name (`model.system` of a recipe) -> declaration. `limssr.systems.build.build_model` seeds and builds it."""
+from limssr.core.lazy import LazyTable, Where
+
+if TYPE_CHECKING:
+    from limssr.systems.system import System
+
+SYSTEMS: "LazyTable[System]" = LazyTable(
+    {
+        "limssr": Where("limssr.systems.limssr", "LIMSSR"),
+        # for incomplete streams (the paper's Table 1)
+        "mcmoe": Where("limssr.systems.incomplete.mcmoe.mcmoe", "MCMOE"),
+        "momke": Where("limssr.systems.incomplete.momke", "MOMKE"),
+        "gcnet": Where("limssr.systems.incomplete.gcnet", "GCNET"),
+        "sdr-gnn": Where("limssr.systems.incomplete.sdr_gnn", "SDR_GNN"),
+        "actionmae": Where("limssr.systems.incomplete.actionmae", "ACTIONMAE"),
+        "mlp-mixer": Where("limssr.systems.incomplete.mlp_mixer", "MLP_MIXER"),
+        "imder": Where("limssr.systems.incomplete.imder.imder", "IMDER"),
+        "pamfn": Where("limssr.systems.incomplete.pamfn.pamfn", "PAMFN"),
+        # for complete streams (the paper's Table 2)
+        "t2cr": Where("limssr.systems.complete.t2cr.t2cr", "T2CR"),
+        "asgtn": Where("limssr.systems.complete.asgtn", "ASGTN"),
+        "cofinal": Where("limssr.systems.complete.cofinal", "COFINAL"),
+        "gdlt": Where("limssr.systems.complete.gdlt", "GDLT"),
+        "sgn": Where("limssr.systems.complete.sgn", "SGN_SYSTEM"),
+        "vatp-net": Where("limssr.systems.complete.vatp_net", "VATP_NET"),
+        # related systems that the paper names
+        "corrkd": Where("limssr.systems.related.corrkd", "CORRKD"),
+        "pcd": Where("limssr.systems.related.pcd", "PCD_SYSTEM"),
+        "missrag": Where("limssr.systems.related.missrag", "MISSRAG"),
+        "gain": Where("limssr.systems.related.gain", "GAIN_SYSTEM"),
+        "dmvg": Where("limssr.systems.related.dmvg.dmvg", "DMVG_SYSTEM"),
+        # simple references
+        "attention": Where("limssr.systems.simple.attention", "ATTENTION"),
+        "attention-mean": Where("limssr.systems.simple.attention", "ATTENTION_MEAN"),
+        "attention-zeros": Where("limssr.systems.simple.attention", "ATTENTION_ZEROS"),
+        "attention-learned": Where("limssr.systems.simple.attention", "ATTENTION_LEARNED"),
+        "statistics": Where("limssr.systems.simple.statistics", "STATISTICS"),
+        "late-fusion": Where("limssr.systems.simple.late_fusion", "LATE_FUSION"),
+        "bidirectional": Where("limssr.systems.simple.bidirectional", "BIDIRECTIONAL"),
+    }
+)
+"""Name -> what the system declares. `limssr.systems.build.build_model` builds one."""

@@ -17,7 +17,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from limssr.core.config import RunConfig
 from limssr.core.errors import ArtifactError
@@ -31,7 +31,7 @@ from limssr.core.files import (
     write_json,
 )
 from limssr.core.progress import Reporter
-from limssr.core.types import Criterion, Modality
+from limssr.nn.contract import Network
 from limssr.systems.saving import check_backbone, load_saved_state, state_to_save
 from limssr.training.optimizer import WeightAverage
 from limssr.training.selection import candidate_epochs
@@ -176,7 +176,7 @@ def _prune(folder: Path, *, newest: int, keep: Collection[int]) -> None:
     remove_leftovers(folder)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingParts:
     """What the epochs of a training share.
 
@@ -186,19 +186,15 @@ class TrainingParts:
         accelerator: Holds device, precision and the loss scaler.
         average: Moving average of the weights; None: none.
         rates: Highest learning rate of each parameter group.
-        modalities: M streams.
-        criteria: C scores.
         config: Of the run.
         reporter: Hears of every epoch.
     """
 
-    model: nn.Module
+    model: Network
     optimizer: Any
     accelerator: Accelerator
     average: WeightAverage | None
     rates: list[float]
-    modalities: tuple[Modality, ...]
-    criteria: tuple[Criterion, ...]
     config: RunConfig
     reporter: Reporter
 
@@ -224,7 +220,7 @@ class TrainingParts:
             "history": list(history),
             "num_updates": self.average.num_updates if self.average else None,
             "scaler": scaler.state_dict() if scaler else None,
-            "backbone_sha256": getattr(self.model, "fingerprint", ""),
+            "backbone_sha256": self.model.frozen.sha256 if self.model.frozen else "",
         }
         state = TrainingState(
             history[-1]["epoch"],

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from limssr.core.config import RunConfig
 from limssr.core.errors import LimssrError
 from limssr.core.types import Sample
+from limssr.nn.contract import Network
 from limssr.nn.scaling import OutputScale
 
 FACTOR = 10.0
@@ -40,7 +40,7 @@ class DivergenceLimit:
     best: float = math.inf
 
     @classmethod
-    def of(cls, model: nn.Module, samples: Sequence[Sample], history: Sequence[dict[str, Any]]) -> "DivergenceLimit":
+    def of(cls, model: Network, samples: Sequence[Sample], history: Sequence[dict[str, Any]]) -> "DivergenceLimit":
         """For a model whose scales are measured, with the epochs that are behind it."""
         limit = cls(constant_loss(model, samples))
         if any(part.mode == "standardized" for part in model.modules() if isinstance(part, OutputScale)):
@@ -67,9 +67,9 @@ class DivergenceLimit:
         self.best = min(self.best, task)
 
 
-def constant_loss(model: nn.Module, samples: Sequence[Sample]) -> float:
+def constant_loss(model: Network, samples: Sequence[Sample]) -> float:
     """The task loss of the training mean, as the model's loss counts errors."""
-    criteria: Any = model.criteria
+    criteria = model.criteria
     scores_NC = np.stack([np.asarray(sample.scores, dtype=np.float64) for sample in samples])
     scales = [part for part in model.modules() if isinstance(part, OutputScale)]
     scale_C = scales[0].loss_scale_C.detach().cpu().double().numpy() if scales else np.ones(len(criteria))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from limssr.core.config import RunConfig, TrainConfig
 from limssr.core.errors import InputError
@@ -23,9 +22,8 @@ from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import check_precision, make_accelerator, seeded, tf32
 from limssr.core.types import Sample, ScoreOutput
 from limssr.evaluation.scorer import check_can_score
-from limssr.nn.contract import WHOLE, Place, place_of
+from limssr.nn.contract import Network, Place, place_of
 from limssr.nn.losses import total_loss
-from limssr.systems.build import calibrate
 from limssr.systems.saving import as_cpu, load_saved_state, state_to_save
 from limssr.training.batches import EpochBatches, check_training_input
 from limssr.training.checkpoint import TrainingParts
@@ -54,7 +52,7 @@ class FitResult:
 
 
 def fit(
-    model: nn.Module,
+    model: Network,
     train_samples: Sequence[Sample],
     val_samples: Sequence[Sample],
     *,
@@ -104,7 +102,7 @@ def fit(
 
 
 def _fit(
-    model: nn.Module,
+    model: Network,
     train_samples: Sequence[Sample],
     val_samples: Sequence[Sample],
     *,
@@ -121,7 +119,7 @@ def _fit(
     check_precision(train.precision, device)
     _check_fits(model, train_samples, val_samples, config, can_use_test=test_value is not None)
     parts = _prepare(model, train_samples, val_samples, config=config, device=device, reporter=reporter)
-    stages = getattr(parts.model, "stages", (WHOLE,))
+    stages = parts.model.stages
     # 2. where it was stopped, if it was
     history, kept = parts.restore(folder) if resume == "auto" and folder else ([], {})
     share = history[-1].get("rate_share", share) if history else share
@@ -163,7 +161,7 @@ def _fit(
 
 
 def _check_fits(
-    model: nn.Module,
+    model: Network,
     train_samples: Sequence[Sample],
     val_samples: Sequence[Sample],
     config: RunConfig,
@@ -172,7 +170,7 @@ def _check_fits(
 ) -> None:
     modalities: Any = model.modalities
     check_training_input(train_samples, val_samples, config, tuple(modalities), can_use_test=can_use_test)
-    stages = getattr(model, "stages", (WHOLE,))
+    stages = model.stages
     place_of(stages, 0, config.train.epochs)  # refuses fewer epochs than stages
     if not val_samples and any(stage.keeps == "best" for stage in stages[:-1]):
         raise InputError(
@@ -182,7 +180,7 @@ def _check_fits(
 
 
 def _prepare(
-    model: nn.Module,
+    model: Network,
     train_samples: Sequence[Sample],
     val_samples: Sequence[Sample],
     *,
@@ -191,15 +189,22 @@ def _prepare(
     reporter: Reporter,
 ) -> TrainingParts:
     train = config.train
-    modalities, criteria = tuple(model.modalities), tuple(model.criteria)  # type: ignore[arg-type]
-    calibrate(model, train_samples)
+    model.calibrate(train_samples)
     check_can_score(model, {"training": train_samples, "validation": val_samples})
     accelerator = make_accelerator(device, train.precision)
     model.to(device)
     model, optimizer = accelerator.prepare(model, make_optimizer(model, train))
     average = WeightAverage(train.average) if train.average else None
     rates = [group["lr"] for group in optimizer.param_groups]
-    return TrainingParts(model, optimizer, accelerator, average, rates, modalities, criteria, config, reporter)
+    return TrainingParts(
+        model=model,
+        optimizer=optimizer,
+        accelerator=accelerator,
+        average=average,
+        rates=rates,
+        config=config,
+        reporter=reporter,
+    )
 
 
 def learning_rate_factor(epoch: int, train: TrainConfig, epochs: int | None = None) -> float:
@@ -225,11 +230,11 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, pl
     model.train()
     plan = EpochBatches(
         samples,
-        parts.modalities,
-        parts.criteria,
+        model.modalities,
+        model.criteria,
         config=parts.config,
         epoch=epoch,
-        with_owned=getattr(model, "looks_at_hidden", False),
+        with_owned=model.looks_at_hidden,
     )
     update_sizes = plan.update_sizes()
     # Sums stay on the device: reading a number inside a step would make it wait.
@@ -255,10 +260,7 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, pl
 
 def _enter(parts: TrainingParts, place: Place) -> None:
     """Tell the model its stage, and let a new average begin with it."""
-    enter: Any = getattr(parts.model, "enter", None)
-    if enter is None:
-        return
-    enter(place.stage)
+    parts.model.enter(place.stage)
     if parts.average and place.epoch == 0:
         parts.average.restore({}, 0, parts.accelerator.device)
 

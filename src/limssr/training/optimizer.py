@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from limssr.core.config import TrainConfig
+from limssr.nn.contract import Network, ParameterGroup
 from limssr.systems.saving import load_saved_state, state_to_save
 
 
-def parameter_groups(model: nn.Module, train: TrainConfig) -> list[dict[str, Any]]:
-    """AdamW groups: weights, and scales and offsets (no weight decay), each for three sides of a model.
+def parameter_groups(model: Network, train: TrainConfig) -> list[dict[str, Any]]:
+    """AdamW groups: weights, and scales and offsets (no weight decay), each for the groups that the network names.
 
-    The backbone's side is LoRA and the learned rows, the statistics' side the ensemble that reads moments; the rest is
-    around them. Each side has its own learning rate in `train`.
+    Each of these groups has its own learning rate in `train`; see `Network.group_of`.
     """
-    rates = {
+    rates: dict[ParameterGroup, tuple[float, float]] = {
         "around": (train.learning_rate, train.weight_decay),
         "backbone": (train.backbone_learning_rate or train.learning_rate, train.weight_decay),
         "statistics": (
@@ -25,27 +25,21 @@ def parameter_groups(model: nn.Module, train: TrainConfig) -> list[dict[str, Any
             train.weight_decay if train.statistics_weight_decay is None else train.statistics_weight_decay,
         ),
     }
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[ParameterGroup, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((_side(name), _is_weight(name, parameter)), []).append(parameter)
+            groups.setdefault((model.group_of(name), _is_weight(name, parameter)), []).append(parameter)
     return [
-        {"params": parameters, "lr": rates[side][0], "weight_decay": rates[side][1] if decays else 0.0}
-        for (side, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+        {"params": parameters, "lr": rates[group][0], "weight_decay": rates[group][1] if decays else 0.0}
+        for (group, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 
-def make_optimizer(model: nn.Module, train: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(model: Network, train: TrainConfig) -> torch.optim.AdamW:
     """AdamW over `parameter_groups`; all tensors in one kernel where the model's device has such a one."""
     groups = parameter_groups(model, train)
     devices = {parameter.device.type for group in groups for parameter in group["params"]}
     return torch.optim.AdamW(groups, lr=train.learning_rate, fused=devices <= {"cpu", "cuda"})
-
-
-def _side(name: str) -> str:
-    if name.startswith(("backbone.", "tokens.")):
-        return "backbone"
-    return "statistics" if "members." in name else "around"
 
 
 def _is_weight(name: str, parameter: nn.Parameter) -> bool:
@@ -73,7 +67,7 @@ class WeightAverage:
         self.num_updates = num_updates
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: Network) -> None:
         """Take in the weights after a step."""
         self.num_updates += 1
         share = (1 - self.decay) / (1 - self.decay**self.num_updates)
@@ -84,7 +78,7 @@ class WeightAverage:
                 self.values[name] = value.detach().clone()
 
     @contextmanager
-    def in_place_of_weights(self, model: nn.Module) -> Iterator[None]:
+    def in_place_of_weights(self, model: Network) -> Iterator[None]:
         """Inside the block the model has the averaged weights."""
         own = {name: value.detach().clone() for name, value in state_to_save(model).items()}
         load_saved_state(model, self.values)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from limssr.core.config import RunConfig, TrainConfig
 from limssr.core.types import Sample, ScoreOutput
-from limssr.evaluation.scorer import unseen_streams
+from limssr.nn.contract import Network
 from limssr.training.batches import own_subset_batches
 
 
@@ -32,13 +32,13 @@ class TestNumbers:
 class EpochValue(Protocol):
     """Judges a model in evaluation mode on the test split."""
 
-    def __call__(self, model: nn.Module) -> TestNumbers:
+    def __call__(self, model: Network) -> TestNumbers:
         """The numbers."""
         ...
 
 
 @torch.no_grad()
-def own_subset_loss(model: nn.Module, samples: Sequence[Sample], *, config: RunConfig, device: torch.device) -> float:
+def own_subset_loss(model: Network, samples: Sequence[Sample], *, config: RunConfig, device: torch.device) -> float:
     """The task term of the loss, over every non-empty subset of the streams that each sample owns.
 
     The mean is over the judged criteria of a sample, then over its subsets, then over samples, so a sample counts once
@@ -55,8 +55,7 @@ def own_subset_loss(model: nn.Module, samples: Sequence[Sample], *, config: RunC
     model.eval()
     total = torch.zeros((), dtype=torch.float64, device=device)
     num_samples = torch.zeros((), dtype=torch.float64, device=device)
-    unseen = unseen_streams(model)
-    for batch, counts in own_subset_batches(samples, model.modalities, model.criteria, config, unseen):  # type: ignore[arg-type]
+    for batch, counts in own_subset_batches(samples, model.modalities, model.criteria, config, model.unseen):
         batch = batch.to(device)
         assert batch.unit_scores_BC is not None
         errors_B, judged_B = _row_errors(model(batch), batch.unit_scores_BC)

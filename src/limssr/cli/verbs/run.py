@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro import conf
 
 from limssr.cli.options import (
-    SYSTEM_NAMES,
     BackboneName,
     Common,
     Device,
@@ -22,6 +21,7 @@ from limssr.cli.options import (
     run_document,
 )
 from limssr.cli.output import PARTIAL, Answer
+from limssr.systems.table import SYSTEMS
 
 if TYPE_CHECKING:
     from limssr.core.config import RunConfig
@@ -92,7 +92,7 @@ class Train:
         str | None,
         conf.arg(
             metavar="NAME",
-            help=f"Train a comparison system on the recipe's data, at its paper's size: {', '.join(SYSTEM_NAMES)}. "
+            help=f"Train another system on the recipe's data, at its paper's size: {', '.join(SYSTEMS)}. "
             "`limssr systems` says what each needs and what was verified.",
         ),
     ] = None

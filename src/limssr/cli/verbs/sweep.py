@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro import conf
 
 from limssr.cli.options import (
-    SYSTEM_NAMES,
     BackboneName,
     Common,
     Device,
@@ -21,6 +20,7 @@ from limssr.cli.options import (
     VariantNames,
 )
 from limssr.cli.output import Answer
+from limssr.systems.table import SYSTEMS
 
 if TYPE_CHECKING:
     from limssr.core.progress import Reporter
@@ -37,7 +37,7 @@ class Sweep:
         tuple[str, ...],
         conf.arg(
             metavar="NAME ...",
-            help=f"Some of limssr, {', '.join(SYSTEM_NAMES)}; all that the streams allow if not given.",
+            help=f"Some of {', '.join(SYSTEMS)}; all that the streams allow if not given.",
         ),
     ] = ()
     seeds: Annotated[int, conf.arg(metavar="N")] = 3

@@ -86,9 +86,7 @@ def _one(document: dict[str, Any]) -> tuple[RenderableType, ...]:
         "losses that look at hidden streams": ", ".join(document["hidden_values"]) or "none",
         "stages": ", then ".join(document["stages"]),
         "an absent stream is": document["absent"],
-        "scoring": "draws random numbers, the same ones for a sample every time"
-        if document["stochastic"]
-        else "deterministic",
+        "scoring": "takes random numbers, the same for every sample" if document["stochastic"] else "deterministic",
         "checked against": document["checked"],
         "adapted": document["changed"] or "nothing",
         "learning rate": f"{document['learning_rate']:g}",

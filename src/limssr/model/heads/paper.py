@@ -22,7 +22,7 @@ Calibration = Literal["mask_aware", "none"]
 """See `ModelConfig.calibration`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HeadInput:
     """What a head may read.
 
@@ -47,7 +47,7 @@ class HeadInput:
     lengths_B: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HeadOutput:
     """Unit scores of both paths and of their mix; what path 2's head reads, and its members, where it has them."""
 
@@ -221,6 +221,7 @@ class PaperHead(nn.Module):
         if main_BC is None or aux_BC is None:
             alone_BC = main_BC if main_BC is not None else aux_BC
             assert alone_BC is not None
-            return HeadOutput(alone_BC, main_BC, aux_BC, fused_BH)
+            return HeadOutput(unit_scores_BC=alone_BC, main_BC=main_BC, aux_BC=aux_BC, fused_BH=fused_BH)
         # NOTE(paper): the mix is a free scalar, not bounded to [0, 1], as in the published code.
-        return HeadOutput(self.mix * main_BC + (1.0 - self.mix) * aux_BC, main_BC, aux_BC, fused_BH)
+        mixed_BC = self.mix * main_BC + (1.0 - self.mix) * aux_BC
+        return HeadOutput(unit_scores_BC=mixed_BC, main_BC=main_BC, aux_BC=aux_BC, fused_BH=fused_BH)

@@ -76,7 +76,8 @@ class StatisticsHead(nn.Module):
         aux_BC = aux_EBC.mean(dim=0)
         mixed_BC = self.mix * main_BC + (1.0 - self.mix) * aux_BC
         # path 1 is repeated so that both paths weigh the same in the task loss
-        return HeadOutput(mixed_BC, main_BC, aux_BC, members_EBC=torch.cat([main_BC.expand_as(aux_EBC), aux_EBC]))
+        members_EBC = torch.cat([main_BC.expand_as(aux_EBC), aux_EBC])
+        return HeadOutput(unit_scores_BC=mixed_BC, main_BC=main_BC, aux_BC=aux_BC, members_EBC=members_EBC)
 
     def read_moments(
         self, features: dict[str, Tensor], valid_BMT: Tensor, present_BM: Tensor, lengths_B: Tensor

@@ -132,7 +132,7 @@ def keep_used_rows(model: LimssrModel) -> None:
     """
     config, num_modalities = model.config, len(model.modalities)
     num_special = num_special_tokens(config, num_modalities)
-    table_VH = model.tokens.table.detach()
+    table_VH = model.tokens.learned_rows().detach()
     model.tokens = TokenRows(
         model.tokens.rows.prompts,
         table_VH[:-num_special],

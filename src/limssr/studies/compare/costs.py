@@ -20,7 +20,8 @@ from limssr.runs.data import load_run_data
 from limssr.runs.references import scorer_of
 from limssr.studies.compare.rows import CompareRow, Entry
 from limssr.studies.paper.describe import describe
-from limssr.systems.regressions import REFERENCES, PooledRegressor
+from limssr.systems.references import REFERENCES
+from limssr.systems.regressions import PooledRegressor
 from limssr.systems.saving import load_pretrained
 
 REGRESSION = "a regression on pooled statistics, no network"

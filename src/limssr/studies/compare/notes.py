@@ -10,9 +10,9 @@ from limssr.report.stamps import Stamp
 from limssr.studies.compare.differences import PairedDifference
 from limssr.studies.compare.rows import CompareRow, Entry
 from limssr.studies.compare.scores import MetricName
-from limssr.systems import SYSTEMS
 from limssr.systems.catalogue import hidden_values
-from limssr.systems.regressions import REFERENCES, Strategy
+from limssr.systems.references import REFERENCES, Strategy
+from limssr.systems.table import SYSTEMS
 
 LIMSSR = "limssr"
 

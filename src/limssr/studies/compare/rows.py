@@ -12,7 +12,7 @@ from limssr.core.errors import ArtifactError, InputError
 from limssr.runs.folder import owned_in_training, read_run
 from limssr.runs.references import reference_config
 from limssr.studies.compare.predictions import Answers, check_same_questions, read_answers
-from limssr.systems.regressions import REFERENCES
+from limssr.systems.references import REFERENCES
 
 Which = Literal["with", "without"]
 

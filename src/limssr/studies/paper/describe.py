@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from limssr.core.config import ModelConfig, RunConfig
-from limssr.core.errors import InputError, unknown_name
+from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality
 from limssr.data.missing import subsets
 from limssr.model.backbone.families import KNOWN
 from limssr.model.backbone.load import SHAPE_AND_WORDS, Backbone, load_backbone, meta_backbone
 from limssr.model.limssr import LimssrModel, num_special_tokens
 from limssr.studies.paper.numbers import LIMSSR, PublishedCost, published_costs
-from limssr.systems import SYSTEMS
+from limssr.systems.build import build_model
 from limssr.systems.counting import (
     attention_macs,
     head_macs,
@@ -27,6 +27,7 @@ from limssr.systems.counting import (
     num_parameters,
     num_trained,
 )
+from limssr.systems.table import SYSTEMS
 
 PUBLISHED_TRAINED = (159.91, 177.26)
 """Millions of trained parameters in the language model, and in all, that the text beside Table 10 gives for LIMSSR."""
@@ -106,7 +107,7 @@ def describe(
     modalities = tuple(modalities) if modalities is not None else _declared_modalities(config)
     criteria = tuple(criteria) if criteria is not None else tuple(map(Criterion, config.data.criteria or ("score",)))
     segments = config.data.num_segments or DEFAULT_SEGMENTS
-    if config.model.system != "limssr":
+    if config.model.system not in SYSTEMS or not SYSTEMS[config.model.system].reads_backbone:
         return _describe_system(config.model, modalities, criteria, segments)
     model, backbone = _build_on_meta(config.model, modalities, criteria)
     names = tuple(modality.name for modality in modalities)
@@ -221,11 +222,7 @@ def _sequence_lengths(
 def _describe_system(
     config: ModelConfig, modalities: tuple[Modality, ...], criteria: tuple[Criterion, ...], segments: int
 ) -> Description:
-    if config.system not in SYSTEMS:
-        raise unknown_name("system", config.system, ["limssr", *SYSTEMS])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = SYSTEMS[config.system].build(config, modalities, criteria)
+    model = build_model(config, modalities, criteria, seed=0)
     parts = {name: num_parameters(child) for name, child in model.named_children() if num_parameters(child)}
     total, trainable = num_parameters(model), num_trained(model)
     names = tuple(modality.name for modality in modalities)

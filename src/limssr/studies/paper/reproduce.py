@@ -46,7 +46,7 @@ class Request:
             padding, validation split.
         targets: Criteria; empty: all of the data set; "all" alone: one model for all of them.
         num_seeds: The recipe's seed and the ones after it.
-        systems: limssr, names of `limssr.systems.SYSTEMS` and of `limssr.systems.regressions.REFERENCES`.
+        systems: names of `limssr.systems.table.SYSTEMS` and of `limssr.systems.references.REFERENCES`.
         overrides: "train.epochs=3" and the like, for every run.
     """
 

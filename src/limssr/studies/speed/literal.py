@@ -145,7 +145,13 @@ class LiteralModel(nn.Module):
         slots_BKH = hidden_BLH[:, -self.shape.num_slots :]
         main_BC = self._main_path(slots_BKH, present_BM)
         fused_BH, aux_BC = self._second_path(hidden_BLH, spans, present_BM)
-        return ScoreOutput(self.w1 * main_BC + (1 - self.w1) * aux_BC, main_BC, aux_BC, slots_BKH, fused_BH)
+        return ScoreOutput(
+            unit_scores_BC=self.w1 * main_BC + (1 - self.w1) * aux_BC,
+            main_BC=main_BC,
+            aux_BC=aux_BC,
+            slots_BKH=slots_BKH,
+            fused_BH=fused_BH,
+        )
 
     def _embed(self, owned: Sequence[bool], num_samples: int) -> tuple[Sequence[Tensor], Tensor]:
         """Rows of each sample's prompt [P, H], and of the special tokens [S, H]."""

@@ -67,8 +67,8 @@ def _gradient_pairs(ours: LimssrModel, literal: LiteralModel) -> dict[str, tuple
             pairs[name] = _both(parameter.grad, theirs[key], parameter)
     table_grad = theirs[keys.table]
     assert table_grad is not None
-    if isinstance(getattr(ours.tokens, "words", None), nn.Parameter):
-        grads = (ours.tokens.words.grad, ours.tokens.special.grad)
+    if isinstance(ours.tokens.words, nn.Parameter):
+        grads = [rows.grad for rows in (ours.tokens.words, ours.tokens.special) if rows is not None]
         mine = torch.cat([grad for grad in grads if grad is not None])
         rows = _row_of_table(ours, literal)
         # the gradient of the whole table has to stand in the used rows and nowhere else
@@ -91,9 +91,10 @@ def _both(mine: Tensor | None, theirs: Tensor | None, like: Tensor) -> tuple[Ten
 
 
 def _whole_table(ours: LimssrModel, literal: LiteralModel, table_VH: Tensor) -> Tensor:
-    if hasattr(ours.tokens, "table"):
+    if ours.tokens.table is not None:
         return ours.tokens.table
-    special = torch.as_tensor(ours.tokens.special)
+    special = ours.tokens.special
+    assert special is not None
     return torch.cat([table_VH[: literal.shape.vocabulary].to(special), special])
 
 

@@ -11,7 +11,6 @@ from limssr.core.errors import InputError
 from limssr.core.files import write_json
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.evaluation.scorer import check_can_score
-from limssr.nn.contract import WHOLE
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import FORMAT_VERSION
 from limssr.studies.compare.groups import Resampled, drawn_groups, grouped
@@ -20,10 +19,10 @@ from limssr.studies.execute import run_all
 from limssr.studies.plan import PlannedRun, check_runs, check_study, distinct_runs
 from limssr.studies.sweep.tuning import Setting, best_of, settings, validation_loss
 from limssr.studies.systems import LIMSSR
-from limssr.systems import SYSTEMS
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.systems.catalogue import Sizes, config_beside, unknown_system
-from limssr.systems.regressions import REFERENCES
+from limssr.systems.references import REFERENCES
+from limssr.systems.table import SYSTEMS
 
 Training = Literal["available", "complete"]
 
@@ -33,7 +32,7 @@ class SweepRequest:
     """What is asked.
 
     Attributes:
-        systems: limssr and networks of `limssr.systems.SYSTEMS`; empty: all that the streams allow.
+        systems: networks of `limssr.systems.table.SYSTEMS`; empty: all that the streams allow.
         num_seeds: The recipe's seed and the ones after it.
         tries: Settings tried for each system, the unchanged one included.
         folds: Of training and validation samples, on which each try is judged; None: on the validation split.
@@ -200,13 +199,13 @@ def _check(config: RunConfig, data: RunData, *, epochs_are: str) -> None:
         epochs_are: Where the number of epochs is set, for the message that they are too few for its stages.
     """
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
-    stages, epochs = getattr(model, "stages", (WHOLE,)), config.train.epochs
+    stages, epochs = model.stages, config.train.epochs
     if epochs < len(stages):
         raise InputError(
             f"Expected at least {len(stages)} epochs for the stages {', '.join(stage.name for stage in stages)} of "
             f"{config.model.system}, found {epochs}: raise {epochs_are}."
         )
-    calibrate(model, data.splits["train"])
+    model.calibrate(data.splits["train"])
     check_can_score(model, {"training": data.splits["train"], "validation": data.splits["val"]})
 
 
@@ -323,7 +322,7 @@ def to_document(plan: SweepPlan, result: SweepResult) -> dict[str, Any]:
 
 
 def _chosen(names: Sequence[str]) -> tuple[str, ...]:
-    known = (LIMSSR, *SYSTEMS)
+    known = tuple(SYSTEMS)
     for name in names:
         if name not in known:
             raise unknown_system(name, known)

@@ -22,8 +22,8 @@ from limssr.core.config import DropoutRate, ModelConfig
 from limssr.core.types import Batch, Criterion, Modality
 from limssr.nn.sequences import resampled
 from limssr.systems.complete.gdlt import Gdlt, GdltOptions
-from limssr.systems.contract import System
 from limssr.systems.parts.unimodal import StreamRows
+from limssr.systems.system import System
 
 KEPT_SHARE = 0.8
 FIRST_GRAPH_SHARE = 0.1

@@ -16,9 +16,9 @@ from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.losses import slot_triplet
 from limssr.nn.transformers import QueryDecoder, TimeEncoder
-from limssr.systems.contract import System
 from limssr.systems.parts.gdlt_trunk import GdltHead, GdltProjector, unit_from_place
 from limssr.systems.parts.unimodal import UnimodalOptions, UnimodalSystem
+from limssr.systems.system import System
 
 DEFAULT_HIDDEN = 256
 

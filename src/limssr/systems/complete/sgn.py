@@ -19,8 +19,8 @@ from torch.nn import functional
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
 from limssr.nn.transformers import StreamEncoder, num_heads_of
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
 from limssr.systems.parts.video_text import QueryReader, check_pairs, mean_of_rows, video_and_text
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 128
 
@@ -110,14 +110,14 @@ class SGN(ComparisonSystem):
         auxiliary["teacher"] = self.score_loss(self.output_scale(taught[0]), batch, rows_B)
         return self.scored(logits_BC, scored_B=seen_B, auxiliary=auxiliary)
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
+    def measure(self, samples: Sequence[Sample]) -> None:
         """Measure scales on the training samples, once, before training.
 
         Raises:
             InputError: None of them owns both streams.
         """
         check_pairs("sgn", samples, self.modalities[self.video].name, self.modalities[self.text].name)
-        super().calibrate(samples)
+        super().measure(samples)
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """Without video there is nothing to score."""

@@ -21,8 +21,8 @@ from torch.nn import functional
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
 from limssr.nn.transformers import StreamEncoder
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
 from limssr.systems.parts.video_text import QueryReader, check_pairs, mean_of_rows, video_and_text
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 128
 
@@ -108,14 +108,14 @@ class VATPNet(ComparisonSystem):
         }
         return self.scored(logits_BC, scored_B=rows_B, auxiliary=auxiliary)
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
+    def measure(self, samples: Sequence[Sample]) -> None:
         """Measure scales on the training samples, once, before training.
 
         Raises:
             InputError: None of them owns both streams.
         """
         check_pairs("vatp-net", samples, self.modalities[self.video].name, self.modalities[self.text].name)
-        super().calibrate(samples)
+        super().measure(samples)
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """Without video or text there are no steps."""

@@ -24,7 +24,7 @@ from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.layers import hidden_BM, masked_mean, masked_mse
 from limssr.nn.transformers import BidirectionalEncoder, num_heads_of
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 PAPER_HIDDEN = 512
 TOKEN_DEVIATION = 0.02

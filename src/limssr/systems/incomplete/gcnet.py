@@ -23,7 +23,7 @@ from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.graphs import RelationalConv, SumConv, by_order, joined_BTT
 from limssr.nn.layers import hidden_BM, masked_mean
 from limssr.nn.sequences import BothDirections, real_steps
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 100
 

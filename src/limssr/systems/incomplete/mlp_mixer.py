@@ -21,7 +21,7 @@ from torch.nn import functional
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.layers import masked_mean
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 PAPER_HIDDEN = 512
 EXPANSION = 4

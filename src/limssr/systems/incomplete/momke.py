@@ -21,8 +21,8 @@ from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.contract import Stage
 from limssr.nn.layers import masked_mean
 from limssr.nn.transformers import num_heads_of
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
 from limssr.systems.parts.apart import learning_apart
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 PAPER_HIDDEN = 256
 

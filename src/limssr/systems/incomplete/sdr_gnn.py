@@ -22,8 +22,8 @@ from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.graphs import HighFrequencyConv, HypergraphConv, RelationalConv, by_order, joined_BTT
 from limssr.nn.layers import masked_mean
 from limssr.nn.sequences import BothDirections, real_steps
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
 from limssr.systems.incomplete.gcnet import missing_error
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 200
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from limssr.core.types import Batch, ScoreOutput
-from limssr.systems.contract import ComparisonSystem
+from limssr.systems.system import ComparisonSystem
 
 
 def learning_apart(
@@ -26,7 +26,7 @@ def learning_apart(
     # in this stage there is no score of the whole: the mean only stands for one, and no task loss is taken of it
     mean_BC = torch.stack(alone).mean(dim=0).detach()
     return ScoreOutput(
-        mean_BC,
+        unit_scores_BC=mean_BC,
         loss_scale_C=system.output_scale.loss_scale_C,
         scored_B=torch.zeros(len(mean_BC), dtype=torch.bool, device=mean_BC.device),
         auxiliary={name: torch.stack(losses).sum()},

@@ -15,7 +15,7 @@ from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.contract import Stage
 from limssr.nn.layers import masked_mean
 from limssr.nn.transformers import StreamEncoder
-from limssr.systems.contract import ComparisonSystem, SystemOptions
+from limssr.systems.system import ComparisonSystem, SystemOptions
 
 DEFAULT_HIDDEN = 64
 TEACHER, STUDENT = Stage("teacher", trains=("teacher.",)), Stage("student", trains=("student.",))

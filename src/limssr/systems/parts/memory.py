@@ -15,7 +15,10 @@ from torch.nn import functional
 
 from limssr.core.rng import integer
 from limssr.core.types import Batch, Modality, Sample
+from limssr.nn.scaling import NEVER_MOVES, is_constant
 
+NEARLY = 1e-5
+"""Relative difference below which two recordings are the same: what rounding makes."""
 NOBODY = -1
 """Mark of a place of the memory that holds no sample."""
 
@@ -86,7 +89,8 @@ class StreamMemory(nn.Module):
         if owned_S.any():
             mean_D.copy_(keys_SD[owned_S].mean(dim=0))
             spread_D = keys_SD[owned_S].std(dim=0, correction=0)
-            deviation_D.copy_(torch.where(spread_D < 1e-8, torch.ones_like(spread_D), spread_D))
+            constant_D = is_constant(spread_D, keys_SD[owned_S].abs().amax(dim=0))
+            deviation_D.copy_(torch.where(constant_D, NEVER_MOVES, spread_D))
             keys_SD[owned_S] = functional.normalize((keys_SD[owned_S] - mean_D) / deviation_D, dim=1)
 
     @torch.no_grad()
@@ -94,13 +98,18 @@ class StreamMemory(nn.Module):
         """Look up every stream that a sample lacks, by the streams that it has.
 
         A neighbour owns the wanted stream and at least one that the sample has; it counts by the mean cosine of the
-        streams that both have. Where no sample of the memory owns both, all that own the wanted stream count alike. A
-        sample never finds itself.
+        streams that both have. Where no sample of the memory owns both, all that own the wanted stream count alike.
+
+        A sample never finds itself: a stored sample is left out where all streams that both have are the same
+        recordings. In training, where a step may show a piece of a sample only, it is left out by its id as well; when
+        scoring an id says nothing.
         """
         usable_BM = batch.present_BM & batch.valid_BMT.any(dim=2)
         similarity_BS, shared_BS = self._similarity(batch, usable_BM)
-        marks_B = torch.tensor([mark_of(name) for name in batch.ids], device=usable_BM.device)
-        other_BS = marks_B[:, None] != self.get_buffer("mark_S")[None]
+        other_BS = ~self._same_recording(batch, usable_BM, shared_BS)
+        if self.training:
+            marks_B = torch.tensor([mark_of(name) for name in batch.ids], device=usable_BM.device)
+            other_BS = other_BS & (marks_B[:, None] != self.get_buffer("mark_S")[None])
         streams, found = [], []
         for index in range(len(self.modalities)):
             owners_BS = other_BS & self.get_buffer("owned_SM")[None, :, index]
@@ -113,6 +122,20 @@ class StreamMemory(nn.Module):
             streams.append(at_length_BTD.masked_fill(~found_B[:, None, None], 0.0))
             found.append(found_B)
         return Retrieved(tuple(streams), torch.stack(found, dim=1))
+
+    def _same_recording(self, batch: Batch, usable_BM: Tensor, shared_BS: Tensor) -> Tensor:
+        """[B, S]: where every stream that both have is the same recording, whole."""
+        same_BS, owned_SM = shared_BS.clone(), self.get_buffer("owned_SM")
+        for row, index in usable_BM.nonzero().tolist():
+            name, stored_SPD = self.modalities[index].name, self.get_buffer(f"streams_{index}")
+            own_PD = to_length(batch.features[name][row, batch.valid_BMT[row, index]], self.num_points)
+            allowed = NEARLY * own_PD.abs().amax()
+            for point in (slice(0, 1), slice(None)):  # few agree in the first, and only those are looked at whole
+                both_S = same_BS[row] & owned_SM[:, index]
+                if both_S.any():
+                    apart_S = (stored_SPD[both_S, point] - own_PD[point]).abs().amax(dim=(1, 2))
+                    same_BS[row, both_S] = apart_S <= allowed
+        return same_BS
 
     def _similarity(self, batch: Batch, usable_BM: Tensor) -> tuple[Tensor, Tensor]:
         """Mean cosine [B, S] over the streams that both have, and where there is any [B, S]."""

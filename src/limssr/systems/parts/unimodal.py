@@ -9,7 +9,7 @@ from torch import Tensor
 from limssr.core.config import ModelConfig
 from limssr.core.errors import unknown_name
 from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
-from limssr.systems.contract import ComparisonSystem, SystemOptions
+from limssr.systems.system import ComparisonSystem, SystemOptions
 
 
 class UnimodalOptions(SystemOptions):
@@ -89,7 +89,7 @@ class UnimodalSystem(ComparisonSystem):
     ) -> ScoreOutput:
         """The rows' scores back at their samples; the other samples are marked as not scored."""
         return ScoreOutput(
-            _at_samples(unit_scores_NC, rows.has_B),
+            unit_scores_BC=_at_samples(unit_scores_NC, rows.has_B),
             members_EBC=None if members_ENC is None else torch.stack([_at_samples(m, rows.has_B) for m in members_ENC]),
             loss_scale_C=self.output_scale.loss_scale_C,
             scored_B=rows.has_B,
@@ -100,7 +100,7 @@ class UnimodalSystem(ComparisonSystem):
         """For a batch in which no sample has the stream: numbers that mean nothing, with a gradient of zero."""
         zero = torch.stack([parameter.sum() * 0.0 for parameter in self.parameters()]).sum()
         scores_BC = zero.expand(len(rows.has_B), len(self.criteria))
-        return ScoreOutput(scores_BC, loss_scale_C=self.output_scale.loss_scale_C, scored_B=rows.has_B)
+        return ScoreOutput(unit_scores_BC=scores_BC, loss_scale_C=self.output_scale.loss_scale_C, scored_B=rows.has_B)
 
 
 def _at_samples(values_NC: Tensor, has_B: Tensor) -> Tensor:

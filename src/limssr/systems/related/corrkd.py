@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample
-from limssr.systems.contract import System, SystemOptions
 from limssr.systems.parts.distillation import Distilled, StreamReader
+from limssr.systems.system import System, SystemOptions
 
 UNKNOWN = -1
 """Bin of a sample that nobody judged."""
@@ -86,9 +86,9 @@ class CorrKD(Distilled):
             self.add_module(name, ScoreAndBin(reader, self.hidden, len(self.criteria), options.num_bins))
         self.register_buffer("edges", torch.linspace(-1.0, 1.0, options.num_bins - 1))
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
+    def measure(self, samples: Sequence[Sample]) -> None:
         """Measure scales, and the edges of bins of equal counts, on the training samples."""
-        super().calibrate(samples)
+        super().measure(samples)
         scores_NC = np.stack([sample.scores for sample in samples])
         unit_NC = np.stack([one.to_unit(scores_NC[:, c]) for c, one in enumerate(self.criteria)], axis=1)
         level_N, known_N = self._levels(torch.from_numpy(unit_NC).float())

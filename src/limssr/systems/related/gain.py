@@ -25,7 +25,7 @@ from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
 from limssr.data.batching import collate
 from limssr.nn.layers import masked_mean
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 NOISE = 0.01
 """In a hole stands a draw from [0, this)."""
@@ -105,9 +105,9 @@ class GAIN(ComparisonSystem):
         return self.scored(logits_BC, auxiliary={"observed": self.options.observed * error, **adversaries})
 
     @torch.no_grad()
-    def calibrate(self, samples: Sequence[Sample]) -> None:
+    def measure(self, samples: Sequence[Sample]) -> None:
         """Measure scales, and the extremes of the vector over the training samples; once, before training."""
-        super().calibrate(samples)
+        super().measure(samples)
         low_D, high_D = torch.full_like(self._range_D(), torch.inf), torch.full_like(self._range_D(), -torch.inf)
         for start in range(0, len(samples), CHUNK):
             batch = collate(samples[start : start + CHUNK], self.modalities, self.criteria).to(low_D.device)

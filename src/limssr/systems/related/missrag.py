@@ -5,10 +5,10 @@ sample has, and the absent stream becomes a softmax-weighted mean of those of it
 embeds with a contrastive encoder and asks a multimodal language model, with a prompt that says which streams were
 retrieved; here keys are the features' own means in training deviations, the completed streams go through `attention`,
 and a learned vector a stream marks what was retrieved, in place of that prompt. The memory holds what training samples
-own and nothing else, and a sample never finds itself, so a stream that a training step hides is never handed back. It
-needs some training samples with two streams; where none joins what a sample has to what it lacks, all owners of the
-stream count alike, which is mean imputation, and a stream that nobody owns stays absent. Rebuilt from the paper's
-description; there are no published counts for this use.
+own and nothing else, and a sample never finds itself (by what it holds, whatever it is called), so a stream that a
+training step hides is never handed back. It needs some training samples with two streams; where none joins what a
+sample has to what it lacks, all owners of the stream count alike, which is mean imputation, and a stream that nobody
+owns stays absent. Rebuilt from the paper's description; there are no published counts for this use.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
-from limssr.systems.contract import System, SystemOptions
 from limssr.systems.parts.memory import StreamMemory
 from limssr.systems.simple.attention import AttentionBaseline
+from limssr.systems.system import System, SystemOptions
 
 
 class MissRAGOptions(SystemOptions):
@@ -67,9 +67,9 @@ class MissRAG(AttentionBaseline):
         tokens_BMH, owned_BM = self.tokens(whole)
         return self.answer(torch.where(found_BM[..., None], tokens_BMH + self.retrieved_MH, tokens_BMH), owned_BM)
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
+    def measure(self, samples: Sequence[Sample]) -> None:
         """Measure scales and fill the memory with the training samples, once, before training."""
-        super().calibrate(samples)
+        super().measure(samples)
         self.memory.fill(samples)
 
     def complete(self, batch: Batch) -> tuple[Batch, Tensor]:

@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality
-from limssr.systems.contract import System, SystemOptions
 from limssr.systems.parts.distillation import Distilled, StreamReader
+from limssr.systems.system import System, SystemOptions
 
 LOG_VARIANCE_BOUND = 4.0
 """Logarithms of variances stay within +- this; the vectors that they describe have unit variance."""

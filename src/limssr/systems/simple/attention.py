@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
 from limssr.nn.layers import filled, masked_mean, training_means
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 64
 Fill = Literal["none", "mean", "zeros", "learned"]
@@ -95,9 +95,9 @@ class AttentionBaseline(ComparisonSystem):
         """Scores from tokens, of which those in `owned_BM` are read."""
         return self.scored(self.head(self._read(tokens_BMH + self.modality_embedding_MH, owned_BM)))
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
+    def measure(self, samples: Sequence[Sample]) -> None:
         """Measure scales, and the training means where they fill in; once, before training."""
-        super().calibrate(samples)
+        super().measure(samples)
         if self.fill == "mean":
             for index, mean_D in enumerate(training_means(samples, self.modalities)):
                 self.get_buffer(f"fill_{index}").copy_(mean_D)

@@ -23,10 +23,11 @@ from limssr.model.heads.paper import HeadInput, PaperHead
 from limssr.model.layout import plan_layout
 from limssr.model.limssr import num_special_tokens
 from limssr.model.tokens import TokenRows
+from limssr.nn.contract import ParameterGroup
 from limssr.nn.layers import Projection
 from limssr.nn.scaling import OutputScale
 from limssr.nn.transformers import BidirectionalEncoder
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 128
 
@@ -114,28 +115,32 @@ class Bidirectional(ComparisonSystem):
         hidden_BLH = self.encoder(inputs_BLH, places_L[None] < layout.lengths_B[:, None])
         slots_BKH = hidden_BLH.gather(1, layout.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))
         read = HeadInput(
-            slots_BKH,
-            None,
-            hidden_BLH,
-            layout.pool_BML,
-            batch.present_BM,
-            batch.features,
-            batch.valid_BMT,
-            batch.lengths_B,
+            slots_BKH=slots_BKH,
+            inputs_BLH=None,
+            hidden_BLH=hidden_BLH,
+            pool_BML=layout.pool_BML,
+            present_BM=batch.present_BM,
+            features=batch.features,
+            valid_BMT=batch.valid_BMT,
+            lengths_B=batch.lengths_B,
         )
         answer = self.head(read)
         return ScoreOutput(
-            answer.unit_scores_BC,
-            answer.main_BC,
-            answer.aux_BC,
-            slots_BKH,
-            answer.fused_BH,
+            unit_scores_BC=answer.unit_scores_BC,
+            main_BC=answer.main_BC,
+            aux_BC=answer.aux_BC,
+            slots_BKH=slots_BKH,
+            fused_BH=answer.fused_BH,
             loss_scale_C=self.head.output.loss_scale_C,
         )
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
+    def group_of(self, parameter: str) -> ParameterGroup:
+        """Its learned rows have the language model's rate, as those of LIMSSR do."""
+        return "backbone" if parameter.startswith("tokens.") else "around"
+
+    def measure(self, samples: Sequence[Sample]) -> None:
         """Measure the scales of inputs and outputs on the training samples, once, before training."""
-        super().calibrate(samples)
+        super().measure(samples)
         self.head.output.fit(samples, self.criteria)  # the paper's head scales its two paths itself
 
     def _project(self, scaled: dict[str, Tensor], valid_BMT: Tensor) -> list[Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.layers import masked_mean
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 64
 
@@ -80,11 +80,11 @@ class LateFusion(ComparisonSystem):
         neutral_C = self.output_scale(torch.zeros_like(mean_BC))
         mean_BC = torch.where(usable_BM.any(dim=1, keepdim=True), mean_BC, neutral_C)
         if not self.training:
-            return ScoreOutput(mean_BC, loss_scale_C=self.output_scale.loss_scale_C)
+            return ScoreOutput(unit_scores_BC=mean_BC, loss_scale_C=self.output_scale.loss_scale_C)
         own = [self.score_loss(unit_BC, batch, usable_BM[:, index]) for index, unit_BC in enumerate(alone)]
         # detached: a network that learned from the mean would make up for the errors of the others
         return ScoreOutput(
-            mean_BC.detach(),
+            unit_scores_BC=mean_BC.detach(),
             loss_scale_C=self.output_scale.loss_scale_C,
             auxiliary={"streams alone": torch.stack(own).sum()},
         )

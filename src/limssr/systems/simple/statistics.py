@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
+from limssr.nn.contract import ParameterGroup
 from limssr.nn.moments import PooledStatistics, build_members
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 
 class StatisticsEnsemble(ComparisonSystem):
@@ -35,13 +36,18 @@ class StatisticsEnsemble(ComparisonSystem):
         statistics_BS = self.statistics(batch.features, batch.valid_BMT, batch.present_BM, batch.lengths_B)
         members_EBC = self.output_scale(self.members(statistics_BS))
         return ScoreOutput(
-            members_EBC.mean(dim=0), members_EBC=members_EBC, loss_scale_C=self.output_scale.loss_scale_C
+            unit_scores_BC=members_EBC.mean(dim=0), members_EBC=members_EBC, loss_scale_C=self.output_scale.loss_scale_C
         )
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
+    def group_of(self, parameter: str) -> ParameterGroup:
+        """All that it trains is the ensemble."""
+        del parameter
+        return "statistics"
+
+    def measure(self, samples: Sequence[Sample]) -> None:
         """Measure quantiles and output scale on the training samples, once, before training."""
         self.statistics.fit(samples)
-        super().calibrate(samples)
+        super().measure(samples)
 
 
 STATISTICS = System(

@@ -30,8 +30,8 @@ from limssr.data.batching import collate
 from limssr.nn.losses import task_loss
 from limssr.nn.sequences import resampled, soft_dtw
 from limssr.systems.complete.t2cr.parts import PathEncoder, TokenRegressor, path_contrast
-from limssr.systems.contract import System
 from limssr.systems.parts.unimodal import StreamRows, UnimodalOptions, UnimodalSystem
+from limssr.systems.system import System
 
 DEFAULT_HIDDEN = 64
 NUM_SCORE_TERMS = 5
@@ -139,13 +139,13 @@ class T2cr(UnimodalSystem):
         self.register_buffer("exemplar_scores", torch.full((count, num_criteria), 0.5))
         self.register_buffer("class_edges", torch.linspace(-1, 1, options.num_classes - 1))
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
+    def measure(self, samples: Sequence[Sample]) -> None:
         """Measure scales and class ranges, and keep the exemplars.
 
         Raises:
             InputError: No training sample has the stream and all scores.
         """
-        super().calibrate(samples)
+        super().measure(samples)
         usable = [s for s in samples if self.stream in s.streams and not np.isnan(s.scores).any()]
         usable = [s for s in usable if not np.isnan(s.streams[self.stream]).any(axis=1).all()]
         if not usable:

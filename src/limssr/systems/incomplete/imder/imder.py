@@ -9,7 +9,7 @@ Adapted: the target is a stream that the sample owns though the step hides it; i
 does not own is zeros; the condition is a map of all other streams, zeros where one is absent, so that any subset of any
 number of streams works (the paper has a map for two and none for one); convolutions keep the length, and masks go
 through every layer, so that any length does; the loss of the task is squared, not absolute. The sampler takes exact
-steps of the same process, so that 25 do instead of 100. Its noise is a function of the sample's id. The condition is
+steps of the same process, so that 25 do instead of 100. Its noise is the same for every sample. The condition is
 read as it is: the public code noises it, in training with the very noise that is to be found. The loss of the score is
 a mean over places, not a sum. With one stream nothing can be missing and only the transformer is left.
 
@@ -28,11 +28,11 @@ from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.contract import Stage
 from limssr.nn.cross_modal import CrossModalFusion
-from limssr.nn.layers import hidden_BM, masked_mse, seeded_noise
+from limssr.nn.layers import fixed_noise, hidden_BM, masked_mse
 from limssr.nn.sequences import real_steps
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
 from limssr.systems.incomplete.imder.refiner import Refiner
 from limssr.systems.incomplete.imder.score import ScoreNetwork, denoising_loss, sampled
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 32
 FUSION = ("fusion.", "head.")
@@ -157,13 +157,12 @@ class IMDer(ComparisonSystem):
         return completed
 
     def _noise(self, batch: Batch, rows_N: Tensor, purpose: str) -> Tensor:
-        """[K, N, T, W]: in training as torch draws it, when scoring a function of the sample's id."""
+        """[K, N, T, W]: in training as torch draws it, when scoring the same for every sample."""
         steps, num_segments = self.options.sampler_steps, batch.valid_BMT.shape[2]
         if self.training:
             return torch.randn(steps, len(rows_N), num_segments, self.width, device=rows_N.device)
-        ids = [batch.ids[row] for row in rows_N.tolist()]
-        drawn = seeded_noise(ids, num_segments, steps * self.width, purpose=f"imder-{purpose}")
-        return drawn.unflatten(2, (steps, self.width)).permute(2, 0, 1, 3).to(rows_N.device)
+        drawn = fixed_noise(num_segments, steps * self.width, purpose=f"imder-{purpose}").to(rows_N.device)
+        return drawn.unflatten(1, (steps, self.width)).transpose(0, 1)[:, None].expand(-1, len(rows_N), -1, -1)
 
     def _read(self, streams: Sequence[Tensor], batch: Batch) -> Tensor:
         real_BT = real_steps(batch.lengths_B, batch.valid_BMT.shape[2])

@@ -23,10 +23,10 @@ from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.layers import RowBatchNorm, hidden_BM
 from limssr.nn.losses import slot_triplet
 from limssr.nn.transformers import QueryDecoder, TimeEncoder
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
 from limssr.systems.incomplete.mcmoe.experts import ExpertMixture, mixture_divergence, over_streams
 from limssr.systems.incomplete.mcmoe.generator import Queries, StreamGenerator
 from limssr.systems.parts.gdlt_trunk import GdltHead, GdltProjector, unit_from_place
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 256
 
@@ -133,7 +133,9 @@ class Mcmoe(ComparisonSystem):
                 "own_expert": self.options.own_expert * divergence,
                 "slots": self.options.slots * slot_triplet(slots_BQH, margin=self.options.margin),
             }
-        return ScoreOutput(unit_scores_BC, loss_scale_C=self.output_scale.loss_scale_C, auxiliary=auxiliary)
+        return ScoreOutput(
+            unit_scores_BC=unit_scores_BC, loss_scale_C=self.output_scale.loss_scale_C, auxiliary=auxiliary
+        )
 
     def _encode(self, batch: Batch) -> Tensor:
         """[B, M, T, H], zeros where nothing is valid."""

@@ -26,9 +26,9 @@ from limssr.nn.contract import Stage
 from limssr.nn.layers import RowBatchNorm
 from limssr.nn.sequences import RealRows, TimeConv, padded_to, pool_all, pool_pairs
 from limssr.nn.transformers import num_heads_of
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
 from limssr.systems.incomplete.pamfn.fusion import BlockSizes, FusionBlock, Maps
 from limssr.systems.parts.apart import learning_apart
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 PAPER_HIDDEN = 256
 NUM_LENGTHS = 4

@@ -8,7 +8,7 @@ MLP scores the latent tokens of all streams, a missing one sampled.
 Adapted: the public code works on images of a fixed set of views and generates whole views; here the tokens are
 diffused. The target is any stream that the sample owns, hidden by the step or not; the condition is the others that
 the step shows. Latent tokens are normed, which keeps the noise in proportion. Sampling takes 50 steps without further
-noise, from a start that is a function of the sample's id. The networks are small and our own; what follows the paper is
+noise, from a start that is the same for every sample. The networks are small and our own; what follows the paper is
 the three parts, the schedule of the noise, how the condition is dropped and how it guides. With one stream nothing is
 ever missing and no denoiser exists.
 """
@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.contract import Stage
-from limssr.nn.layers import seeded_noise
-from limssr.systems.contract import ComparisonSystem, System, SystemOptions
+from limssr.nn.layers import fixed_noise
 from limssr.systems.related.dmvg.diffusion import Denoiser, Diffusion, normed
+from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 DEFAULT_HIDDEN = 64
 FIRST_NOISE, LAST_NOISE = 1e-6, 2e-2
@@ -154,16 +154,16 @@ class DMVG(ComparisonSystem):
             if not len(rows_N):
                 continue
             condition = self._condition(latents_BMKW, batch, index, rows_N)
-            noise = self._noise(latents_BMKW[rows_N, index], batch, rows_N, self.modalities[index].name)
+            noise = self._noise(latents_BMKW[rows_N, index], self.modalities[index].name)
             steps, guidance = self.options.sampler_steps, self.options.guidance
             completed[rows_N, index] = self.diffusion.sampled(denoiser, noise, condition, steps, guidance=guidance)
         return completed
 
-    def _noise(self, like_NKW: Tensor, batch: Batch, rows_N: Tensor, name: str) -> Tensor:
+    def _noise(self, like_NKW: Tensor, name: str) -> Tensor:
         if self.training:
             return torch.randn_like(like_NKW)
-        ids = [batch.ids[row] for row in rows_N.tolist()]
-        return seeded_noise(ids, *like_NKW.shape[1:], purpose=f"dmvg-{name}").to(like_NKW)
+        drawn_KW = fixed_noise(*like_NKW.shape[1:], purpose=f"dmvg-{name}")
+        return drawn_KW.to(like_NKW).expand_as(like_NKW)
 
 
 def token_weights(batch: Batch, num_tokens: int) -> Tensor:

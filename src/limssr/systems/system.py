@@ -1,8 +1,8 @@
-"""The contract of the comparison systems: what each declares, and what all have in common.
+"""A system: what it declares, and what the networks that are built of the parts in this room have in common.
 
-The same Batch in, the same ScoreOutput out, the same loop. A system adds losses of its own through
-`ScoreOutput.auxiliary`, trains in stages through `stages`, and learns from streams that exist but are hidden in this
-step through `Batch.owned`.
+The same Batch in, the same ScoreOutput out, the same loop (`limssr.nn.contract`). A system adds losses of its own
+through `ScoreOutput.auxiliary`, trains in stages through `stages`, and learns from streams that exist but are hidden in
+this step through `Batch.owned`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,16 +11,17 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
-from limssr.nn.contract import WHOLE, Stage
+from limssr.model.backbone.load import load_backbone
+from limssr.nn.contract import WHOLE, Network, Stage
 from limssr.nn.losses import task_loss
 from limssr.nn.scaling import InputScaler, OutputScale
 
-Family = Literal["incomplete", "complete", "related", "reference"]
+Family = Literal["limssr", "incomplete", "complete", "related", "reference"]
 
 
 class SystemOptions(BaseModel):
@@ -29,10 +30,8 @@ class SystemOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class ComparisonSystem(nn.Module):
-    """What every system has: its description, scaling of inputs and output, stages.
-
-    A subclass builds its layers after `super().__init__` and writes `forward(batch) -> ScoreOutput`.
+class ComparisonSystem(Network):
+    """A network built of the parts in this room: scaling of inputs and output, parts that rest, its options.
 
     Args:
         config: `hidden`, `dropout`, `input_scaling`, `output` and `options` are used, the rest is of LIMSSR.
@@ -41,10 +40,6 @@ class ComparisonSystem(nn.Module):
         options: Of this system.
     """
 
-    stages: tuple[Stage, ...] = (WHOLE,)
-    looks_at_hidden: bool = False
-    """Whether training batches bring `Batch.owned`."""
-
     def __init__(
         self,
         config: ModelConfig,
@@ -52,23 +47,15 @@ class ComparisonSystem(nn.Module):
         criteria: Sequence[Criterion],
         options: SystemOptions | None = None,
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.modalities = tuple(modalities)
-        self.criteria = tuple(criteria)
+        super().__init__(config, modalities, criteria)
         self.options: Any = options
         self.input_scaler = InputScaler(self.modalities, config.input_scaling)
         self.output_scale = OutputScale(len(self.criteria), config.output)
-        self.stage = self.stages[-1]
 
-    def calibrate(self, samples: Sequence[Sample]) -> None:
-        """Measure the scales of inputs and outputs on the training samples, once, before training."""
+    def measure(self, samples: Sequence[Sample]) -> None:
+        """Measure the scales of inputs and outputs on the training samples."""
         self.input_scaler.fit(samples)
         self.output_scale.fit(samples, self.criteria)
-
-    def enter(self, stage: Stage) -> None:
-        """Hear that a stage begins; scoring is always done as in the last one."""
-        self.stage = stage
 
     def train(self, mode: bool = True) -> "ComparisonSystem":
         """As in torch, but parts that rest in this stage stay in evaluation mode: no dropout, no running statistics."""
@@ -80,13 +67,11 @@ class ComparisonSystem(nn.Module):
                     module.eval()
         return self
 
-    def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
-        """Why samples that hold exactly `streams` cannot be scored; None where they can."""
-        return None
-
     def scored(self, logits_BC: Tensor, **more: Any) -> ScoreOutput:
         """A head's output as a ScoreOutput with the scale that errors are divided by."""
-        return ScoreOutput(self.output_scale(logits_BC), loss_scale_C=self.output_scale.loss_scale_C, **more)
+        return ScoreOutput(
+            unit_scores_BC=self.output_scale(logits_BC), loss_scale_C=self.output_scale.loss_scale_C, **more
+        )
 
     def score_loss(self, unit_scores_BC: Tensor, batch: Batch, rows_B: Tensor | None = None) -> Tensor:
         """The task loss of one part's own scores, for an auxiliary term; zero when there are no targets.
@@ -104,10 +89,10 @@ class ComparisonSystem(nn.Module):
         return task_loss(unit_scores_BC, targets_BC, self.output_scale.loss_scale_C)
 
 
-Builder = Callable[[ModelConfig, tuple[Modality, ...], tuple[Criterion, ...], Any], nn.Module]
+Builder = Callable[[ModelConfig, tuple[Modality, ...], tuple[Criterion, ...], Any], Network]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class System:
     """What a system declares. `limssr systems` prints it and reports repeat it.
 
@@ -115,13 +100,15 @@ class System:
         title: As tables name it.
         source: Authors' name for it, venue and year.
         summary: One line.
-        family: "incomplete" (the paper's Table 1), "complete" (Table 2), "related" or "reference".
+        family: "limssr" (the model itself), "incomplete" (the paper's Table 1), "complete" (Table 2), "related" or
+            "reference".
         builder: (config, modalities, criteria, options) -> network.
         options: Its settings.
+        reads_backbone: Whether it is built around a language model; its builder is then given that in place of options.
         needs_complete_training: "yes": its paper trains on complete samples, here it is re-masked; "pairs": it needs
             some samples with two streams or more; "no".
-        stages: In order.
-        stochastic: Whether scoring draws random numbers (seeded here, so that a score is a function of the sample).
+        stages: In order, at the default settings.
+        stochastic: Whether scoring takes random numbers; they are the same for every sample.
         hidden_values: The losses that look at values of a stream that the step hides; () for none. That of the score
             is one of them where a stage teaches a network on all that a sample owns.
         absent: What stands where a stream is absent, in a few words.
@@ -137,6 +124,7 @@ class System:
     family: Family
     builder: Builder
     options: type[SystemOptions] = SystemOptions
+    reads_backbone: bool = False
     needs_complete_training: Literal["yes", "pairs", "no"] = "no"
     stages: tuple[Stage, ...] = (WHOLE,)
     stochastic: bool = False
@@ -147,13 +135,28 @@ class System:
     learning_rate: float = 1e-3
     small: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion]) -> nn.Module:
+    def build(
+        self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion], *, seed: int
+    ) -> Network:
         """Build the network that `config` describes.
 
+        Args:
+            config: Its `system` names this one.
+            modalities: The M streams, in order.
+            criteria: The C criteria.
+            seed: Of every initial weight; the caller's random state is left as it was.
+
         Raises:
-            InputError: `config.options` holds something that the system does not have.
+            InputError: `config.options` holds something that the system does not have, or its language model is not
+                there.
         """
-        return self.builder(config, tuple(modalities), tuple(criteria), self.read_options(config))
+        options = self.read_options(config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            given = load_backbone(config.backbone, seed=seed) if self.reads_backbone else options
+            network = self.builder(config, tuple(modalities), tuple(criteria), given)
+        network.remember_seed(seed)
+        return network
 
     def read_options(self, config: ModelConfig) -> SystemOptions:
         """`config.options` as the system's settings.
