@@ -1,8 +1,6 @@
 """Fixtures that several folders of tests share."""
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -37,15 +35,9 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def layouts() -> ModuleType:
     """The module that writes made-up data in the published layouts: `layouts.write_rg(root)` and others."""
-    path = Path(__file__).with_name("published_layouts.py")
-    spec = importlib.util.spec_from_file_location("published_layouts", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    # Data classes look their module up by name.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    from helpers import published_layouts
+
+    return published_layouts
 
 
 @pytest.fixture(scope="session")
@@ -77,11 +69,6 @@ def store(store_path):
 @pytest.fixture
 def scored_run(store_path, tmp_path):
     """`scored_run("first", seed=1, noise=2.0)` writes a finished run folder below tmp_path, of a made-up system."""
-    path = Path(__file__).with_name("scored_runs.py")
-    spec = importlib.util.spec_from_file_location("scored_runs", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.RunWriter(tmp_path, store_path)
+    from helpers.scored_runs import RunWriter
+
+    return RunWriter(tmp_path, store_path)

@@ -2,23 +2,19 @@
 
 import dataclasses
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from helpers.networks import MIN_STREAMS, NAMES, small_config
 from limssr.core.config import BackboneConfig, ModelConfig, RunConfig
 from limssr.core.errors import InputError
 from limssr.core.progress import SilentReporter
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.evaluation.scorer import ModelScorer
-from limssr.systems.build import build_model, calibrate
+from limssr.systems.build import build_model
 from limssr.training.divergence import Diverged, DivergenceLimit, constant_loss, why_diverged
 from limssr.training.loop import fit
-
-sys.path.insert(0, str(Path(__file__).parent))
-from system_cases import MIN_STREAMS, NAMES, small_config
 
 CRITERIA = (Criterion("score", 0.0, 10.0),)
 
@@ -157,7 +153,7 @@ class TestScoring:
     def test_a_network_without_a_number_is_an_error_and_not_a_gap(self):
         samples = make_samples(20, 4)
         model = build_model(small_config("attention-mean"), (Modality("s0", 4), Modality("s1", 4)), CRITERIA, seed=0)
-        calibrate(model, samples)
+        model.calibrate(samples)
         next(iter(model.parameters())).data.fill_(np.nan)
         with pytest.raises(InputError, match="Expected a number as the score of sample"):
             ModelScorer(model).score(samples)

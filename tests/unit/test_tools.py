@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
-sys.path.insert(0, str(TOOLS))
+import check_sizes
+import flattery
+import results_table
+from limssr.core.config import RunConfig, TrainConfig
+from limssr.runs.folder import write_config, write_run
+from limssr.studies.compare.run import CompareOptions, compare_runs
+from limssr.studies.compare.write import to_document
 
-import check_sizes  # noqa: E402
-import flattery  # noqa: E402
-import results_table  # noqa: E402
-from limssr.core.config import RunConfig, TrainConfig  # noqa: E402
-from limssr.runs.folder import write_config, write_run  # noqa: E402
-from limssr.studies.compare.run import CompareOptions, compare_runs  # noqa: E402
-from limssr.studies.compare.write import to_document  # noqa: E402
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 JUNIT = """<testsuites><testsuite>{cases}</testsuite></testsuites>"""
 RAN = '<testcase classname="a" name="ran"/>'

@@ -1,4 +1,4 @@
-"""The comparison systems at sizes that a test can afford, and samples of every pattern to put before them."""
+"""Every network at a size that a test can afford, and samples of every pattern to put before it."""
 
 import dataclasses
 from functools import cache
@@ -6,14 +6,18 @@ from functools import cache
 import numpy as np
 import torch
 
-from limssr.core.config import ModelConfig
+from limssr.core.config import BackboneConfig, ModelConfig, PromptConfig, StatisticsConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample
 from limssr.data.batching import collate
 from limssr.data.missing import subsets
+from limssr.nn.contract import Network
 from limssr.systems.build import build_model
 from limssr.systems.table import SYSTEMS
 
+TINY = BackboneConfig(name="tiny")
+
 SIZES: dict[str, dict[str, object]] = {
+    "limssr": {"hidden": None, "backbone": {"name": "tiny"}},
     "t2cr": {"options": {"decoder_layers": 1, "num_heads": 2, "num_exemplars": 4}},
     "cofinal": {"options": {"encoder_layers": 1, "decoder_layers": 1}},
     "asgtn": {"options": {"num_segments": 6}},
@@ -41,6 +45,28 @@ SIZES: dict[str, dict[str, object]] = {
 }
 """System -> `model` settings beside width 16; those not named here are small enough by themselves."""
 
+VARIANTS = {
+    "limssr-plain": ModelConfig(backbone=TINY),
+    "limssr-padded": ModelConfig(backbone=BackboneConfig(name="tiny", reading="padded"), input_scaling="standard"),
+    "limssr-interleaved": ModelConfig(backbone=TINY, block_order="interleaved", input_scaling="standard"),
+    "limssr-encoder": ModelConfig(
+        backbone=TINY,
+        prompt=PromptConfig(variant="none"),
+        boundary_tokens="none",
+        absent="omitted",
+        num_fusion_tokens=0,
+        paths="path1",
+        calibration="none",
+    ),
+    "limssr-zeros": ModelConfig(backbone=TINY, absent="zeros", calibration="none"),
+    "limssr-statistics": ModelConfig(backbone=TINY, head="statistics", output="standardized"),
+    "limssr-in-stages": ModelConfig(
+        backbone=TINY, head="statistics", output="standardized", statistics=StatisticsConfig(first=0.5)
+    ),
+    "attention-unscaled": ModelConfig(system="attention"),
+}
+"""Further settings of a system that go through the same suite."""
+
 PAIRS_WITHOUT_TARGETS = {
     "missrag": "its pairs are neighbours in a memory; none of its losses has a stream as target",
     "vatp-net": "it reads two streams of a sample at once; none of its losses looks at a hidden one",
@@ -63,7 +89,9 @@ CRITERIA = (Criterion("TES", 0.0, 130.0, "points"), Criterion("PCS", 10.0, 60.0,
 
 
 def small_config(name: str, **more: object) -> ModelConfig:
-    """A system's configuration for tests."""
+    """The configuration of a system, or of one of `VARIANTS`, for tests."""
+    if name in VARIANTS:
+        return VARIANTS[name].model_copy(update=more)
     settings = {"hidden": 16, "input_scaling": "standard", "output": "standardized", "dropout": 0.1}
     return ModelConfig.model_validate({"system": name, **settings, **SIZES.get(name, {}), **more})
 
@@ -96,7 +124,7 @@ def training_batch(samples: list[Sample], modalities: tuple[Modality, ...]) -> B
 @dataclasses.dataclass(frozen=True)
 class Case:
     name: str
-    model: torch.nn.Module
+    model: Network
     modalities: tuple[Modality, ...]
     samples: list[Sample]
 
@@ -119,12 +147,20 @@ def case_of(name: str, num_modalities: int) -> Case:
     samples = samples_of_every_pattern(modalities)
     model = build_model(small_config(name), modalities, CRITERIA, seed=0)
     model.calibrate(samples)
+    shake(model)
+    return Case(name, model, modalities, samples)
+
+
+def shake(model: Network) -> None:
+    """Move every trained tensor a little: zero starts (of adapters) would hide what depends on them."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
-    return Case(name, model, modalities, samples)
 
 
 NAMES = tuple(SYSTEMS)
+"""Every system, LIMSSR first."""
+CASES = tuple((name, m) for name in (*NAMES, *VARIANTS) for m in (1, 2, 3, 4) if m >= MIN_STREAMS.get(name, 1))
+"""Every system and variant with every number of streams that it can have."""

@@ -2,7 +2,7 @@
 
 Tests get this module through the fixture `layouts`. Every writer of WRITERS makes a whole tree below `root` and
 returns what it wrote; `mfn_files` returns arrays for `write_mfn`, so that a test can change them.
-By hand: `python tests/published_layouts.py fs1000 ROOT`.
+By hand: `python tests/helpers/published_layouts.py fs1000 ROOT`.
 """
 
 import argparse

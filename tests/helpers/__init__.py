@@ -1,0 +1,1 @@
+"""Parts that tests of several folders import; pyproject.toml puts `tests` on the path."""
