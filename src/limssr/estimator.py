@@ -306,13 +306,9 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
     def _scorer(self) -> ModelScorer:
         data = self.config_.data
         size = self.config_.evaluation.batch_size
-        return ModelScorer(
-            self.model_,
-            batch_size=size,
-            num_segments=data.num_segments,
-            padding=data.padding,
-            scale="open" if self.score_range is None else "declared",
-        )
+        scale = "open" if self.score_range is None else "declared"
+        own: Any = {"num_segments": data.num_segments, "padding": data.padding, "scale": scale}
+        return ModelScorer(self.model_, batch_size=size, **own)
 
     def _unnamed(self) -> Unnamed:
         if self.columns not in ("by-name", "by-place"):

@@ -94,19 +94,13 @@ def make_batch(model: LimssrModel, *, num_segments: int = 5) -> Batch:
     """One sample for every non-empty pattern."""
     generator = torch.Generator().manual_seed(3)
     patterns = torch.cartesian_prod(*[torch.tensor([False, True])] * len(model.modalities))[1:]
-    num_samples = len(patterns)
-    lengths = torch.randint(2, num_segments + 1, (num_samples,), generator=generator)
+    lengths = torch.randint(2, num_segments + 1, (len(patterns),), generator=generator)
     valid = (torch.arange(num_segments) < lengths[:, None])[:, None] & patterns[:, :, None]
     features = {
-        item.name: torch.randn(num_samples, num_segments, item.dim, generator=generator) for item in model.modalities
+        item.name: torch.randn(len(patterns), num_segments, item.dim, generator=generator) for item in model.modalities
     }
-    return Batch(
-        ids=tuple(map(str, range(num_samples))),
-        features=features,
-        present_BM=patterns,
-        valid_BMT=valid,
-        lengths_B=lengths,
-    )
+    masks = {"present_BM": patterns, "valid_BMT": valid, "lengths_B": lengths}
+    return Batch(ids=tuple(map(str, range(len(patterns)))), features=features, **masks)
 
 
 FAMILIES: dict[str, tuple[Any, dict[str, int], dict[str, Any]]] = {
