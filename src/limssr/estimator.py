@@ -12,8 +12,10 @@ from sklearn.exceptions import NotFittedError
 
 from limssr.core.config import BackboneConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
 from limssr.core.errors import InputError
-from limssr.core.files import read_json, write_json
+from limssr.core.files import write_json
 from limssr.core.progress import SilentReporter, make_reporter
+from limssr.core.reading.fields import made
+from limssr.core.reading.records import EstimatorDocument, own_file, read_document
 from limssr.core.recipes import parse_config
 from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Criterion, Modality, Sample
@@ -284,9 +286,12 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             ArtifactError: Missing, altered or of a newer format.
         """
         folder = Path(folder)
-        document = read_json(folder / "estimator.json", newest_version=ESTIMATOR_FORMAT)
+        document = read_document(folder / "estimator.json", EstimatorDocument, newest_version=ESTIMATOR_FORMAT)
         config = parse_config(document["config"], where=str(folder / "estimator.json"))
-        estimator = cls(**document["arguments"], config=config if document["has_config"] else None)
+        given = config if document["has_config"] else None
+        estimator = made(
+            own_file(folder / "estimator.json"), "arguments", lambda: cls(**document["arguments"], config=given)
+        )
         model = load_pretrained(folder)
         estimator.model_ = model.to(choose_device(device).device)
         estimator.modalities_, estimator.criteria_, estimator.config_ = model.modalities, model.criteria, config

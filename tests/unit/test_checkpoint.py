@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from limssr.core.errors import ArtifactError, ResourceError
+from limssr.core.reading.records import CheckpointDocument, read_document
 from limssr.training import checkpoint
 from limssr.training.checkpoint import TrainingState, load_checkpoint, load_scoring_weights, save_checkpoint
 
@@ -103,11 +104,13 @@ def test_a_newer_format_is_refused(tmp_path):
         load_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format_version": "1"}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", '{"format_version": "1"}', '{"format_version": true}', '{"format_version": 1}']
+)
 def test_json_that_is_not_ours_is_refused(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(ArtifactError):
-        checkpoint.read_json(tmp_path / "x.json", newest_version=1)
+        read_document(tmp_path / "x.json", CheckpointDocument, newest_version=1)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):

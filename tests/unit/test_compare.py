@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from limssr.core.errors import InputError, LimssrError
-from limssr.core.files import read_json
+from limssr.core.reading.records import EvaluationDocument, read_document
 from limssr.studies.compare.differences import Spearmans
 from limssr.studies.compare.rows import read_rows, split_label
 from limssr.studies.compare.run import CompareOptions, compare_runs
@@ -109,7 +109,7 @@ def test_the_order_of_streams_and_criteria_does_not_matter(scored_run):
 def test_numbers_are_those_of_the_evaluation_averaged_over_seeds(scored_run):
     runs = [scored_run(f"seed{seed}", seed=seed, references={"ridge": 3.0}) for seed in (1, 2)]
     found = compared(*runs)
-    documents = [read_json(run / "evaluation.json", newest_version=1) for run in runs]
+    documents = [read_document(run / "evaluation.json", EvaluationDocument, newest_version=1) for run in runs]
     for part, key in ((INCOMPLETE, "average_incomplete"), (FULL, "full")):
         for metric in ("spearman", "mse"):
             values = [document[key][metric] for document in documents]

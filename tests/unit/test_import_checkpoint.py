@@ -220,7 +220,10 @@ ALTERED: dict[str, tuple[Callable[[State], Any], list[str]]] = {
     "a number beside": (lambda state: {**state, "epoch": 3}, ["type int under 'epoch'"]),
     "a number for a name": (lambda state: {**state, 3: torch.zeros(1)}, ["the key 3"]),
     "a sparse tensor": (lambda state: {**state, "w1": torch.ones(1).to_sparse()}, ["sparse", "'w1'"]),
-    "a stretched tensor": (lambda state: {**state, "w1": torch.ones(1).expand(10**12)}, ["another kind", "'w1'"]),
+    "a stretched tensor": (
+        lambda state: {**state, "w1": torch.ones(1).expand(10**12)},
+        ["beyond the size of the file"],
+    ),
     "nothing": (lambda state: {}, ["an empty one"]),
     "something else": (lambda state: {"layer.weight": torch.zeros(2)}, ["1 tensors without feature_to_llm.v.0.weight"]),
     "integers": (with_(w1=torch.ones(1, dtype=torch.int64)), ["w1 (int64)"]),
@@ -303,7 +306,7 @@ def test_damaged_files_are_refused(tmp_path: Path, small: State) -> None:
         for length in (0, 1, 100, len(content) // 2, len(content) - 3):
             path = tmp_path / name
             path.write_bytes(content[:length])
-            with pytest.raises(InputError, match=r"cannot be read as a checkpoint|expected a state dict"):
+            with pytest.raises(InputError, match=r"cannot be read|expected a state dict|Expected a checkpoint"):
                 read_tensors(path)
     (tmp_path / "text.pt").write_text("score,0.5\n")
     with pytest.raises(InputError, match=r"text\.pt cannot be read"):

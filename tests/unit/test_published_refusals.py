@@ -119,7 +119,7 @@ class TestLabels:
     def test_not_text(self, tree, source):
         made = tree(source)
         (made.root / LABELS[source]).write_bytes(b"\xff\xfe\x00")
-        assert "expected a text file" in made.refused()
+        assert "Expected a text file" in made.refused()
 
     def test_blank_lines_windows_line_ends_and_further_columns_are_read(self, tree, source):
         made = tree(source)

@@ -75,7 +75,7 @@ def test_what_no_person_writes_is_refused_in_a_moment(tmp_path, kind):
 
 
 VALUES = {
-    "seed": ("-1", "1e23", str(2**63)),
+    "seed": ("-1", "1e23", str(2**32)),
     "data.num_segments": ("100000000",),
     "data.stream_dims": ("{a: 100000000000}", "{a: 0}", "{a: -5}"),
     "data.validation.folds": ("100000",),

@@ -221,7 +221,7 @@ def edit_header(folder, **changes):
     [
         ({"format_version": 2}, "expected format version 1 or older, found 2.*upgrade limssr"),
         ({"format": "other"}, "limssr-store"),
-        ({"criteria": [{"name": "total", "tone": 3}]}, "fields of the format"),
+        ({"criteria": [{"name": "total", "tone": 3}]}, "criteria.0.low: Field required"),
         ({"files": {}}, "every field"),
     ],
 )

@@ -276,7 +276,7 @@ BAD = {
     "an unknown key": (wrong_key, "'tow'.*did you mean 'two'"),
     "a truncated npy": (
         spoil_file("cut.npy", b"\x93NUMPY\x01\x00v\x00{'descr'"),
-        "cut.npy, found that it cannot be read",
+        "cut.npy, found that it found nothing",
     ),
     "a truncated npz": (spoil_file("cut.npz", b"PK\x03\x04rest"), "cut.npz"),
     "a broken parquet": (spoil_file("cut.parquet", b"PAR1PAR1"), "cut.parquet"),
@@ -355,7 +355,7 @@ def test_a_bad_manifest_is_refused(tmp_path, name, content, message):
 
 
 def test_a_manifest_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="found nothing"):
         import_table(tmp_path / "m.csv", tmp_path / "store")
 
 

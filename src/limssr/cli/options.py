@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from tyro import conf
 
 from limssr.cli.output import Answer
 from limssr.core.errors import ArtifactError
+from limssr.core.reading.records import EvaluationDocument, read_document
 
 Position = conf.Positional
 Device = Annotated[
@@ -70,10 +70,9 @@ class Verb(Protocol):
 
 def run_document(run: Path) -> dict[str, Any]:
     """What `--json` prints of a finished run: the evaluation's document and where the files are."""
-    try:
-        evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"Expected a finished run in {run}: {error}. Train it again or with --resume.") from None
+    if not (run / "evaluation.json").exists():
+        raise ArtifactError(f"Expected a finished run in {run}, found none. Train it again or with --resume.")
+    evaluation = read_document(run / "evaluation.json", EvaluationDocument, newest_version=1)
     return {"run": str(run), "report": str(run / "report.html"), **evaluation}
 
 

@@ -18,7 +18,7 @@ MAX_COUNT = 1_000_000
 """Of epochs, samples of a batch, segments."""
 MAX_TOGETHER = 131_072
 """Width of all members of an ensemble side by side."""
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**32 - 1
 MAX_FILE_NAME_BYTES = 200
 
 
@@ -293,6 +293,14 @@ class ModelConfig(_Config):
         if members * hidden > MAX_TOGETHER:
             raise ValueError(f"statistics: members times hidden is {members * hidden:,}, at most {MAX_TOGETHER:,}")
         return self
+
+
+def offline(config: ModelConfig) -> ModelConfig:
+    """The same model, whose backbone is looked for on this machine alone.
+
+    Only the recipe of the person who runs it may reach for a hub; a folder that somebody handed over may not.
+    """
+    return config.model_copy(update={"backbone": config.backbone.model_copy(update={"local_files_only": True})})
 
 
 class LossConfig(_Config):

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from limssr.core.diagnosis import failed_write
-from limssr.core.errors import ArtifactError, InputError, ResourceError
+from limssr.core.errors import InputError, ResourceError
 from limssr.core.locks import about_to_appear, remove_empty
+from limssr.core.reading.regular import Outside, open_regular
 
 try:
     import fcntl
@@ -55,9 +56,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, read in pieces."""
+    """The SHA-256 of a regular file, read in pieces.
+
+    Raises:
+        InputError: No such file, or none that has an end.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(Outside(path=path, what="a file to read", remedy="check the path")) as file:
         while piece := file.read(READ_BYTES):
             digest.update(piece)
     return digest.hexdigest()
@@ -177,31 +182,6 @@ def _remove_if_dead(partial: Path) -> None:
         if time.time() - os.fstat(file.fileno()).st_mtime > SETTLING_S:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             partial.unlink()
-
-
-def read_json(path: Path, *, newest_version: int) -> dict[str, Any]:
-    """Read a document that `write_json` wrote.
-
-    Raises:
-        ArtifactError: Missing, not JSON, or with a format_version above `newest_version`.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ArtifactError(f"Expected a file at {path}: {error.strerror}. Was the folder moved or removed?") from error
-    except ValueError as error:
-        raise ArtifactError(
-            f"Expected a JSON document in {path}, found something else ({error}): it was altered."
-        ) from error
-    version = document.get("format_version") if isinstance(document, dict) else None
-    if not isinstance(version, int):
-        raise ArtifactError(f"Expected a format_version in {path}, found none: limssr did not write this file.")
-    if version > newest_version:
-        raise ArtifactError(
-            f"{path}: expected format_version {newest_version} or lower, found {version}: "
-            "it was written by a newer limssr; install that version or newer."
-        )
-    return document
 
 
 DISK_RESERVE_BYTES = 64 * 2**20

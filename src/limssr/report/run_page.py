@@ -30,7 +30,7 @@ def build_contents(folder: RunFolder) -> dict[str, Any]:
         "criteria": _criteria(run),
         "ownership": _ownership(run),
         "table": build_subset_table(folder),
-        "confidence": f"{100 * float((folder.config.get('evaluation') or {}).get('confidence', 0.95)):g} %",
+        "confidence": f"{100 * folder.confidence:g} %",
         "split": (document or {}).get("split") or "test",
         "errors": build_error_rows(folder.systems[folder.system]) if document else [],
         "heat": build_heat_map(folder.systems[folder.system]) if document else None,

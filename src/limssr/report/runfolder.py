@@ -1,19 +1,29 @@
 """What a run folder holds, read for the report; what is optional may be missing."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-import yaml
+import pyarrow.compute as pc
 
-from limssr.core.errors import ArtifactError
-from limssr.core.files import read_json
+from limssr.core.reading.documents import MAX_YAML_BYTES, is_finite, parse_yaml
+from limssr.core.reading.fields import mapping
+from limssr.core.reading.records import (
+    EpochRecord,
+    EvaluationDocument,
+    RunDocument,
+    own_file,
+    read_document,
+    read_lines,
+)
+from limssr.core.reading.regular import read_text
+from limssr.core.reading.tables import read_parquet
 
 FORMAT_VERSION = 1
+COLUMNS = ("system", "split", "id", "criterion", "streams", "score", "prediction")
+"""Of predictions.parquet."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,13 @@ class RunFolder:
         return str(self.run.get("system") or "limssr")
 
     @property
+    def confidence(self) -> float:
+        """Of the intervals; the default where config.yaml does not say."""
+        evaluation = self.config.get("evaluation")
+        said = evaluation.get("confidence") if isinstance(evaluation, Mapping) else None
+        return float(said) if said is not None and is_finite(said) else 0.95
+
+    @property
     def systems(self) -> dict[str, Mapping[str, Any]]:
         """System -> its evaluation document; the run's own first."""
         if self.evaluation is None:
@@ -61,53 +78,38 @@ def read_run_folder(folder: Path) -> RunFolder:
     Raises:
         ArtifactError: No run.json, a newer format, or a damaged file.
     """
-    run = read_json(folder / "run.json", newest_version=FORMAT_VERSION)
-    missing: dict[str, str] = {}
-    config_text = _text(folder / "config.yaml", missing, "the recipe and the loss weights")
-    metrics_text = _text(folder / "metrics.jsonl", missing, "the learning curves")
-    evaluation = None
-    if (folder / "evaluation.json").is_file():
-        evaluation = read_json(folder / "evaluation.json", newest_version=FORMAT_VERSION)
-    else:
-        missing["evaluation.json"] = "the results under every subset of streams"
-    system = str(run.get("system") or "limssr")
+    run = read_document(folder / "run.json", RunDocument, newest_version=FORMAT_VERSION)
+    optional = {
+        "config.yaml": "the recipe and the loss weights",
+        "metrics.jsonl": "the learning curves",
+        "evaluation.json": "the results under every subset of streams",
+        "predictions.parquet": "the scatter of prediction against truth",
+    }
+    missing = {name: what for name, what in optional.items() if not (folder / name).exists()}
+    evaluation = predictions = None
+    history: Sequence[Mapping[str, Any]] = ()
+    config_text = ""
+    if "config.yaml" not in missing:
+        config_text = read_text(own_file(folder / "config.yaml"), limit=MAX_YAML_BYTES)
+    if "metrics.jsonl" not in missing:
+        history = read_lines(folder / "metrics.jsonl", EpochRecord)
+    if "evaluation.json" not in missing:
+        evaluation = read_document(folder / "evaluation.json", EvaluationDocument, newest_version=FORMAT_VERSION)
+    if "predictions.parquet" not in missing:
+        outside = own_file(folder / "predictions.parquet")
+        predictions = read_parquet(outside, columns=COLUMNS)
+        predictions = predictions.filter(pc.field("system") == str(run.get("system") or "limssr"))
     return RunFolder(
         name=folder.absolute().name,
         run=run,
-        config=_parse(folder / "config.yaml", yaml.safe_load, config_text) or {},
+        config=mapping(
+            {"config": parse_yaml(config_text, own_file(folder / "config.yaml")) if config_text else None},
+            "config",
+            own_file(folder / "config.yaml"),
+        ),
         config_text=config_text,
-        history=[
-            _parse(folder / "metrics.jsonl", json.loads, line) for line in metrics_text.splitlines() if line.strip()
-        ],
+        history=history,
         evaluation=evaluation,
-        predictions=_predictions(folder / "predictions.parquet", system, missing),
+        predictions=predictions,
         missing=missing,
     )
-
-
-def _text(path: Path, missing: dict[str, str], what: str) -> str:
-    if not path.is_file():
-        missing[path.name] = what
-        return ""
-    return path.read_text(encoding="utf-8")
-
-
-def _parse(path: Path, parser: Any, text: str) -> Any:
-    try:
-        return parser(text) if text else None
-    except (ValueError, yaml.YAMLError) as error:
-        raise ArtifactError(
-            f"{path} is there but cannot be read ({error}); it was altered. Remove it or restore it."
-        ) from None
-
-
-def _predictions(path: Path, system: str, missing: dict[str, str]) -> pa.Table | None:
-    if not path.is_file():
-        missing[path.name] = "the scatter of prediction against truth"
-        return None
-    try:
-        return pq.read_table(path, filters=[("system", "=", system)])
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(
-            f"{path} is there but cannot be read ({error}); it was altered. Remove it or restore it."
-        ) from None

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-import yaml
 
 from limssr.core.config import RunConfig
-from limssr.core.errors import ArtifactError
-from limssr.core.files import read_json, write_atomically, write_json, write_table
+from limssr.core.errors import ArtifactError, InputError
+from limssr.core.files import write_atomically, write_json, write_table
+from limssr.core.reading.documents import read_yaml
+from limssr.core.reading.records import EvaluationDocument, RunDocument, own_file, read_document
+from limssr.core.reading.tables import read_parquet
 from limssr.core.recipes import dump_config, parse_config
 from limssr.evaluation.evaluate import Evaluation
 
@@ -33,11 +34,11 @@ def read_run(run: Path) -> RunRecord:
     Raises:
         ArtifactError: Not a run folder, altered, or of a newer format.
     """
-    if not (run / "run.json").is_file():
+    if not (run / "run.json").exists():
         raise ArtifactError(
             f"Expected a run folder at {run}, found no run.json there: give the folder that train wrote."
         )
-    document = read_json(run / "run.json", newest_version=FORMAT_VERSION)
+    document = read_document(run / "run.json", RunDocument, newest_version=FORMAT_VERSION)
     return RunRecord(read_config(run), document)
 
 
@@ -54,11 +55,13 @@ def read_config(run: Path) -> RunConfig:
         ArtifactError: It is not there or not readable.
     """
     path = run / "config.yaml"
+    outside = own_file(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ArtifactError(f"Expected the run's configuration at {path}, found something else ({error}).") from error
-    return parse_config(tree, where=str(path))
+        return parse_config(read_yaml(outside), where=str(path))
+    except ArtifactError:
+        raise
+    except InputError as error:
+        raise ArtifactError(str(error)) from None
 
 
 def write_config(run: Path, config: RunConfig) -> None:
@@ -88,14 +91,9 @@ class SystemScores:
     @classmethod
     def read(cls, system: str, folder: Path) -> "SystemScores":
         """From the files of a finished reference."""
-        document = read_json(folder / "evaluation.json", newest_version=FORMAT_VERSION)
+        document = read_document(folder / "evaluation.json", EvaluationDocument, newest_version=FORMAT_VERSION)
         document.pop("format_version")
-        try:
-            tables = [pq.read_table(folder / name) for name in ("subsets.parquet", "predictions.parquet")]
-        except (OSError, pa.ArrowException) as error:
-            raise ArtifactError(
-                f"Expected the tables of a finished reference in {folder}: {error}; remove the folder."
-            ) from error
+        tables = [read_parquet(own_file(folder / name)) for name in ("subsets.parquet", "predictions.parquet")]
         return cls(system, document, *tables)
 
 

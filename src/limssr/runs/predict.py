@@ -14,7 +14,8 @@ import torch
 
 from limssr.core.config import DataConfig
 from limssr.core.errors import ArtifactError, InputError
-from limssr.core.files import check_output, read_json, write_atomically
+from limssr.core.files import check_output, write_atomically
+from limssr.core.reading.records import EstimatorDocument, read_document
 from limssr.core.recipes import parse_config
 from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Modality, Sample, Split
@@ -160,7 +161,7 @@ def load_model(folder: Path) -> tuple[Network, DataConfig]:
             )
         return load_pretrained(folder / "model"), record.config.data
     if (folder / "estimator.json").exists():
-        document = read_json(folder / "estimator.json", newest_version=ESTIMATOR_FORMAT)
+        document = read_document(folder / "estimator.json", EstimatorDocument, newest_version=ESTIMATOR_FORMAT)
         config = parse_config(document["config"], where=str(folder / "estimator.json"))
         return load_pretrained(folder), config.data
     return load_pretrained(folder), DataConfig()

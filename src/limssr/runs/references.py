@@ -11,8 +11,9 @@ import torch
 
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError
-from limssr.core.files import read_json, write_json
+from limssr.core.files import write_json
 from limssr.core.progress import Reporter
+from limssr.core.reading.records import ReferenceDocument, read_document
 from limssr.evaluation.evaluate import evaluate
 from limssr.evaluation.metrics import arithmetic_mean, fisher_mean, mse, spearman
 from limssr.evaluation.scorer import ModelScorer, Scorer
@@ -47,7 +48,7 @@ def run_reference(
     """
     marker = folder / "reference.json"
     if marker.exists():
-        record = read_json(marker, newest_version=FORMAT_VERSION)
+        record = read_document(marker, ReferenceDocument, newest_version=FORMAT_VERSION)
         record.pop("format_version")
         return SystemScores.read(name, folder), record
     folder.mkdir(parents=True, exist_ok=True)

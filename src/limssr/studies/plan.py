@@ -8,7 +8,8 @@ from typing import Any
 
 from limssr.core.config import BackboneConfig, RunConfig
 from limssr.core.errors import ArtifactError, InputError, LimssrError, unknown_name
-from limssr.core.files import check_folder, read_json
+from limssr.core.files import check_folder
+from limssr.core.reading.records import EvaluationDocument, read_document
 from limssr.core.runtime import check_model_precision, check_precision, choose_device
 from limssr.model.backbone.load import load_backbone
 from limssr.runs.checks import check_references, check_same_store, folder_status
@@ -172,7 +173,7 @@ def read_results(runs: Sequence[PlannedRun], out: Path) -> dict[str, RunResult]:
                 "another folder for the study."
             )
         if record.document.get("status") == "done":
-            document = read_json(folder / "evaluation.json", newest_version=FORMAT_VERSION)
+            document = read_document(folder / "evaluation.json", EvaluationDocument, newest_version=FORMAT_VERSION)
             results[key] = RunResult(key, owner.config, document, record.document)
     return results
 

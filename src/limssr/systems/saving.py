@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from limssr.core.config import ModelConfig
+from limssr.core.config import ModelConfig, offline
 from limssr.core.diagnosis import failed_write
 from limssr.core.errors import ArtifactError, InputError
 from limssr.core.files import sha256_of, write_atomically
+from limssr.core.quoting import listed
+from limssr.core.reading.fields import checked, made
+from limssr.core.reading.records import ModelDocument, own_file, read_document
+from limssr.core.reading.tensors import read_header, read_tensors
 from limssr.core.types import Criterion, Modality
 from limssr.core.version import __version__
 from limssr.nn.contract import FrozenWeights, Network
@@ -42,21 +45,27 @@ def load_saved_state(model: Network, state: dict[str, Tensor]) -> None:
         ArtifactError: Names or shapes differ, each named.
     """
     expected = state_to_save(model)
-    missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    shapes = [
-        f"{name}: expected {tuple(expected[name].shape)}, found {tuple(state[name].shape)}"
-        for name in sorted(expected.keys() & state.keys())
-        if expected[name].shape != state[name].shape
-    ]
-    if missing or surplus or shapes:
-        raise ArtifactError(
-            f"The saved weights do not fit the model: missing {missing or 'none'}, unexpected {surplus or 'none'}, "
-            f"wrong shape {shapes or 'none'}. They belong to another configuration."
-        )
+    shapes = ({name: list(tensor.shape) for name, tensor in tensors.items()} for tensors in (expected, state))
+    _check_fit(*shapes)
     # Straight into the model's own memory: walking its thousand modules would take longer than reading the file.
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(state[name])
+
+
+def _check_fit(expected: dict[str, list[int]], found: dict[str, list[int]]) -> None:
+    missing, surplus = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    shapes = [
+        f"{name}: expected {tuple(expected[name])}, found {tuple(found[name])}"
+        for name in sorted(expected.keys() & found.keys())
+        if expected[name] != found[name]
+    ]
+    if missing or surplus or shapes:
+        raise ArtifactError(
+            f"The saved weights do not fit the model: missing {listed(missing, empty='none')}, unexpected "
+            f"{listed(surplus, empty='none')}, wrong shape {listed(shapes, empty='none')}. They belong to another "
+            "configuration."
+        )
 
 
 def save_pretrained(model: Network, folder: Path) -> None:
@@ -109,9 +118,11 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
 
     folder = Path(folder)
     settings = _read_settings(folder)
-    config = ModelConfig.model_validate(settings["model"])
-    modalities = tuple(Modality(**item) for item in settings["modalities"])
-    criteria = tuple(Criterion(**item) for item in settings["criteria"])
+    outside = own_file(folder / SETTINGS)
+    # A folder from somebody else may name a model on a hub; only a recipe of one's own can have it fetched.
+    config = offline(checked(ModelConfig, settings["model"], outside))
+    modalities = made(outside, "streams", lambda: tuple(Modality(**item) for item in settings["modalities"]))
+    criteria = made(outside, "criteria", lambda: tuple(Criterion(**item) for item in settings["criteria"]))
     model = build_model(config, modalities, criteria, seed=settings["random_seed"])
     if settings["backbone_sha256"]:
         check_backbone(model, settings["backbone_sha256"], where=str(folder))
@@ -132,18 +143,17 @@ def load_saved_weights(model: Network, folder: Path) -> None:
         ArtifactError: The file is missing, holds other bytes than were saved or values that are not finite, or belongs
             to another configuration.
     """
-    path = folder / WEIGHTS
-    expected = _read_settings(folder).get("weights_sha256")
-    try:
-        found = sha256_of(path)
-        if expected is not None and found != expected:
-            raise ArtifactError(
-                f"Expected in {path} the weights that were saved, with SHA-256 {str(expected)[:16]}…, found "
-                f"{found[:16]}…: the file was altered or damaged; copy it again, or train again."
-            )
-        state = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); it is missing or was altered.") from error
+    path, outside = folder / WEIGHTS, own_file(folder / WEIGHTS)
+    wanted = {name: list(tensor.shape) for name, tensor in state_to_save(model).items()}
+    # Before the file is read: it may promise terabytes.
+    _check_fit(wanted, {name: entry["shape"] for name, entry in read_header(outside).items()})
+    expected, found = _read_settings(folder).get("weights_sha256"), sha256_of(path)
+    if expected is not None and found != expected:
+        raise ArtifactError(
+            f"Expected in {path} the weights that were saved, with SHA-256 {str(expected)[:16]}…, found "
+            f"{found[:16]}…: the file was altered or damaged; copy it again, or train again."
+        )
+    state = read_tensors(outside)
     refuse_non_finite(state, path)
     load_saved_state(model, state)
 
@@ -197,19 +207,9 @@ def _make_model_folder(folder: Path) -> None:
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:
-    path = folder / SETTINGS
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        version = int(settings["format_version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"Expected a saved model in {folder}: {SETTINGS} is missing or not readable ({error})."
-        ) from None
-    if version > FORMAT_VERSION:
-        raise ArtifactError(
-            f"{folder} has model format {version}; this limssr reads up to {FORMAT_VERSION}. Upgrade limssr."
-        )
-    return settings
+    if not (folder / SETTINGS).exists():
+        raise ArtifactError(f"Expected a saved model in {folder}: {SETTINGS} is missing.")
+    return read_document(folder / SETTINGS, ModelDocument, newest_version=FORMAT_VERSION)
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

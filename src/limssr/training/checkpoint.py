@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -23,7 +22,6 @@ from limssr.core.config import RunConfig
 from limssr.core.errors import ArtifactError
 from limssr.core.files import (
     new_folder,
-    read_json,
     remove_leftovers,
     sha256_of,
     write_atomically,
@@ -31,6 +29,8 @@ from limssr.core.files import (
     write_json,
 )
 from limssr.core.progress import Reporter
+from limssr.core.reading.records import CheckpointDocument, own_file, read_document
+from limssr.core.reading.tensors import read_tensors
 from limssr.nn.contract import Network
 from limssr.systems.saving import check_backbone, load_saved_state, state_to_save
 from limssr.training.optimizer import WeightAverage
@@ -104,7 +104,7 @@ def load_checkpoint(folder: Path) -> TrainingState | None:
     if not epochs:
         return None
     path = _epoch_folder(folder, epochs[-1])
-    document = read_json(path / "state.json", newest_version=FORMAT_VERSION)
+    document = read_document(path / "state.json", CheckpointDocument, newest_version=FORMAT_VERSION)
     average = _load_tensors(path, "average", document) if "average.safetensors" in document["files"] else None
     return TrainingState(
         document["epoch"],
@@ -118,7 +118,7 @@ def load_checkpoint(folder: Path) -> TrainingState | None:
 def load_scoring_weights(folder: Path, epoch: int) -> dict[str, Tensor]:
     """The weights of an epoch that are scored with: the average where there is one, else the weights themselves."""
     path = _epoch_folder(folder, epoch)
-    document = read_json(path / "state.json", newest_version=FORMAT_VERSION)
+    document = read_document(path / "state.json", CheckpointDocument, newest_version=FORMAT_VERSION)
     return _load_tensors(path, "average" if "average.safetensors" in document["files"] else "weights", document)
 
 
@@ -143,16 +143,13 @@ def write_metrics(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
 
 def _load_tensors(path: Path, name: str, document: Mapping[str, Any]) -> dict[str, Tensor]:
     file = path / f"{name}.safetensors"
-    if not file.is_file():
+    if not file.is_file() or file.name not in document["files"]:
         raise ArtifactError(f"Expected a file at {file}, found none: start the run again in a new folder.")
     if sha256_of(file) != document["files"][file.name]:
         raise ArtifactError(
             f"Expected {file} as it was written, found another content: start the run again in a new folder."
         )
-    try:
-        return safetensors.torch.load_file(file)
-    except safetensors.SafetensorError as error:
-        raise ArtifactError(f"Expected tensors in {file}, found something else ({error}).") from error
+    return read_tensors(own_file(file))
 
 
 def _epoch_folder(folder: Path, epoch: int) -> Path:

@@ -48,7 +48,7 @@ def made(outside: Outside, what: str, make: Callable[[], Made]) -> Made:
     """
     try:
         return make()
-    except (KeyError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, NotImplementedError) as error:
         if isinstance(error, outside.error):
             raise
         raise outside.refused(f"{what} in another form ({type(error).__name__}: {shortened(str(error))})") from None

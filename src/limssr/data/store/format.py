@@ -1,6 +1,7 @@
 """What the folder of a store holds, shared by reading (`store.py`) and writing (`writer.py`)."""
 
-import json
+import re
+import stat
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,12 @@ import safetensors.numpy
 
 from limssr.core.errors import ArtifactError, InputError, unknown_name
 from limssr.core.files import sha256_of
+from limssr.core.quoting import quoted, shortened
+from limssr.core.reading.documents import MAX_JSON_BYTES, parse_json
+from limssr.core.reading.fields import checked
+from limssr.core.reading.records import StoreDocument, own_file
+from limssr.core.reading.regular import read_bytes
+from limssr.core.reading.tensors import parse_entries, parse_header
 from limssr.core.types import Sample
 from limssr.data.store.mapped import map_file
 
@@ -27,7 +34,7 @@ HEADER_NAME = "store.json"
 INDEX_NAME = "index.parquet"
 
 
-HEADER_FIELDS = {"name", "segment_s", "modalities", "criteria", "derived_scales", "provenance", "files"}
+SHARD_NAME = re.compile(r"shards/[0-9]{5,9}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -68,41 +75,42 @@ def read_header(path: Path) -> tuple[bytes, dict[str, Any]]:
     Raises:
         ArtifactError: Not a store, of a newer format, or a field is missing.
     """
-    header_path = path / HEADER_NAME
-    try:
-        content = header_path.read_bytes()
-    except OSError as error:
+    outside = own_file(path / HEADER_NAME)
+    if not (path / HEADER_NAME).exists():
         raise ArtifactError(
             f"Expected a store (a folder with store.json) at {path}, found "
             f"{'a folder without it' if path.is_dir() else 'a file' if path.exists() else 'nothing'}: "
             "give the folder that `limssr data import` wrote."
-        ) from error
-    try:
-        header = json.loads(content)
-    except ValueError as error:
-        raise altered(header_path, "JSON", f"something else ({error})") from error
+        )
+    content = read_bytes(outside, limit=MAX_JSON_BYTES)
+    header = parse_json(content, outside)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise altered(header_path, f"the format '{FORMAT}'", "another one")
+        raise altered(outside.path, f"the format '{FORMAT}'", "another one")
     version = header.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or version > FORMAT_VERSION:
         raise ArtifactError(
-            f"{header_path}: expected format version {FORMAT_VERSION} or older, found {version}: "
+            f"{outside.path}: expected format version {FORMAT_VERSION} or older, found {quoted(version)}: "
             "the store was written by a newer limssr; upgrade limssr."
         )
-    missing = HEADER_FIELDS - header.keys()
-    if missing or INDEX_NAME not in header["files"]:
-        raise altered(header_path, "every field of the format", f"none of {sorted(missing) or [INDEX_NAME]}")
+    checked(StoreDocument, header, outside)
+    if INDEX_NAME not in header["files"]:
+        raise altered(outside.path, "every field of the format", f"none of {INDEX_NAME}")
+    for name in header["files"]:
+        # Nothing outside the folder is ever read because a store says so.
+        if name != INDEX_NAME and not SHARD_NAME.fullmatch(name):
+            raise outside.refused(f"the file {quoted(name)}, where a store has {INDEX_NAME} and its shards")
     return content, header
 
 
 def check_size(path: Path, expected: int) -> None:
     """Raise `ArtifactError` unless the file exists and has the expected number of bytes."""
     try:
-        found = path.stat().st_size
+        about = path.stat()
+        found = about.st_size if stat.S_ISREG(about.st_mode) else -1
     except OSError as error:
         raise altered(path, f"a file of {expected:,} bytes", "none that can be read") from error
     if found != expected:
-        raise altered(path, f"{expected:,} bytes", f"{found:,}")
+        raise altered(path, f"{expected:,} bytes", f"{found:,}" if found >= 0 else "no regular file")
 
 
 def check_hash(path: Path, expected: str) -> None:
@@ -174,9 +182,9 @@ class Shard:
         try:
             self._map = map_file(path)
             content = memoryview(self._map)
-            size = int.from_bytes(content[:HEADER_SIZE_BYTES], "little")
-            self._start = HEADER_SIZE_BYTES + size
-            self._entries = json.loads(bytes(content[HEADER_SIZE_BYTES : self._start]))
+            outside = own_file(path)
+            self._start = HEADER_SIZE_BYTES + parse_header(bytes(content[:HEADER_SIZE_BYTES]), len(content), outside)
+            self._entries = parse_entries(bytes(content[HEADER_SIZE_BYTES : self._start]), outside)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise self._damaged(f"found a header that cannot be read ({error})") from error
 
@@ -191,11 +199,13 @@ class Shard:
             entry = self._entries[name]
             rows, columns = entry["shape"]
             begin, end = entry["data_offsets"]
-            if entry["dtype"] != "F32" or end - begin != 4 * rows * columns:
+            if min(rows, columns, begin) < 0 or entry["dtype"] != "F32" or end - begin != 4 * rows * columns:
                 raise ValueError(f"dtype {entry['dtype']}, shape {entry['shape']}, {end - begin} bytes")
             flat = np.frombuffer(self._map, dtype="<f4", count=rows * columns, offset=self._start + begin)
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged(f"found no such float32 array [segments, features] for '{name}' ({error!r})") from error
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            raise self._damaged(
+                f"found no such float32 array [segments, features] for '{shortened(name)}' ({shortened(repr(error))})"
+            ) from error
         return flat.reshape(rows, columns)
 
     def _damaged(self, found: str) -> ArtifactError:

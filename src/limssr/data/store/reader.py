@@ -13,9 +13,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from limssr.core.errors import ArtifactError, InputError, unknown_name
+from limssr.core.quoting import listed, quoted
+from limssr.core.reading.fields import made
+from limssr.core.reading.records import own_file
+from limssr.core.reading.tables import read_parquet
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
 from limssr.data.store import format as shards
 from limssr.data.store.format import (
@@ -33,7 +37,7 @@ from limssr.data.store.format import (
 from limssr.data.store.mapped import give_back
 from limssr.data.store.verified import is_as_verified, remember
 from limssr.data.store.writer import StoreWriter
-from limssr.data.validate import check_collection, check_sample
+from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample
 
 __all__ = ["FeatureStore", "Progress", "StoreInfo", "StoreWriter"]
 
@@ -82,14 +86,35 @@ class FeatureStore:
             check_size(path / name, entry["bytes"])
         index_path = path / INDEX_NAME
         check_hash(index_path, header["files"][INDEX_NAME]["sha256"])
-        try:
-            index = pq.read_table(index_path)
-        except (OSError, pa.ArrowException) as error:
-            raise altered(index_path, "a Parquet table", f"one that cannot be read ({error})") from error
-        try:
-            return cls(path, header, index, hashlib.sha256(content).hexdigest())
-        except (TypeError, ValueError) as error:
-            raise altered(path / HEADER_NAME, "the fields of the format", f"others ({error})") from error
+        index = read_parquet(own_file(index_path))
+        fingerprint = hashlib.sha256(content).hexdigest()
+        store = made(own_file(path / HEADER_NAME), "fields", lambda: cls(path, header, index, fingerprint)._checked())
+        store._check_index()
+        return store
+
+    def _checked(self) -> "FeatureStore":
+        check_modalities(self.modalities)
+        check_criteria(self.criteria)
+        return self
+
+    def _check_index(self) -> None:
+        """Refuse an index whose columns are not those that the header promises."""
+        text, whole, number = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating)
+        needed = {"id": text, "split": text, "group": text, "num_segments": whole, "shard": whole}
+        needed |= {f"valid:{modality.name}": whole for modality in self.modalities}
+        needed |= {f"score:{criterion.name}": number for criterion in self.criteria}
+        outside = own_file(self.path / INDEX_NAME)
+        for name, is_kind in needed.items():
+            if self.index.column_names.count(name) != 1 or not is_kind(self.index.schema.field(name).type):
+                raise outside.refused(f"no column {quoted(name)} of the right type")
+            if ":" not in name and self.index.column(name).null_count and name != "group":
+                raise outside.refused(f"gaps in the column {quoted(name)}")
+        known = {number for number in range(len(self._files)) if shard_name(number) in self._files}
+        shards_used = set(self.index.column("shard").unique().to_pylist())
+        if not shards_used <= known:
+            raise outside.refused(f"samples in shards that the store does not have ({listed(shards_used - known)})")
+        if pc.count_distinct(self.index.column("id")).as_py() != self.index.num_rows:  # type: ignore[attr-defined]
+            raise outside.refused("ids that occur twice")
 
     def __len__(self) -> int:
         return self.index.num_rows

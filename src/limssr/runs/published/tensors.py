@@ -2,7 +2,6 @@
 
 import re
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from limssr.core.errors import InputError
+from limssr.core.quoting import quoted, shortened
+from limssr.core.reading.regular import Outside, open_regular
+from limssr.core.reading.tensors import read_tensors as read_safetensors
+from limssr.runs.published.pickles import check_pickles
 
 ENDINGS = (".pkl", ".pt", ".pth", ".bin", ".safetensors")
 
@@ -71,14 +74,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: Not readable, not only tensors, or an object that was refused; the message names it.
     """
+    outside = Outside(path=path, what="a checkpoint", remedy="copy or download it again")
+    if path.suffix == ".safetensors":
+        return _checked(read_safetensors(outside), path)
+    with open_regular(outside) as file:
+        is_archive = check_pickles(file, outside)
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
-        else:
-            with warnings.catch_warnings(action="ignore"):  # about what is refused below in any case
-                content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings(action="ignore"):  # about what is refused below in any case
+            content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes end in whatever the readers stumble over
@@ -102,9 +105,9 @@ def _why(error: Exception) -> str:
             "file, of another pickle protocol, or made to do something. That was refused, and nothing of it was run."
         )
     # The restricted reader's own words end with advice to read the file without restriction, which is left out here.
-    first = re.split(r"\n|\. ", text.strip())[0]
+    first = shortened(re.split(r"\n|\. ", text.strip())[0]) or "no more"
     return (
-        f"it is damaged, cut short, or no file of torch or safetensors ({type(error).__name__}: {first or 'no more'}). "
+        f"it is damaged, cut short, or no file of torch or safetensors ({type(error).__name__}: {first}). "
         "Copy or download it again."
     )
 
@@ -116,10 +119,10 @@ def _checked(content: Any, path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: expected a state dict (names and tensors), found an empty one.")
     for key, value in content.items():
         if not isinstance(key, str):
-            raise InputError(f"{path}: expected names and tensors alone, found the key {key!r:.80}, {_kind(key)}.")
+            raise InputError(f"{path}: expected names and tensors alone, found the key {quoted(key)}, {_kind(key)}.")
         if not _is_plain(value):
             raise InputError(
-                f"{path}: expected plain tensors alone, found {_kind(value)} under {key!r:.80}: save the state dict "
+                f"{path}: expected plain tensors alone, found {_kind(value)} under {quoted(key)}: save the state dict "
                 "by itself, torch.save(model.state_dict(), ...)."
             )
     return {key: value.detach() for key, value in content.items()}

@@ -1,6 +1,5 @@
 """What every system of a comparison costs: parameters, multiply-accumulates, time to train."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from limssr.core.errors import InputError, LimssrError
 from limssr.core.progress import Reporter, SilentReporter
+from limssr.core.reading.records import EpochRecord, read_lines
 from limssr.core.runtime import choose_device
 from limssr.core.timing import Spread, ratios, take_turns
 from limssr.core.types import Sample
@@ -170,9 +170,8 @@ def _training_time(entries: Sequence[Entry]) -> tuple[float | None, str]:
 
 def _epoch_seconds(path: Path) -> float | None:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return float(sum(json.loads(line)["seconds"] for line in lines))
-    except (OSError, ValueError, KeyError):
+        return float(sum(line["seconds"] for line in read_lines(path, EpochRecord)))
+    except (ArtifactError, KeyError, TypeError):
         return None
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from limssr.core.errors import ArtifactError, InputError
+from limssr.core.reading.fields import made
+from limssr.core.reading.records import own_file
+from limssr.core.reading.tables import read_parquet
 from limssr.data.missing import subsets
 
 NAMES = ("system", "split", "id", "criterion", "streams")
@@ -123,13 +125,14 @@ def check_same_questions(first: Answers, other: Answers, *, names: tuple[str, st
 def _read(path: Path, *, names: Sequence[str], numbers: Sequence[str], texts: Sequence[str] = ()) -> pa.Table:
     """Columns of a table: names and texts as text, names without gaps, numbers as numbers."""
     types = {**dict.fromkeys((*names, *texts), pa.string()), **dict.fromkeys(numbers, pa.float64())}
-    try:
-        table = pq.read_table(path)
-        lacking = [name for name in types if name not in table.column_names]
-        if not lacking:
-            table = pa.table({name: table.column(name).cast(kind) for name, kind in types.items()})
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"Expected the table of a finished run at {path}: {error}") from None
+    table = read_parquet(own_file(path))
+    lacking = [name for name in types if table.column_names.count(name) != 1]
+    if not lacking:
+        table = made(
+            own_file(path),
+            "columns",
+            lambda: pa.table({name: table.column(name).cast(kind) for name, kind in types.items()}),
+        )
     problems = [f"no column {name}" for name in lacking]
     problems += [f"gaps in {name}" for name in names if not lacking and table.column(name).null_count]
     if problems:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from limssr.core.config import RunConfig
+from limssr.core.config import RunConfig, offline
 from limssr.core.errors import ArtifactError, InputError
 from limssr.runs.folder import owned_in_training, read_run
 from limssr.runs.references import reference_config
@@ -204,6 +204,7 @@ def _settings(entry: Entry) -> dict[str, Any]:
 
 def _entries(run: Path, label: str, references: Which) -> list[Entry]:
     record = read_run(run)
+    record = replace(record, config=record.config.model_copy(update={"model": offline(record.config.model)}))
     document = record.document
     status = document.get("status")
     if status != "done":

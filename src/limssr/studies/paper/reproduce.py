@@ -8,8 +8,8 @@ from typing import Literal
 
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, LimssrError, unknown_name
-from limssr.core.files import read_json
 from limssr.core.progress import Reporter, SilentReporter
+from limssr.core.reading.records import EvaluationDocument, read_document
 from limssr.core.recipes import load_recipe, recipe_path, recipe_variants
 from limssr.core.types import SPLITS
 from limssr.data.store.reader import FeatureStore
@@ -192,7 +192,9 @@ def read_scores(plan: ReproductionPlan, out: Path) -> Scores:
     done = {key: result.document for key, result in read_results(plan.networks, folder).items()}
     for _, run in plan.regressions:
         if regression_is_done(run, folder):
-            done[run.key] = read_json(folder / run.key / "evaluation.json", newest_version=FORMAT_VERSION)
+            done[run.key] = read_document(
+                folder / run.key / "evaluation.json", EvaluationDocument, newest_version=FORMAT_VERSION
+            )
     scores = Scores(plan.benchmark.targets, plan.request.num_seeds)
     for piece in plan.pieces:
         if piece.run.key in done:

@@ -1,14 +1,13 @@
 """The same budget of tuning for every system: so many tries, drawn once, judged by the validation loss alone."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from limssr.core.config import RunConfig
 from limssr.core.errors import ArtifactError, InputError
+from limssr.core.reading.records import EpochRecord, read_lines
 from limssr.core.rng import integer
 
 RATE_FACTORS = (1 / 3, 1.0, 3.0)
@@ -72,12 +71,11 @@ def validation_loss(run: Path) -> float:
     Raises:
         ArtifactError: The run has no validation losses.
     """
-    try:
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        records: list[dict[str, Any]] = [json.loads(line) for line in lines]
-        return min(record["val_loss"] for record in records if record["val_loss"] is not None)
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(f"Expected validation losses in {run / 'metrics.jsonl'}: {error}") from None
+    records = read_lines(run / "metrics.jsonl", EpochRecord)
+    losses = [record["val_loss"] for record in records if record.get("val_loss") is not None]
+    if not losses:
+        raise ArtifactError(f"Expected validation losses in {run / 'metrics.jsonl'}, found none.")
+    return min(losses)
 
 
 def best_of(losses: Sequence[float]) -> int:

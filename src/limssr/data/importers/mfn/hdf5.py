@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 
 from limssr.core.errors import InputError, MissingExtraError, unknown_name
+from limssr.core.reading.regular import Outside, open_regular
+
+MAX_BYTES = 2**30
+"""Of one data set; the released ones have a few hundred megabytes."""
 
 
 def require_hdf5() -> Any:
@@ -44,6 +48,7 @@ def read_hdf5(path: Path, name: str) -> np.ndarray:
     """
     h5py = require_hdf5()
     try:
+        open_regular(Outside(path=path, what="a readable HDF5 file", remedy="fetch it again")).close()
         with h5py.File(path, "r") as file:
             if name not in file:
                 raise InputError(f"{path}: {unknown_name('data set', name, sorted(file))}")
@@ -70,6 +75,11 @@ def _check_inside(h5py: Any, file: Any, name: str, path: Path) -> None:
         raise InputError(
             f"{path}: expected the values of '{name}' in the file itself, found that they lie in another one: copy "
             "them into this file."
+        )
+    if found.size * found.dtype.itemsize > MAX_BYTES:
+        raise InputError(
+            f"{path}: expected at most {MAX_BYTES:,} bytes of values in '{name}', found the shape {found.shape}: give "
+            "the released file."
         )
     if found.dtype.kind not in "fiu":
         raise InputError(

@@ -11,7 +11,6 @@ the group decides the split, so that no playing stands on two sides of it.
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from limssr.core.errors import InputError
+from limssr.core.quoting import quoted, shortened
+from limssr.core.reading.documents import read_json
+from limssr.core.reading.regular import Outside
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
 from limssr.data.importers.percepiano.passages import Clip, passages
 from limssr.data.importers.percepiano.streams import MODALITIES, Performance, read_midi, streams_of
@@ -189,10 +191,7 @@ def _midi_by_id(folder: Path) -> dict[str, Path]:
 
 def _labels(path: Path) -> dict[str, np.ndarray]:
     """Id -> [19] float64. The 20th number is a code of the player and is left behind here."""
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: expected JSON, but reading it failed ({error}).") from error
+    table = read_json(Outside(path=path, what="labels (JSON)", remedy="fetch the file again"))
     if not isinstance(table, Mapping) or not table:
         raise InputError(f"{path}: expected an object of id -> 20 numbers, found {type(table).__name__}.")
     width = len(CRITERIA) + 1
@@ -201,10 +200,11 @@ def _labels(path: Path) -> dict[str, np.ndarray]:
         if not isinstance(numbers, list) or len(numbers) != width:
             found = len(numbers) if isinstance(numbers, list) else type(numbers).__name__
             raise InputError(
-                f"{path}: expected {width} numbers for {clip_id!r} (19 ratings, player code), found {found}."
+                f"{path}: expected {width} numbers for {quoted(clip_id)} (19 ratings, player code), found {found}."
             )
         if not all(isinstance(number, int | float) for number in numbers):
-            raise InputError(f"{path}: expected {width} numbers for {clip_id!r}, found {numbers}.")
+            found = shortened(str(numbers))
+            raise InputError(f"{path}: expected {width} numbers for {quoted(clip_id)}, found {found}.")
         labels[clip_id.strip()] = np.array(numbers[: len(CRITERIA)], dtype=np.float64)
     return labels
 

@@ -10,6 +10,7 @@ pools over time was worse, by 0.01 in rank correlation, trees and networks alike
 `timing`, `dynamics` and `pedal` say how something was played, `keys` and `score` what was played.
 """
 
+import io
 import math
 from collections import defaultdict
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ import mido
 import numpy as np
 
 from limssr.core.errors import InputError
+from limssr.core.reading.regular import Outside, read_bytes
 from limssr.core.types import Modality
 
 MODALITIES = (
@@ -30,6 +32,7 @@ MODALITIES = (
     Modality("score", 8),
 )
 SUSTAIN, SOFT = 64, 67
+MAX_MIDI_BYTES = 32 * 2**20
 PEDAL_DOWN = 64
 MIN_WINDOWS = 4
 LOW_PITCH, HIGH_PITCH = 55, 72
@@ -70,10 +73,12 @@ def read_midi(path: Path) -> Performance:
     Raises:
         InputError: The file is not readable as MIDI, or holds no note.
     """
+    outside = Outside(path=path, what="a standard MIDI file", remedy="remove the file or replace it")
+    content = io.BytesIO(read_bytes(outside, limit=MAX_MIDI_BYTES))
     try:
-        messages = list(mido.MidiFile(path, clip=True))
-    except (OSError, EOFError, ValueError, LookupError, mido.KeySignatureError) as error:
-        raise InputError(f"{path}: expected a standard MIDI file, but reading it failed ({error}).") from error
+        messages = list(mido.MidiFile(file=content, clip=True))
+    except Exception as error:  # mido raises what its own steps stumble over
+        raise outside.unreadable(error) from None
     now_s = 0.0
     notes: list[list[float]] = []
     held: dict[tuple[int, int], list[int]] = defaultdict(list)

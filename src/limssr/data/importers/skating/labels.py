@@ -8,7 +8,10 @@ from typing import Literal
 
 from limssr.core.errors import InputError
 from limssr.core.files import sha256_of
+from limssr.core.reading.regular import Outside, read_text
 from limssr.core.types import Split
+
+MAX_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,8 @@ def read_label_files(
 
 
 def _read(path: Path, split: Split, columns: tuple[str, ...], header: Literal["never", "detect"]) -> LabelFile:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a text file with labels, found that it is not ({error}).") from error
+    outside = Outside(path=path, what="a text file with labels", remedy="check the path, or fetch the file again")
+    lines = read_text(outside, limit=MAX_BYTES).splitlines()
     cells = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
     has_header = bool(header == "detect" and cells and len(cells[0][1]) > 1 and _number(cells[0][1][1]) is None)
     rows = []

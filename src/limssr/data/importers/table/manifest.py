@@ -7,20 +7,25 @@ not judged. For samples that are to be scored only `id` and `stream:NAME` are ne
 
 import csv
 import io
-import json
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from limssr.core.errors import InputError, unknown_name
+from limssr.core.quoting import listed, quoted, shortened
+from limssr.core.reading.documents import parse_json
+from limssr.core.reading.regular import Outside, read_text
 
 PLAIN_COLUMNS = ("id", "split", "group")
 SCORE_PREFIX = "score:"
 STREAM_PREFIX = "stream:"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
+MAX_BYTES = 64 * 2**20
+MAX_COLUMNS = 2_000
 
 Cell = str | int | float | None
 
@@ -80,12 +85,7 @@ def read_rows(path: Path) -> tuple[list[str], list[dict[str, Cell]], list[int]]:
             f"Expected a manifest of kind {', '.join((*DELIMITERS, *JSON_LINES))}, found '{path.name}': save the table "
             "in one of these forms."
         )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"Expected a manifest in UTF-8 at {path}, found that it cannot be read ({error}): check the path."
-        ) from error
+    text = read_text(Outside(path=path, what="a manifest in UTF-8", remedy="check the path"), limit=MAX_BYTES)
     return _json_lines(path, text) if suffix in JSON_LINES else _separated(path, text)
 
 
@@ -108,7 +108,8 @@ def score_cell(row: dict[str, Cell], criterion: str, *, where: str) -> float:
         return float(text)
     except ValueError as error:
         raise InputError(
-            f"{where}: expected a number or nothing in column '{SCORE_PREFIX}{criterion}', found {text!r}: correct it."
+            f"{where}: expected a number or nothing in column '{SCORE_PREFIX}{shortened(criterion)}', "
+            f"found {quoted(text)}: correct it."
         ) from error
 
 
@@ -140,20 +141,22 @@ def _json_lines(path: Path, text: str) -> tuple[list[str], list[dict[str, Cell]]
     columns: dict[str, None] = {}
     rows: list[dict[str, Cell]] = []
     lines: list[int] = []
+    outside = Outside(path=path, what="one JSON object", remedy="correct it")
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_unique_keys)
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: expected one JSON object a line, found {error}.") from error
+            row = parse_json(line, outside, pairs=_unique_keys)
+        except InputError:
+            # Once more, to name the line: that costs nothing where all is well.
+            row = parse_json(line, replace(outside, where=f"{path}, line {number}"), pairs=_unique_keys)
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}: correct it.")
         for column, value in row.items():
             if isinstance(value, bool) or not isinstance(value, str | int | float | None):
                 raise InputError(
-                    f"{path}, line {number}, key '{column}': expected text, a number or null, found {value!r}: "
-                    "correct it."
+                    f"{path}, line {number}, key '{shortened(column)}': expected text, a number or null, "
+                    f"found {quoted(value)}: correct it."
                 )
         columns.update(dict.fromkeys(row))
         rows.append(row)
@@ -169,20 +172,25 @@ def _unique_keys(pairs: list[tuple[str, Cell]]) -> dict[str, Cell]:
 
 
 def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
+    if len(columns) > MAX_COLUMNS:
+        raise InputError(f"{path}: expected at most {MAX_COLUMNS:,} columns, found {len(columns):,}: keep fewer.")
     known = [*PLAIN_COLUMNS, f"{SCORE_PREFIX}NAME", f"{STREAM_PREFIX}NAME"]
+    counts = Counter(columns)
     for column in columns:
         prefix, colon, name = column.partition(":")
         if column not in PLAIN_COLUMNS and not (colon and f"{prefix}:" in (SCORE_PREFIX, STREAM_PREFIX) and name):
             raise InputError(f"{path}: {unknown_name('column', column, known)}")
-        if columns.count(column) > 1:
-            raise InputError(f"{path}: expected every column once, found '{column}' repeated: remove or rename one.")
+        if counts[column] > 1:
+            raise InputError(
+                f"{path}: expected every column once, found '{shortened(column)}' repeated: remove or rename one."
+            )
     needed = {"id": "id" in columns, f"{STREAM_PREFIX}NAME": bool(_named(columns, STREAM_PREFIX))}
     if use == "import":
         needed |= {"split": "split" in columns, f"{SCORE_PREFIX}NAME": bool(_named(columns, SCORE_PREFIX))}
     for column, there in needed.items():
         if not there:
             raise InputError(
-                f"{path}: expected a column '{column}', found {', '.join(columns) or 'an empty file'}: add it."
+                f"{path}: expected a column '{column}', found {listed(columns, empty='an empty file')}: add it."
             )
 
 
