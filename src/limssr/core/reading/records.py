@@ -190,6 +190,7 @@ class ModelDocument(_Record):
     criteria: list[CriterionRecord] = Field(min_length=1)
     backbone_sha256: str
     backbone_origin: str | None = None
+    weights_sha256: str | None = None
     random_seed: int = Field(ge=0, lt=2**64)
     unseen_streams: list[str] | None = None
 
