@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from limssr.core.config import BackboneConfig, ModelConfig, PromptConfig
+from limssr.core.config import BackboneConfig, ModelConfig, PromptConfig, StatisticsConfig
 from limssr.core.errors import ArtifactError
 from limssr.core.types import Criterion, Modality
 from limssr.model.backbone.load import meta_backbone
@@ -117,3 +117,20 @@ def test_the_umask_decides_who_may_read_a_saved_model(umask: int, mode: int, tmp
         os.umask(before)
     found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()}
     assert found == {"config.json": mode, "model.safetensors": mode}
+
+
+@pytest.mark.parametrize(("system", "head"), [("statistics", "paper"), ("limssr", "statistics")])
+def test_a_model_from_before_wide_moments_were_reduced_keeps_its_shapes(system: str, head: str, tmp_path: Path) -> None:
+    backbone = BackboneConfig(name="tiny", num_layers=1)
+    config = ModelConfig(system=system, head=head, backbone=backbone, statistics=StatisticsConfig(widest=None))
+    model = build_model(config, (Modality("video", 300),), CRITERIA, seed=0)
+    save_pretrained(model, tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    settings = json.loads(path.read_text())
+    del settings["model"]["statistics"]["widest"]  # as it was written then
+    path.write_text(json.dumps(settings))
+    assert load_pretrained(tmp_path / "model").state_dict().keys() == model.state_dict().keys()
+    settings["model"]["statistics"]["widest"] = 1024
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ArtifactError, match="directions_0"):
+        load_pretrained(tmp_path / "model")

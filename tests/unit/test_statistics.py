@@ -43,7 +43,7 @@ def test_moments_do_not_read_what_is_not_valid() -> None:
 
 
 def test_training_statistics_become_normal() -> None:
-    pooled, samples = PooledStatistics(MODALITIES), make_samples(400)
+    pooled, samples = PooledStatistics(MODALITIES, None), make_samples(400)
     pooled.fit(samples)
     longest = max(sample.num_segments for sample in samples)
     features = {m.name: torch.zeros(len(samples), longest, m.dim) for m in MODALITIES}
@@ -63,7 +63,7 @@ def test_training_statistics_become_normal() -> None:
 
 
 def test_equal_training_values_take_the_middle_of_their_places() -> None:
-    pooled = PooledStatistics(MODALITIES[:1])
+    pooled = PooledStatistics(MODALITIES[:1], None)
     samples = [Sample(str(i), {"video": np.full((3, 3), float(i >= 20), np.float32)}) for i in range(100)]
     pooled.fit(samples)
     features = {"video": torch.zeros(1, 3, 3)}

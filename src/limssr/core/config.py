@@ -220,6 +220,9 @@ class StatisticsConfig(_Config):
     keeps: Literal["last", "best"] = "last"
     """Which epoch of the ensemble's own training is kept. best: the one with the lowest validation loss, for small
     training sets, which are over-fitted early. last: the last one, for validation splits too small to choose by."""
+    widest: int | None = Field(default=1024, ge=16)
+    """Moments that all streams may have together. Where they have more, those of a wide stream are reduced to the
+    directions in which training samples differ most. null: none are, and training on wide streams may diverge."""
 
 
 class ModelConfig(_Config):

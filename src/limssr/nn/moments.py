@@ -30,10 +30,6 @@ MOMENTS = ("mean", "deviation", "minimum", "maximum", "deviation of steps", "mea
 FIT_BATCH = 64
 
 
-WIDEST = 1024
-"""Moments that all streams may have together before the wide ones are reduced: the members' rates fit these."""
-
-
 SKETCHED = 1000
 """Training samples that the directions of a reduction are measured on, at most."""
 
@@ -56,16 +52,17 @@ class PooledStatistics(nn.Module):
 
     Args:
         modalities: Streams, in the model's order.
+        widest: Moments that all streams may have together before wide ones are reduced; None: no limit.
     """
 
-    def __init__(self, modalities: Sequence[Modality]) -> None:
+    def __init__(self, modalities: Sequence[Modality], widest: int | None) -> None:
         super().__init__()
         self.modalities = tuple(modalities)
         self.widths = tuple(len(MOMENTS) * modality.dim for modality in self.modalities)
         for place, width in enumerate((*self.widths, 1)):
             flat = torch.linspace(-1.0, 1.0, NUM_QUANTILES).expand(width, -1)
             self.register_buffer(f"quantiles_{place}", flat.contiguous())
-        most = max(16, WIDEST // len(self.modalities))
+        most = max(self.widths) if widest is None else max(16, widest // len(self.modalities))
         self.read_widths = tuple(min(width, most) for width in self.widths)
         for m, (width, read) in enumerate(zip(self.widths, self.read_widths, strict=True)):
             if read < width:

@@ -120,7 +120,7 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
     settings = _read_settings(folder)
     outside = own_file(folder / SETTINGS)
     # A folder from somebody else may name a model on a hub; only a recipe of one's own can have it fetched.
-    config = offline(checked(ModelConfig, settings["model"], outside))
+    config = offline(checked(ModelConfig, _with_older_meaning(settings["model"]), outside))
     modalities = made(outside, "streams", lambda: tuple(Modality(**item) for item in settings["modalities"]))
     criteria = made(outside, "criteria", lambda: tuple(Criterion(**item) for item in settings["criteria"]))
     model = build_model(config, modalities, criteria, seed=settings["random_seed"])
@@ -133,6 +133,14 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
     if weights == "int8":
         use_int8(model)
     model.eval()
+    return model
+
+
+def _with_older_meaning(model: Any) -> Any:
+    """Settings of a saved model, with what a key that is missing meant when they were written."""
+    statistics = model.get("statistics") if isinstance(model, dict) else None
+    if isinstance(statistics, dict) and "widest" not in statistics:
+        return {**model, "statistics": {**statistics, "widest": None}}
     return model
 
 

@@ -49,7 +49,7 @@ class StatisticsHead(nn.Module):
         self.path1 = CalibratedReasoning(hidden, num_modalities, num_slots, dropout=dropout, gate_layers=gate_layers)
         self.blocks = nn.ModuleList([BlockMoments(hidden, dropout) for _ in modalities])
         self.main = score_head(hidden + num_modalities * BlockMoments.width, num_criteria, dropout)
-        self.statistics = PooledStatistics(modalities)
+        self.statistics = PooledStatistics(modalities, config.widest)
         self.members = build_members(self.statistics.num_outputs, num_criteria, config)
         self.mix = config.mix
         self.output = output

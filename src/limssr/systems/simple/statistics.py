@@ -28,7 +28,7 @@ class StatisticsEnsemble(ComparisonSystem):
         # it scales its moments and not their inputs
         super().__init__(config.model_copy(update={"input_scaling": "none"}), modalities, criteria, options)
         self.config = config
-        self.statistics = PooledStatistics(self.modalities)
+        self.statistics = PooledStatistics(self.modalities, config.statistics.widest)
         self.members = build_members(self.statistics.num_outputs, len(self.criteria), config.statistics)
 
     def forward(self, batch: Batch) -> ScoreOutput:
