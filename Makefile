@@ -34,6 +34,8 @@ lint: $(VENV)/dev.stamp  ## Check format, rules, sizes and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python tools/check_sizes.py
+	$(BIN)/python tools/check_words.py
+	$(BIN)/codespell
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/dev.stamp  ## Put the code into shape

@@ -9,7 +9,7 @@ names = tuple(modality.name for modality in modalities)
 train = [performance for performance in performances if performance.split != "test"]
 test = [performance for performance in performances if performance.split == "test"]
 
-# Each training stream is absent with probability 0.5, for good; at least one is kept.
+# Each training stream is absent with probability 0.5, in every epoch; at least one is kept.
 incomplete = [
     {name: performance.streams[name] for name in availability_mask(performance.id, names, rate=0.5, seed=0)}
     for performance in train

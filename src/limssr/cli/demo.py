@@ -1,4 +1,4 @@
-"""`limssr demo`: the whole road once, on a simulated data set whose best possible scores are known.
+"""`limssr demo`: a complete example on simulated data whose best possible scores are known.
 
 simulate -> take streams away from the training part, on disk -> fine-tune a language model -> score every subset of the
 streams of the test split -> two simple references and the known answer beside it -> report.
@@ -64,10 +64,10 @@ def run_demo(
         device: As in `limssr.core.runtime.choose_device`.
         num_samples: Size of the simulated data set; None takes `NUM_SAMPLES`.
         overrides: "key=value" changes of the recipe.
-        reporter: Who hears of the progress.
+        reporter: Is told of the progress.
 
     Raises:
-        InputError: The backbone is not at hand or the folder exists; nothing has been written.
+        InputError: The backbone is not on this machine or the folder exists; nothing has been written.
     """
     from limssr.core.recipes import load_recipe
     from limssr.data.mask import mask_store

@@ -1,4 +1,4 @@
-"""What this machine can do: versions, device, precision, memory, disk, language models at hand. Changes nothing."""
+"""What this machine can do: versions, device, precision, memory, disk, language models. Changes nothing."""
 
 import importlib.metadata
 import os
@@ -144,7 +144,7 @@ def known_backbones() -> list[BackboneState]:
             advice = f"{known.hub_id}: download once with --set model.backbone.local_files_only=false"
             states.append(BackboneState(name, folder is not None, f"cached in {folder}" if folder else advice))
         else:
-            states.append(BackboneState(name, True, "random weights, made on the spot"))
+            states.append(BackboneState(name, True, "random weights, made when needed"))
     return states
 
 

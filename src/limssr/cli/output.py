@@ -1,4 +1,4 @@
-"""What a verb answers, and the two ways to print it: for people, or as exactly one JSON document on stdout."""
+"""The answer of a verb, printed as text for people or as exactly one JSON document on stdout."""
 
 import codecs
 import contextlib

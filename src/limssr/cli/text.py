@@ -1,4 +1,4 @@
-"""A verb's document -> lines for people. Whatever a person sees stands in the document too."""
+"""The text that verbs print for people. Everything in it is in the verb's JSON document as well."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -104,7 +104,7 @@ def _large(value: int) -> str:
 
 def doctor_lines(document: Document) -> tuple[RenderableType, ...]:
     """The machine, then every language model, then what to mend."""
-    models = _table("language model", "at hand", "how", others="left")
+    models = _table("language model", "available", "how", others="left")
     for model in document["backbones"]:
         models.add_row(model["name"], "yes" if model["available"] else "no", model["how"])
     machine = {key: value for key, value in document.items() if key not in ("backbones", "problems")}

@@ -1,1 +1,1 @@
-"""What every room stands on: types, errors, configuration, files, randomness, runtime, progress."""
+"""What all other packages share: types, errors, configuration, files, randomness, runtime, progress."""

@@ -1,4 +1,4 @@
-"""Where things are kept that can be made again."""
+"""Folders for cached files, which can be made again at any time."""
 
 import os
 from pathlib import Path

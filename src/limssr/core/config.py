@@ -1,4 +1,4 @@
-"""What a run is, as data: frozen pydantic models, read from YAML recipes and written beside every result.
+"""The configuration of a run: frozen pydantic models, read from YAML recipes and written into every run folder.
 
 Defaults are the paper's values where the paper has one; where ours differ the field says so. No string in a recipe ever
 names a Python object to import.

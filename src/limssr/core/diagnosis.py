@@ -1,4 +1,4 @@
-"""What the machine and the libraries below us report when they run out of something, said in our own words.
+"""Messages for a machine that runs out of memory, disk, files or threads.
 
 One place: `limssr.core.files` asks it when a file cannot be written, the command line for everything that got past.
 """

@@ -1,4 +1,4 @@
-"""Writing so that all of it is there or nothing: temporary names, renaming, a clear word on a full disk."""
+"""Atomic writing of files and folders: temporary names, then renaming; clear errors on a full disk."""
 
 import glob
 import hashlib

@@ -1,4 +1,4 @@
-"""A table of names whose rows are loaded when they are asked for: listing the names costs no import."""
+"""Tables of names whose entries are imported on first use, so that listing the names is cheap."""
 
 import importlib
 from collections.abc import Iterator, Mapping

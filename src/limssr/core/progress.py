@@ -1,4 +1,4 @@
-"""What a run tells the person who waits for it. Everything goes to stderr: stdout belongs to results."""
+"""Progress messages of a run. All of them go to stderr; stdout is for results."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What was found, short enough for a message."""
+"""Short quotations of values for error messages."""
 
 from collections.abc import Iterable
 from itertools import islice

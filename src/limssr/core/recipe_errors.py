@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, in words: which key, what it may be, what was found, and who asked for it."""
+"""Error messages for recipes: which key is wrong, what it may be, what was found and where it was given."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Random draws that depend on nothing but what they are for.
+"""Random draws that depend only on their purpose and a seed.
 
 A draw is the SHA-256 of its purpose and its parts, so it is the same for any order of samples, any number of workers
 and any platform, and draws for different purposes are independent of each other.

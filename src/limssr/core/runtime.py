@@ -1,4 +1,4 @@
-"""Where a run computes and with what: device, precision, threads, seeds, and a record of all of it.
+"""Device, precision, threads and seeds of a run, and a record of them.
 
 Everything here is decided once, before anything is written, and comes with the reason in words.
 """
@@ -255,7 +255,7 @@ def check_precision(precision: str, device: torch.device) -> str:
         raise InputError(f"Expected precision float32, tf32, bf16 or fp16, found {precision!r}: give one of them.")
     if precision == TF32 and device.type != "cuda":
         raise InputError(
-            f"TF32 is a way of NVIDIA GPUs from Ampere on to multiply float32, found device {device.type}, which has "
+            f"TF32 needs an NVIDIA GPU (Ampere or newer), found device {device.type}, which has "
             "no such thing: use float32."
         )
     gain = measured_gain(precision, device)

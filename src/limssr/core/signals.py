@@ -1,7 +1,7 @@
-"""How a process is ended from outside: SIGTERM and SIGHUP like Ctrl+C, and children together with their parent.
+"""Signals that end a process: SIGTERM and SIGHUP act like Ctrl+C, and children end with their parent.
 
 Everything that cleans up after an interruption does so on the way of an exception. A signal whose default is to end the
-process on the spot would leave half-written files and working children behind, so it is turned into an exception here.
+process at once would leave half-written files and working children behind, so it is turned into an exception here.
 """
 
 import contextlib

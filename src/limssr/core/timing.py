@@ -1,4 +1,4 @@
-"""Honest timing: two pieces of work in turns, and their ratio with its spread."""
+"""Comparison of two pieces of work by timing them in turns: their ratio and its spread."""
 
 import math
 import time

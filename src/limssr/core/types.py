@@ -1,4 +1,4 @@
-"""The words everything else is written in.
+"""The basic types that all other code uses.
 
 Letters used as suffixes of tensor names and in signatures::
 

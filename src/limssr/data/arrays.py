@@ -1,4 +1,4 @@
-"""From what people have in their hands to samples: mappings of arrays, lists of scores, labels of groups."""
+"""Turns arrays and lists from a caller into samples: streams, scores and groups."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal

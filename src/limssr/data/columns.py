@@ -1,4 +1,4 @@
-"""The columns of a stream: which feature stands where, by name, and what was subtracted from it.
+"""The columns of a stream: their order, their names and offsets that were subtracted from them.
 
 Data that names its features is read by name, never by place.
 """

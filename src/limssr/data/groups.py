@@ -1,4 +1,4 @@
-"""Names of groups: one person is one group, however the name is written, and an unknown person is nobody else."""
+"""Names of groups: different spellings of one name are one group, and unknown names are separate groups."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What a store holds, counted from its index: in the terminal, as a figure, as JSON. No feature is read."""
+"""A summary of a store, counted from its index: as text, figure and JSON. Features are not read."""
 
 import io
 import textwrap
@@ -282,7 +282,7 @@ def _sparkline(counts: tuple[int, ...]) -> str:
 
 
 def _labels(summary: StoreSummary) -> tuple[list[str], list[str], list[str]]:
-    """What stands beside the rows of the three panels; long lines are broken."""
+    """The text beside the rows of the three panels; long lines are broken."""
     owned = [" + ".join(names) for names, _ in summary.owned]
     streams = [f"{stream.name} ({stream.dim})" for stream in summary.streams]
     scores = [

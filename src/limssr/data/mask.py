@@ -1,4 +1,4 @@
-"""Make data incomplete for good: on disk, so that hidden values cannot leak, or the same way in memory."""
+"""Make data incomplete: on disk, so that hidden values cannot leak, or the same way in memory."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -115,7 +115,7 @@ def _masked(sample: Sample, availability: Availability) -> Sample:
 
 
 def make_incomplete(samples: Sequence[Sample], config: RunConfig) -> list[Sample]:
-    """Apply `missing.availability` to the samples of the splits it names; the same for ever for (seed, sample id).
+    """Apply `missing.availability` to the samples of the splits it names; always the same for (seed, sample id).
 
     Args:
         samples: With the streams in use and no others, so that every sample keeps one of them.

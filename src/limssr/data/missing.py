@@ -1,6 +1,6 @@
-"""Which streams are there: two different things, both pure functions of a seed and the sample's id.
+"""Availability and modality dropout: two different things, both pure functions of a seed and the sample's id.
 
-*Availability* is a property of the data: which streams of a sample exist at all, fixed for ever (paper, section 3.1).
+*Availability* is a property of the data: which streams a sample owns, the same in every epoch (paper, section 3.1).
 *Modality dropout* is augmentation: hiding streams that do exist, anew in every epoch (the published training code).
 
 Nothing here holds state or depends on the order of samples, on workers or on the platform: every draw is the SHA-256 of
@@ -58,7 +58,7 @@ def distinct_subsets(subsets: Sequence[tuple[str, ...]], unseen: Collection[str]
 def availability_mask(
     sample_id: str, owned: tuple[str, ...], *, rate: float, seed: int, pattern: str = "independent"
 ) -> tuple[str, ...]:
-    """The streams that a sample keeps, for ever.
+    """The streams that a sample keeps in every epoch.
 
     * "independent": each stream is absent with probability `rate`. Where all would vanish, the one with the largest
       draw stays, so a stream is absent with probability rate - rate^M / M in the end (`effective_rate`).

@@ -1,4 +1,4 @@
-"""A validation split of whole groups, the same ones for ever: a share of the training samples, or a fold of several."""
+"""A validation split of whole groups, always the same ones: a share of the training samples, or a fold of several."""
 
 import dataclasses
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a sample and a collection of samples must look like before anything is written or trained.
+"""Checks of single samples and of whole collections, before anything is written or trained.
 
 Two doors: `check_sample` for one performance, `check_collection` for all of them. Both raise `InputError` whose message
 names the sample and the stream, and says what was expected, what was found and what to do.
@@ -21,7 +21,7 @@ from limssr.data.groups import group_name
 RESERVED_NAMES = ("independent", "one-stream", "none", "all")
 
 
-# Columns of every table of predictions; a criterion of that name could not stand beside them.
+# Columns of every table of predictions; a criterion of that name would be confused with them.
 RESERVED_CRITERIA = ("id", "streams")
 
 

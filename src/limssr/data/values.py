@@ -1,4 +1,4 @@
-"""One stream as a person holds it (array, tensor, table, nested list) -> an array and the names of its columns."""
+"""Turns one stream given as an array, tensor, table or nested list into an array and names of columns."""
 
 from dataclasses import dataclass
 from typing import Any

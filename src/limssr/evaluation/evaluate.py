@@ -1,4 +1,4 @@
-"""Scores under every subset of streams: what a model is worth when it sees only some of them (paper, section 4.1).
+"""Scores under every subset of the streams (paper, section 4.1).
 
 All 2^M - 1 non-empty subsets are evaluated. A sample counts for a subset when it owns all its streams, and then the
 scorer is handed a sample that holds these streams and nothing else: it cannot read what it should not see.

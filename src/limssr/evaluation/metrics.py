@@ -1,4 +1,4 @@
-"""How good predictions are: one number, or NaN with the reason for it.
+"""Metrics of predictions: each is a number, or NaN with the reason for it.
 
 `truth_NC` and `prediction_NC` hold N samples and C criteria in the data set's unit; NaN in the truth means that the
 criterion was not judged, and that pair is left out. NaN in the prediction is never left out: the metric is NaN too.
@@ -38,7 +38,7 @@ _Curve = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number with its footnote.
+    """A number, and the reason where there is none.
 
     Attributes:
         value: The number; NaN where there is none.

@@ -1,4 +1,4 @@
-"""Samples or whole groups drawn again and again: the bootstrap of a correlation and its interval."""
+"""The bootstrap: resampling of samples or of whole groups, and intervals from it."""
 
 import math
 from collections.abc import Iterator

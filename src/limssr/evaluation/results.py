@@ -1,4 +1,4 @@
-"""What an evaluation found: as JSON for scripts, as tables for the run folder."""
+"""The results of an evaluation, as JSON for scripts and as tables for the run folder."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What can score performances, and a network as one of them."""
+"""The interface of anything that scores performances, and its implementation by a network."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable

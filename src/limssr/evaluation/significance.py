@@ -1,4 +1,4 @@
-"""The statistics of comparing systems, on plain arrays: p values, Holm's correction, ranks, critical differences.
+"""Statistics for comparing systems: p values, Holm's correction, ranks, critical differences.
 
 The rank tests are those of Demšar, "Statistical comparisons of classifiers over multiple data sets" (JMLR 7, 2006).
 """

@@ -1,4 +1,4 @@
-"""Opening a file: what it is, which of its streams are read, and what is refused before anything is decoded."""
+"""Opens media files: finds the kind of file and its streams, and refuses unsuitable ones before decoding."""
 
 from dataclasses import dataclass
 from pathlib import Path

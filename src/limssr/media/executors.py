@@ -16,7 +16,7 @@ Engine = Literal["local", "ray"]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a job; its features are in the cache.
+    """The outcome of a job; its features are in the cache.
 
     Attributes:
         index: Of the job.

@@ -54,7 +54,7 @@ class ExtractOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractReport:
-    """What became of the recordings.
+    """The outcome for the recordings.
 
     Attributes:
         imported: What is in the store.

@@ -1,4 +1,4 @@
-"""Optional packages: imported when they are needed, with a clear word where they are not installed."""
+"""Optional packages: imported on first use, with a clear message where they are not installed."""
 
 import importlib.util
 from types import ModuleType

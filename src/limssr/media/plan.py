@@ -1,4 +1,4 @@
-"""Which streams a table of recordings gives: from its columns, the chosen encoders, and what the files hold."""
+"""The streams that a table of recordings gives, by its columns, the chosen encoders and the files."""
 
 from collections.abc import Sequence
 from pathlib import Path

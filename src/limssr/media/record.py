@@ -1,4 +1,4 @@
-"""What a store remembers of how its features were made, so that new recordings can be treated the same way."""
+"""The record in a store of how its features were made, so that new recordings are treated alike."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

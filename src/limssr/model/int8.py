@@ -96,7 +96,7 @@ class Int8Linear(nn.Module):
 
 
 def check_int8(model: nn.Module, device: torch.device) -> None:
-    """Refuse int8 weights where they cannot be had, or would be emulated.
+    """Refuse int8 weights where they are not supported, or would be emulated.
 
     Raises:
         InputError: Another system, another device, a language model that is not in float32, or a CPU without VNNI.

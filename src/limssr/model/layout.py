@@ -1,4 +1,4 @@
-"""Which vector stands where in the sequence: a pure function of masks and lengths (paper sections 3.4 and 3.5).
+"""The order of vectors in the sequence: a pure function of masks and lengths (paper sections 3.4 and 3.5).
 
 A sample's sequence is ::
 

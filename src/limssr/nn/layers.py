@@ -1,4 +1,4 @@
-"""Small layers that several networks are made of; each leaves out what is not there."""
+"""Small layers that several networks share; each leaves out absent streams and invalid segments."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Moments of the streams over time, read by an ensemble of small networks: what regression trees live on.
+"""Moments of the streams over time, read by an ensemble of small networks.
 
 A mean over hidden states forgets how much a performance varies and on which scale, and both carry much of a judgement
 (docs/heads.md has the measurements). Here every stream is summed up by moments of its raw features, each moment is

@@ -1,4 +1,4 @@
-"""Scales that are measured on the training samples and then belong to the model: of its inputs and of its output."""
+"""Scaling of inputs and outputs by statistics of the training samples, which are saved with the model."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
@@ -41,7 +41,7 @@ class InputScaler(nn.Module):
         modalities: The streams, in the model's order.
         mode: "none" only zeroes what is not valid; "standard" also subtracts the training mean, divides by the training
             deviation (over valid segments of samples that own the stream) and clips at +-5, so that the unit of a
-            feature has no say.
+            feature is ignored.
     """
 
     def __init__(self, modalities: Sequence[Modality], mode: Literal["none", "standard"]) -> None:

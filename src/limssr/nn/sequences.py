@@ -1,4 +1,4 @@
-"""Convolution and pooling over time of sequences [B, T, H] that leave out the places where nothing real stands."""
+"""Convolution and pooling over time of sequences [B, T, H], limited to valid segments."""
 
 from collections.abc import Callable
 from typing import Literal

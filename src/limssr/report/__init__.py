@@ -1,4 +1,4 @@
-"""One self-contained HTML page from a run folder: what was run, on what, and what came of it.
+"""The report of a run: one self-contained HTML page made from its folder.
 
 `write_report` reads the files of the run folder and nothing else: no model, no store, no network.
 """

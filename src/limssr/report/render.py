@@ -1,4 +1,4 @@
-"""A table as text, CSV and LaTeX. Every one of them begins with what must be known before a number is quoted."""
+"""Renders a table as text, CSV and LaTeX, with the remarks that a reader needs first."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Everything the report's template says, gathered from a run folder."""
+"""Collects the content of a run's report for the template."""
 
 import math
 from collections.abc import Mapping, Sequence

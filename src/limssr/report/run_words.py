@@ -1,4 +1,4 @@
-"""The sentences of the report: what was done and found, and the stamps that a reader must not miss."""
+"""The sentences of the report, and the stamps at its top."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -109,7 +109,7 @@ def availability_words(availability: Mapping[str, Any] | None) -> str:
     else:
         how = f"{pattern} was taken away from a performance with probability {rate:g}"
     where = " and ".join(_SPLIT_WORDS.get(str(name), str(name)) for name in availability.get("splits") or ())
-    return f"{how}, once and for good" + (f", in {where}" if where else "")
+    return f"{how}, once for all epochs" + (f", in {where}" if where else "")
 
 
 _SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}

@@ -1,4 +1,4 @@
-"""What a run folder holds, read for the report; what is optional may be missing."""
+"""Reads a run folder for the report; optional files may be missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

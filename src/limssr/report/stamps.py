@@ -1,4 +1,4 @@
-"""What a reader must know before the numbers, as a title and a text."""
+"""Stamps: remarks that a reader needs before the numbers, each a title and a text."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Tables of a study: mean and deviation over seeds, in cells that also know when there is nothing to show."""
+"""Tables of a study: mean and deviation over seeds, with a reason where a cell is empty."""
 
 import math
 from collections.abc import Mapping, Sequence

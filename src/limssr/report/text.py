@@ -1,4 +1,4 @@
-"""Words that tables and pages share: durations, and what an average is over."""
+"""Phrases that tables and pages share: durations, and what an average is over."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

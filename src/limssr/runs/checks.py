@@ -1,4 +1,4 @@
-"""What is checked before a run begins, and what a person is told about it."""
+"""Checks and warnings before a run begins."""
 
 from pathlib import Path
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""The samples of a run, with everything checked that can be checked before anything is written."""
+"""The samples of a run, checked before anything is written."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class RunData:
         modalities: The M streams in use, in order.
         criteria: The C criteria in use.
         splits: Split -> samples, with `missing.availability` applied.
-        complete_train: The training samples before it was applied; None where the store itself is incomplete for good
+        complete_train: The training samples before it was applied; None where the store itself is incomplete
             and the hidden streams cannot be known.
         left_out: Split -> number of samples without a score of any criterion in use; they are in no split.
     """
@@ -95,7 +95,7 @@ def _check_complete_training(
     if lacking:
         raise InputError(
             f"missing.training: complete needs training samples with all of {', '.join(m.name for m in modalities)}, "
-            f"found {lacking} of {len(samples)} in {store.path} that lack a stream for good: use "
+            f"found {lacking} of {len(samples)} in {store.path} that lack a stream: use "
             "missing.training=available, or other streams."
         )
     if config.missing.availability is None or "train" not in config.missing.availability.splits:

@@ -1,4 +1,4 @@
-"""A finished run scored again, and what int8 weights change in it."""
+"""Evaluates a finished run again, and measures what int8 weights change in it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def evaluate_run(
         seed: Of the bootstrap intervals; None: the run's.
         device: See `limssr.core.runtime.choose_device`.
         weights: "int8": see `limssr.model.int8`; `limssr.runs.evaluate` measures what that changes.
-        reporter: Hears of the progress.
+        reporter: Is told of the progress.
 
     Raises:
         InputError: The store does not fit the model, or has no samples in the split.

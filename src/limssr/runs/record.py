@@ -1,4 +1,4 @@
-"""What run.json says of a run: its opening, its data, its dates."""
+"""The content of run.json: versions, data, dates, environment."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Simple models that stand beside a run: trained on the same samples, scored on the same test split."""
+"""References of a run: simple models trained on the same samples, scored on the same test split."""
 
 import math
 import shutil
@@ -41,7 +41,7 @@ def run_reference(
         config: Of the run.
         folder: RUN/references/NAME.
         device: For networks.
-        reporter: Hears of the epochs.
+        reporter: Is told of every epoch.
 
     Returns:
         Its scores, and its entry in run.json.
@@ -79,7 +79,7 @@ def run_reference(
 
 
 def reference_config(name: str, config: RunConfig) -> RunConfig:
-    """The run's configuration, changed into that of a network that stands beside it.
+    """The run's configuration, changed into that of a reference network.
 
     random-backbone: nothing but where the backbone's weights come from. Others: see `config_beside`.
     """

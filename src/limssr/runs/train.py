@@ -1,4 +1,4 @@
-"""A run: check everything, train, score every subset of streams, put the references beside it, write the report.
+"""A run: check everything, train, score every subset of the streams, add the references, write the report.
 
 Nothing is written before all checks have passed. After that, a run can be interrupted at any moment and gone on with.
 """
@@ -46,7 +46,7 @@ def train_run(
         device: See `limssr.core.runtime.choose_device`.
         resume: "auto" goes on with an interrupted run in `out`, whose configuration and store must be the same; a run
             that is done is left as it is, and where there is none a new one begins.
-        reporter: Hears of everything; None: silence.
+        reporter: Is told of the progress; None: nobody is.
 
     Returns:
         The run folder.
@@ -107,7 +107,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
             test_value=chooser,
         )
         save_pretrained(model, out / "model")
-        # 4. score it and what stands beside it
+        # 4. score it and its references
         main = _score(model, data, config, choice.device, reporter)
         beside = _score_references(data, config, out, choice.device, reporter)
         write_scores(out, [main, *(scores for scores, _ in beside)])

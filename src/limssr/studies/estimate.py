@@ -1,4 +1,4 @@
-"""What a study will take: time from a few real steps, and disk from the size of a saved model."""
+"""Estimates time and disk space of a study from a few real training steps."""
 
 import math
 import time
@@ -69,13 +69,13 @@ def estimate(
         device: See `limssr.core.runtime.choose_device`.
         num_steps: Steps to time, after one that is not.
         processes: Runs at a time; the steps are timed with one process's share of the threads.
-        reporter: Hears what is being timed.
+        reporter: Is told what is being timed.
 
     Returns:
         Key -> what the run will take by itself; nothing is written.
 
     Raises:
-        InputError: A run cannot be had here; see `limssr.studies.check_runs`.
+        InputError: A run is not possible here; see `limssr.studies.check_runs`.
     """
     reporter = reporter or SilentReporter()
     chosen = choose_device(device).device

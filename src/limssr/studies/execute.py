@@ -1,4 +1,4 @@
-"""Running a study: one run after the other, or several beside each other, each a process of its own."""
+"""Executes the runs of a study, one after another or in several processes."""
 
 import time
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def run_all(
         processes: More than 1: that many runs at a time, each a process of its own, with the machine's threads (and
             CUDA devices) divided among them.
         device: See `limssr.core.runtime.choose_device`.
-        reporter: Hears of everything.
+        reporter: Is told of the progress.
 
     Raises:
         InputError: Something is wrong with a run, or another process works in the folder; found before the first one

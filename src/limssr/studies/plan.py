@@ -1,4 +1,4 @@
-"""The runs of a study: what they are called, what is wrong with them, and what came of those that are finished."""
+"""The planned runs of a study: their keys, checks before the start, and results."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Several `limssr` commands beside each other, each a process with its share of the machine."""
+"""Runs several `limssr` commands at a time, each in a process with its share of the threads."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Systems that stand beside LIMSSR in a study: networks are runs of their own, regressions are quick."""
+"""Systems that a study compares with LIMSSR: networks are runs of their own, regressions are quick."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

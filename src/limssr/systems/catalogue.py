@@ -1,4 +1,4 @@
-"""What there is to compare with, as a document: for `limssr systems`, and for the reports."""
+"""The comparison systems as one document, for `limssr systems` and for reports."""
 
 from collections.abc import Sequence
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What can stand beside a run, under the names of `evaluation.references`; nothing is fitted or imported here."""
+"""The references that a run can have: the names of `evaluation.references`; nothing is fitted or imported here."""
 
 from dataclasses import dataclass
 from typing import Literal

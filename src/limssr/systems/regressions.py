@@ -1,4 +1,4 @@
-"""Regression on pooled statistics: what simple models make of the same streams. They are strong; report them.
+"""Regressions on pooled statistics of the streams: ridge and trees, as references.
 
 A stream becomes mean, standard deviation, minimum and maximum over its valid segments, dimension by dimension: 4 D
 numbers that do not know about time. Ridge regression, extremely randomised trees or boosted trees read them.

@@ -1,4 +1,4 @@
-"""A model on disk: config.json and model.safetensors with what was trained; the frozen backbone is named and hashed."""
+"""Saves and loads models: config.json, and model.safetensors with the trained tensors."""
 
 import hashlib
 import json
@@ -110,7 +110,7 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
         weights: "int8" rounds the frozen maps of the language model; such a model only scores (`limssr.model.int8`).
 
     Raises:
-        InputError: Int8 weights cannot be had here.
+        InputError: Int8 weights are not supported here.
         ArtifactError: Not a model folder, a newer format, altered weights, or a backbone whose hash differs.
     """
     from limssr.model.int8 import use_int8

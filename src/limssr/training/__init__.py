@@ -1,1 +1,1 @@
-"""The visible loop, what it feeds, what it saves, and how it chooses an epoch."""
+"""Training: the loop, its batches, the optimizer, checkpoints and the choice of an epoch."""

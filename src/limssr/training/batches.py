@@ -1,4 +1,4 @@
-"""What the model sees in a step: which samples, which of their streams, which piece of them.
+"""The batches of an epoch: order of samples, hidden streams and crops.
 
 Everything is a function of (seed, sample id, epoch), so neither the number of workers nor an interruption changes it.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints: what a run needs to go on after any interruption as if there had been none.
+"""Checkpoints, from which an interrupted run continues as if it had not been interrupted.
 
 One folder an epoch, `epoch-0007`, which appears by renaming and is therefore always complete: `weights.safetensors`
 (trained tensors and buffers), `optimizer.safetensors`, `average.safetensors` if weights are averaged, `state.json`.
@@ -184,7 +184,7 @@ class TrainingParts:
         average: Moving average of the weights; None: none.
         rates: Highest learning rate of each parameter group.
         config: Of the run.
-        reporter: Hears of every epoch.
+        reporter: Is told of every epoch.
     """
 
     model: Network

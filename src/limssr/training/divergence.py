@@ -1,4 +1,4 @@
-"""When a training has diverged, and why: a loss far above a constant's is not waited for to come back."""
+"""Detects training that diverges, and its cause."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The visible loop (paper section 4.1, appendix B; docs/protocols.md).
+"""The training loop (paper section 4.1, appendix B; docs/protocols.md).
 
 An epoch is a function of (weights, optimizer, seed, epoch): its order, crops, hidden streams and dropout noise are
 drawn from (seed, epoch) and nothing else. A killed run goes on from its last checkpoint and ends with the same bits.
@@ -72,7 +72,7 @@ def fit(
         config: Of the run.
         folder: Gets `checkpoints/` and `metrics.jsonl`; None keeps nothing on disk.
         device: None is the CPU.
-        reporter: Hears of every epoch.
+        reporter: Is told of every epoch.
         resume: "auto" goes on from the newest checkpoint in `folder`, if there is one.
         test_value: What `train.selection: test` chooses by.
 

@@ -1,4 +1,4 @@
-"""The numbers by which an epoch is chosen, and the choice (docs/decisions/selection.md)."""
+"""Chooses an epoch (docs/decisions/selection.md)."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`limssr import-checkpoint`: what the published code has saved becomes a run folder."""
+"""`limssr import-checkpoint`: turns a checkpoint of the published code into a run folder."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

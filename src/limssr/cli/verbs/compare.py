@@ -1,4 +1,4 @@
-"""`limssr compare`: finished runs, and what stands beside them, in one table."""
+"""`limssr compare`: finished runs and their references in one table."""
 
 import shlex
 from dataclasses import dataclass, field

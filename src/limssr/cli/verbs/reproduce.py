@@ -24,8 +24,8 @@ class Reproduce:
     criteria: Annotated[tuple[str, ...], conf.arg(metavar="NAME")] = ()
     """Only these scores, such as TES PCS; without it all of the data set. `all` by itself: one model for all."""
     protocol: Literal["honest", "paper", "published"] = "honest"
-    """honest: streams missing for good, padding masked, epoch chosen on validation. paper: as its text. published: all
-    that the released code does, the choice of the epoch on the test split included."""
+    """honest: streams missing in the data, padding masked, epoch chosen on validation. paper: as its text.
+    published: as the released code, which also chooses the epoch on the test split."""
     seeds: Annotated[int, conf.arg(metavar="N")] = 6
     """Runs of each score: the recipe's seed and the ones after it. The paper has 6."""
     systems: Annotated[tuple[str, ...], conf.arg(metavar="NAME")] = ("limssr",)

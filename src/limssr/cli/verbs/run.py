@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Say what this machine has: versions, device, memory, and which language models are at hand without a network."""
+    """Say what this machine has: versions, device, memory, and which language models are on it."""
 
     common: Common = field(default_factory=Common)
 

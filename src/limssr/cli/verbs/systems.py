@@ -1,4 +1,4 @@
-"""`limssr systems`: what there is to compare with."""
+"""`limssr systems`: lists the comparison systems."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any

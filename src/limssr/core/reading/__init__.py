@@ -1,1 +1,1 @@
-"""The one place where bytes from outside become our objects: bounded before they are read, every error made ours."""
+"""Reading of files from outside: sizes are limited before reading, and every error becomes one of ours."""

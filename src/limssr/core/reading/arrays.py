@@ -1,4 +1,4 @@
-"""NumPy's files, .npy and .npz: the header first, then as many bytes as it declares and no more. Never a pickle."""
+"""Reads .npy and .npz files: the header first, then exactly the bytes that it declares. Pickles are refused."""
 
 import io
 import math

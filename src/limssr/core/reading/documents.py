@@ -1,4 +1,4 @@
-"""JSON and YAML from outside: bounded in size, depth, number of values and length of numbers."""
+"""Reads JSON and YAML from outside, limited in size, depth, number of values and length of numbers."""
 
 import json
 import math

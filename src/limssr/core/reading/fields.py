@@ -1,4 +1,4 @@
-"""Documents from outside, asked for their parts by name and kind."""
+"""Checked access to the fields of documents from outside."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar

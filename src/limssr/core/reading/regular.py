@@ -1,4 +1,4 @@
-"""Open a file that somebody else named: a regular file with an end, or a clear refusal."""
+"""Opens files named by a user: regular files only; pipes and devices are refused."""
 
 import os
 import stat
@@ -61,7 +61,7 @@ def open_regular(outside: Outside) -> BinaryIO:
 
     Raises:
         InputError: Nothing there, no right to read it, a path that no file can have, or a folder, pipe, socket or
-            device (also behind a symbolic link), which could block for ever or have no end.
+            device (also behind a symbolic link), which could block without end or have no end.
     """
     try:
         # A device may do something when it is opened, so it is looked at first.

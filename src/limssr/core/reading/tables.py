@@ -1,4 +1,4 @@
-"""Parquet from outside: what the file says of itself first, then its values."""
+"""Reads Parquet from outside: its metadata is checked before its values are read."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""From published or own files to a store: one file a source, one table of names."""
+"""Importers: from published or own files to a store. `IMPORTERS` lists them by name."""
 
 from collections.abc import Callable
 from pathlib import Path

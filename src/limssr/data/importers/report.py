@@ -1,4 +1,4 @@
-"""What every importer returns."""
+"""The report that every importer returns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The one prepared form of a data set: a folder with `store.json`, `index.parquet` and `shards/*.safetensors`.
+"""Reads a feature store: a folder with `store.json`, `index.parquet` and `shards/*.safetensors`.
 
 `docs/data-format.md` describes every field. A store never changes once it exists: it is written beside its final place,
 renamed when it is complete, and `store.json` holds size and SHA-256 of every other file. Times and machine names are

@@ -1,4 +1,4 @@
-"""Which stores were hashed on this machine, and how their files looked then.
+"""Remembers which stores were hashed on this machine, with the sizes and times of their files.
 
 A store is hashed when it is written and by `limssr data verify`. Whoever reads it later compares size, times and place
 of every file with what was seen then; only where something differs, or nothing is known, is it hashed again.

@@ -1,4 +1,4 @@
-"""Writing a store: checked sample by sample, complete or not there at all."""
+"""Writes a feature store: every sample is checked, and the folder appears only when it is complete."""
 
 import hashlib
 import io

@@ -1,1 +1,1 @@
-"""What turns pictures and sound into features; `table.py` names them all."""
+"""Encoders, which turn pictures and sound into features; `table.py` lists them."""

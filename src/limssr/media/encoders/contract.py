@@ -1,4 +1,4 @@
-"""What every encoder says about itself, and what extraction may ask of it."""
+"""The interface of encoders: what each declares, and what extraction may ask of it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`image`: what is to be seen, in the features of a network that was trained to name objects."""
+"""`image`: the content of pictures, as features of a network trained to classify objects."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From what was seen at single moments to one row a segment."""
+"""Pools features of single moments into one row for each segment."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Every encoder by its name; nothing is loaded before it is asked for."""
+"""The table of encoders by name; an encoder is imported on first use."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

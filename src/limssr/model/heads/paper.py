@@ -1,4 +1,4 @@
-"""Reading the answer: role weights, path 1, path 2 and their mix (paper sections 3.5 and 3.6)."""
+"""The head of the paper: role weights, path 1, path 2 and their mix (sections 3.5 and 3.6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

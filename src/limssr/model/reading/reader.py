@@ -1,4 +1,4 @@
-"""Letting the backbone read a batch: packed into one row, or padded side by side; both give the same states."""
+"""Reads a batch with the backbone: packed into one row, or padded side by side; both give the same states."""
 
 import functools
 from collections.abc import Hashable, Mapping, Sequence

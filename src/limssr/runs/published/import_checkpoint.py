@@ -1,4 +1,4 @@
-"""A state dict saved by the published code becomes a run folder of ours (docs/published-checkpoints.md).
+"""Turns a state dict of the published code into a run folder (docs/published-checkpoints.md).
 
 Sizes are read from shapes. Everything is checked before anything is written: names, shapes, kinds of numbers, the
 vocabulary, and the frozen weights of the language model against the backbone, value by value.

@@ -1,4 +1,4 @@
-"""The tensors of a published state dict: the sizes they tell, and their way into a model of ours.
+"""The tensors of a published state dict: the sizes they imply, and loading them into our model.
 
 Every tensor is checked by name, shape, kind and value; one that does not fit is named.
 """

@@ -1,4 +1,4 @@
-"""Tensors from a file that someone else saved with torch, or from safetensors; nothing in it is ever run."""
+"""Reads tensors from a torch or safetensors file without running anything in it."""
 
 import re
 import warnings
@@ -55,7 +55,7 @@ def _from_hub(hub_id: str, *, local_files_only: bool) -> Path:
             if local_files_only
             else "The hub could not be reached or does not have it: check the name and the network"
         )
-        raise InputError(f"Checkpoint {hub_id!r} cannot be had ({type(error).__name__}). {remedy}.") from None
+        raise InputError(f"Checkpoint {hub_id!r} could not be loaded ({type(error).__name__}). {remedy}.") from None
     files = sorted(path for path in folder.rglob("*") if path.suffix in ENDINGS)
     if len(files) != 1:
         names = ", ".join(path.relative_to(folder).as_posix() for path in files) or "none"

@@ -115,7 +115,7 @@ def run_ablation(
         out: Folder of the study.
         processes: Runs at a time.
         device: See `limssr.core.runtime.choose_device`.
-        reporter: Hears of everything.
+        reporter: Is told of the progress.
 
     Returns:
         Table number -> its rows, in order.
@@ -128,7 +128,7 @@ def preview(plan: AblationPlan, out: Path, *, processes: int = 1, device: str = 
     """What is left to run and how long that takes, from a few timed steps of every shape of model; writes nothing.
 
     Raises:
-        InputError: A run cannot be had here.
+        InputError: A run is not possible here.
     """
     check_study(out, processes=processes)
     waiting = check_runs(list(plan.runs.values()), out, device=device)
@@ -211,7 +211,7 @@ def _changed(config: RunConfig, row: AblationRow) -> RunConfig:
 
 
 def _out_of_reach(config: RunConfig, changed: RunConfig) -> str:
-    """Why a language model that the row brings in cannot be had; the recipe's own is checked with the runs."""
+    """Why a language model that the row brings in is not available; the recipe's own is checked with the runs."""
     if changed.model.system != "limssr" or changed.model.backbone == config.model.backbone:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Who is better than whom: paired differences with Holm's correction, and average ranks over many questions."""
+"""Paired differences between systems with Holm's correction, and average ranks."""
 
 import math
 from collections.abc import Sequence

@@ -99,7 +99,7 @@ def _narrow(labels: Sequence[str], test: RankTest, chosen: str) -> Figure:
     names, ranks, spans = _ordered(labels, test)
     number, levels = len(names), _levels(spans)
     depth, top = number * 1.0 + 0.2, 2.1
-    # A label stands beside its dot, on the side with more room: that is at least half of the axis.
+    # A label is next to its dot, on the side with more room: that is at least half of the axis.
     inches = max(NARROW_INCHES, 1.9 * CHARACTER_INCHES * (max(map(len, names)) + 1) + 0.4)
     figure = Figure(figsize=(inches, (depth + top) * 0.27))
     axes = _bare(figure)

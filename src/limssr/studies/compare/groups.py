@@ -1,4 +1,4 @@
-"""What is drawn anew for intervals: performances one by one, or whole groups (a passage, a person) of them."""
+"""The units that are resampled for intervals: single performances or whole groups of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def groups_of(entry: Entry, store: Path | None = None) -> Groups:
 
 
 def grouped(samples: Iterable[Sample]) -> Groups:
-    """The groups of samples at hand."""
+    """The groups of the samples given."""
     return Groups(numbered([sample.group or f" {sample.id}" for sample in samples]))
 
 

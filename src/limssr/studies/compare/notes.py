@@ -1,4 +1,4 @@
-"""What a row of a comparison is, in words: what its system declares, and how this run of it was set."""
+"""The description of each row of a comparison: its system and its settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the systems of a run predicted, as arrays, and whether two of them answered the same questions."""
+"""The predictions of a run's systems as arrays, and checks that two of them are comparable."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

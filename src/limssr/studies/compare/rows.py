@@ -36,7 +36,7 @@ class Entry:
     Attributes:
         run: The folder.
         system: Its name there: the run's own, or that of a reference.
-        is_reference: Whether it stands beside the run's own system.
+        is_reference: Whether it is a reference of the run, not its system.
         label: Given by hand; "" without.
         config: What it was trained with; for a regression that of the run, of which it takes data and seed.
         document: run.json.
@@ -142,7 +142,7 @@ def read_rows(words: Sequence[str], *, references: Which = "with") -> Rows:
 
     Args:
         words: Run folders, or LABEL=FOLDER.
-        references: Whether what stands beside the runs are rows too.
+        references: Whether the references of the runs are rows too.
 
     Raises:
         NothingToCompare: Fewer than two rows.
@@ -163,7 +163,7 @@ def read_rows(words: Sequence[str], *, references: Which = "with") -> Rows:
     first = entries[0]
     entries = [_comparable(first, entry) for entry in entries]
     kept, notes = _without_copies(entries)
-    # Systems of the runs come before what stands beside them.
+    # Systems of the runs come before their references.
     groups: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in sorted(kept, key=lambda one: one.is_reference):
         groups.setdefault((entry.label, entry.system, identity(entry)), []).append(entry)

@@ -1,4 +1,4 @@
-"""`limssr compare`: runs, and what stands beside them, on the same resampled performances."""
+"""`limssr compare`: runs and their references, on the same resampled performances."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class CompareOptions:
     Attributes:
         runs: Run folders, or LABEL=FOLDER.
         against: Label of the row that all others are compared with; None: limssr if there is one, else the first.
-        references: Whether what stands beside the runs are rows too.
+        references: Whether the references of the runs are rows too.
         order: Of the rows: as the runs are given, or the best Spearman over incomplete streams first.
         num_resamples: Draws of the test performances.
         resample: What is drawn: performances, or whole groups of them.
@@ -95,7 +95,7 @@ def compare_runs(
         options: What is asked.
         rounds: In which scoring is timed; 0: it is not.
         device: To time scoring on; see `limssr.core.runtime.choose_device`.
-        reporter: Hears of the progress.
+        reporter: Is told of the progress.
 
     Raises:
         InputError: The runs cannot be compared, no row is called as asked, a number is out of range, the named store
@@ -112,7 +112,7 @@ def compare_runs(
     _check_store(rows, options.store)
     groups = groups_of(against.first, options.store)
     drawn = drawn_groups(groups, options.resample)
-    # What cannot be had is said before the minutes that scoring takes.
+    # What is not possible is said before the minutes that scoring takes.
     timing = None
     if rounds:
         timing = time_rows(rows, against, rounds=rounds, store=options.store, device=device, reporter=reporter)

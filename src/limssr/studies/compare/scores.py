@@ -140,7 +140,7 @@ def score_rows(
         num_resamples: Draws of the test performances.
         seed: Of the draws.
         groups: Drawn instead of performances, see `limssr.evaluation.resampling.Resamples`.
-        reporter: Hears of the progress.
+        reporter: Is told of the progress.
     """
     answers = [entry.answers for row in rows for entry in row.entries]
     first, reporter = answers[0], reporter or SilentReporter()

@@ -1,4 +1,4 @@
-"""What a recipe costs, before anything is trained: parameters, multiply-accumulates and sequence lengths.
+"""Counts the cost of a recipe without training: parameters, multiply-accumulates, sequence lengths.
 
 Counted on the meta device, so no weights, no data and no network are needed for backbones of a known shape.
 """

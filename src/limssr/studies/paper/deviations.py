@@ -1,4 +1,4 @@
-"""How runs differ from the protocol behind published numbers: found by comparing configurations, key by key."""
+"""Differences between our runs and the published protocol, found by comparing configurations."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

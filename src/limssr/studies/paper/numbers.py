@@ -1,4 +1,4 @@
-"""Every number that the paper publishes (arXiv 2605.00434, CC BY 4.0), to stand beside ours.
+"""The numbers that the paper publishes (arXiv 2605.00434, CC BY 4.0).
 
 The files in `published/tables` hold the facts; each names its tables of the paper in its first line.
 """

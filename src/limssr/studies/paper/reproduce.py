@@ -144,7 +144,7 @@ def estimate_reproduction(
     """Key of every trained run that is not done -> what it will take, from a few timed steps.
 
     Raises:
-        InputError: A run cannot be had here.
+        InputError: A run is not possible here.
     """
     check_study(out / "runs", processes=processes)
     waiting = check_reproduction(plan, out, device=device)

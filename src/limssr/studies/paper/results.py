@@ -1,4 +1,4 @@
-"""What `limssr reproduce` leaves: its tables as text, CSV and LaTeX, the page, and one document for scripts."""
+"""The output of `limssr reproduce`: tables as text, CSV and LaTeX, a page, and one document for scripts."""
 
 import shlex
 from collections.abc import Mapping, Sequence

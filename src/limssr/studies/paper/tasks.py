@@ -1,4 +1,4 @@
-"""The thirteen published tasks: what a state dict does not say about the scores it predicts (paper, appendix B)."""
+"""The thirteen published tasks, with the scales that a state dict does not hold (paper, appendix B)."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Do both sides compute the same? Nothing is timed before this holds."""
+"""Checks that both sides compute the same; nothing is timed before."""
 
 import contextlib
 from collections.abc import Iterator

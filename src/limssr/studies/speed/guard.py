@@ -1,4 +1,4 @@
-"""The guard: on a small shape that every machine can afford, are we still as far ahead as when it was recorded?"""
+"""A guard against slowdowns: the speed-up on a small shape, compared with a recorded one."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The published computation, step by step as the specification has it: what ours is measured against.
+"""The published computation, written step by step as its specification says: the baseline of the benchmark.
 
 Written by us from the paper and its specification (docs/performance.md lists what it wastes and why). Nothing else of
 limssr uses it, and it keeps to what the published model does even where that is plainly wasteful:

@@ -1,4 +1,4 @@
-"""Timing that a noisy machine cannot bend: contestants take turns, and ratios are taken within a turn."""
+"""Timing on a noisy machine: contestants take turns, and ratios are taken within a turn."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What a benchmark found, and its three files: benchmark.json, benchmark.csv and a figure."""
+"""The output of a benchmark: benchmark.json, benchmark.csv and a figure."""
 
 import csv
 import io

@@ -66,7 +66,7 @@ def run_benchmark(
         reporter: Hears what is being done.
 
     Raises:
-        InputError: Options that do not fit together, or a language model that cannot be had.
+        InputError: Options that do not fit together, or a language model that is not on this machine.
         LimssrError: Both sides do not compute the same, or a process of the memory measurement failed.
     """
     reporter = reporter or SilentReporter()

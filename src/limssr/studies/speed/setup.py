@@ -47,7 +47,7 @@ class BenchmarkOptions:
 
     Attributes:
         backbone: A known name, "small", a hub id or a folder.
-        weights: "random" builds the named shape and needs no download; "pretrained" needs the weights at hand.
+        weights: "random" builds the named shape and needs no download; "pretrained" needs the weights.
         num_layers: Only the first n layers; None: all.
         modalities: M. 3 are the published streams; otherwise M streams of width 768.
         segments: T: the dense works' length, and the fixed length that the literal side pads and crops to.
@@ -114,7 +114,7 @@ def prepare(options: BenchmarkOptions) -> Setting:
     """Decide and load everything that both sides share.
 
     Raises:
-        InputError: Options that do not fit together, or a language model that cannot be had.
+        InputError: Options that do not fit together, or a language model that is not on this machine.
     """
     _check(options)
     config = our_config(options)
@@ -301,7 +301,7 @@ def _random_backbone(config: RunConfig, options: BenchmarkOptions) -> tuple[Back
 
 
 def _can_read_prompt(encode: Encode | None, config: RunConfig, options: BenchmarkOptions) -> bool:
-    """Whether a tokenizer is at hand that knows every word; the bytes of `tiny` would make a prompt far too long."""
+    """Whether there is a tokenizer that knows every word; the bytes of `tiny` would make a prompt far too long."""
     if encode is None or options.backbone == "tiny":
         return False
     names = [modality.name for modality in _streams(options)[0]]

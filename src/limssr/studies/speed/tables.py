@@ -1,4 +1,4 @@
-"""What a benchmark found, as tables for a terminal."""
+"""The results of a benchmark as tables for a terminal."""
 
 from rich import box
 from rich.console import RenderableType

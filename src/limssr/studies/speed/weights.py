@@ -1,4 +1,4 @@
-"""The same weights on both sides, and what training makes of them compared name by name."""
+"""Gives both sides the same weights, and compares them by name after training."""
 
 from dataclasses import dataclass
 

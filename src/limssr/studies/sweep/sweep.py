@@ -224,7 +224,7 @@ def run_sweep(
         out: Folder of the study; gets a run folder for each run, and sweep.json, which names those of each system.
         processes: Runs at a time.
         device: See `limssr.core.runtime.choose_device`.
-        reporter: Hears of everything.
+        reporter: Is told of the progress.
 
     Raises:
         InputError: Something is wrong with a run; found before the first one starts.

@@ -1,4 +1,4 @@
-"""The same budget of tuning for every system: so many tries, drawn once, judged by the validation loss alone."""
+"""Tuning with the same budget for every system: settings drawn once and judged by validation loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

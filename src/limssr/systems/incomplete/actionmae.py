@@ -1,6 +1,6 @@
 """ActionMAE: one token a stream; the tokens of hidden streams are rebuilt from the others (AAAI 2023).
 
-A stream is read by a transformer whose class token stands for it. The tokens of the streams at hand and learned memory
+A stream is read by a transformer whose class token stands for it. The tokens of the present streams and learned memory
 tokens go through an encoder; a decoder gets one learned token in place of each other stream and rebuilds the tokens of
 all. A sample with every stream is scored from its own tokens, any other from the rebuilt ones: each token by a linear
 head, their sum is the score. In training the rebuilt token of a stream that the step hides is compared with the
@@ -140,7 +140,7 @@ class ActionMae(ComparisonSystem):
         """Score a batch.
 
         1. One token a stream; in training also of streams that the step hides, as targets.
-        2. The tokens of all streams rebuilt from those at hand.
+        2. The tokens of all streams rebuilt from the present ones.
         3. The sum of linear heads over the own tokens of complete samples, over the rebuilt ones of all others.
         """
         known = batch.owned if self.training and batch.owned is not None else batch

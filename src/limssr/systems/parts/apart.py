@@ -1,4 +1,4 @@
-"""A stage in which every stream learns by itself: one score a stream, one loss a stream, no score of the whole."""
+"""A training stage in which every stream is trained by itself, with its own score and loss."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What systems that score from one stream have in common: which stream, which samples, and no number without it."""
+"""What systems share that score from one stream."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

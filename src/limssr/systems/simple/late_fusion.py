@@ -96,6 +96,6 @@ LATE_FUSION = System(
     summary="one network a stream, each with its own loss; the mean over the streams that exist",
     family="reference",
     builder=LateFusion,
-    absent="its network has no say",
+    absent="its network is left out of the mean",
     checked="nothing: it is ours",
 )

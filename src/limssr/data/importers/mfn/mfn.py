@@ -168,7 +168,7 @@ def _stream_notes(stream: str, parts: Mapping[Split, Part], counts: Mapping[str,
     absent, missing = ({split: of[key] for split, of in told.items()} for key in ("absent_clips", "missing_segments"))
     notes = []
     if without:
-        notes.append(f"no file of {stream} for {', '.join(without)}: the stream is absent from these clips for good")
+        notes.append(f"no file of {stream} for {', '.join(without)}: the stream is absent from these clips")
     if any(absent.values()):
         notes.append(f"{stream} is zero throughout, so absent, in clips: {_numbers(absent)}")
     if any(missing.values()):

@@ -1,4 +1,4 @@
-"""NumPy files with and without pickles, read so that nothing in them can run.
+"""Reads NumPy files, with or without pickles, without running anything in them.
 
 `np.save` of a dictionary writes a pickle behind a NumPy header. `read_arrays` reads it through `machine.py` and knows
 the few names that NumPy writes for an array; it never hands a byte of the file to Python's unpickler. Arrays are views

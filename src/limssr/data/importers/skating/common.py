@@ -1,4 +1,4 @@
-"""What FS1000, Fis-V and RG have in common: from label files and feature sources to a store, and what was decided."""
+"""What the importers of FS1000, Fis-V and RG share."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where the features of one stream lie: an .npy file a clip, or dictionaries of many clips in one file."""
+"""Feature files of one stream: one .npy file for each clip, or dictionaries of many clips."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
