@@ -70,7 +70,7 @@ class ModelScorer:
             raise InputError("Attended padding needs a fixed length, found num_segments = None; give num_segments.")
         self.model = model
         self.batch_size = batch_size
-        self.device = torch.device(device) if device is not None else next(model.parameters()).device
+        self.device = torch.device(device) if device is not None else next(model.parameters(), torch.empty(0)).device
         self.num_segments = num_segments
         self.padding = padding
         self.scale = scale

@@ -19,7 +19,7 @@ where it is loaded: a language model that is not causal sees the padding, and so
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -182,6 +182,10 @@ class Network(nn.Module, ABC):
     def learned(self) -> dict[str, Any] | None:
         """What the network learned about its inputs, for the report; None where it has nothing to say."""
         return None
+
+    def make_room(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Take the shapes of saved tensors where they depend on the training samples; most networks have none."""
+        del shapes
 
     def save_frozen_weights(self) -> None:
         """From now on a saved model carries the frozen weights, as nothing else could bring them back."""

@@ -6,6 +6,7 @@ from limssr.core.config import ModelConfig
 from limssr.core.errors import unknown_name
 from limssr.core.types import Criterion, Modality
 from limssr.nn.contract import Network
+from limssr.systems.solved.table import SOLVED
 from limssr.systems.table import SYSTEMS
 
 
@@ -23,6 +24,10 @@ def build_model(
     Raises:
         InputError: An unknown system, or a backbone that is not there.
     """
+    if config.system in SOLVED:
+        solved = SOLVED[config.system](config, modalities, criteria)
+        solved.remember_seed(seed)
+        return solved
     if config.system not in SYSTEMS:
         raise unknown_name("system", config.system, list(SYSTEMS))
     return SYSTEMS[config.system].build(config, modalities, criteria, seed=seed)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,17 +15,19 @@ from limssr.core.config import ModelConfig, offline
 from limssr.core.diagnosis import failed_write
 from limssr.core.errors import ArtifactError, InputError
 from limssr.core.files import sha256_of, write_atomically
-from limssr.core.quoting import listed
+from limssr.core.quoting import listed, shortened
 from limssr.core.reading.fields import checked, made
 from limssr.core.reading.records import ModelDocument, own_file, read_document
 from limssr.core.reading.tensors import read_header, read_tensors
 from limssr.core.types import Criterion, Modality
 from limssr.core.version import __version__
 from limssr.nn.contract import FrozenWeights, Network
+from limssr.systems.solved.mixture import MIXTURE, Mixture
 
 FORMAT_VERSION = 1
-WEIGHTS, SETTINGS = "model.safetensors", "config.json"
+WEIGHTS, SETTINGS, MEMBERS = "model.safetensors", "config.json", "members"
 NOTHING_FROZEN = FrozenWeights(sha256="", origin="")
+MEMBER = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 Weights = Literal["trained", "int8"]
 """Of the language model's frozen maps, for scoring."""
 
@@ -94,6 +97,10 @@ def save_pretrained(model: Network, folder: Path) -> None:
         "random_seed": model.seed,
         "unseen_streams": list(model.unseen),
     }
+    if isinstance(model, Mixture):
+        settings["members"] = list(model.members)
+        for name, member in model.members.items():
+            save_pretrained(member, folder / MEMBERS / name)
     _make_model_folder(folder)
     tensors = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in state_to_save(model).items()})
     content = safetensors.torch.save(tensors)
@@ -123,7 +130,10 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
     config = offline(checked(ModelConfig, _with_older_meaning(settings["model"]), outside))
     modalities = made(outside, "streams", lambda: tuple(Modality(**item) for item in settings["modalities"]))
     criteria = made(outside, "criteria", lambda: tuple(Criterion(**item) for item in settings["criteria"]))
-    model = build_model(config, modalities, criteria, seed=settings["random_seed"])
+    if config.system == MIXTURE:
+        model: Network = Mixture(config, modalities, criteria, _load_members(folder, settings, weights))
+    else:
+        model = build_model(config, modalities, criteria, seed=settings["random_seed"])
     if settings["backbone_sha256"]:
         check_backbone(model, settings["backbone_sha256"], where=str(folder))
     else:
@@ -144,6 +154,13 @@ def _with_older_meaning(model: Any) -> Any:
     return model
 
 
+def _load_members(folder: Path, settings: Mapping[str, Any], weights: Weights) -> dict[str, Network]:
+    names = settings.get("members")
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) and MEMBER.fullmatch(n) for n in names):
+        raise ArtifactError(f"Expected names of members in {folder / SETTINGS}, found {shortened(str(names))}.")
+    return {name: load_pretrained(folder / MEMBERS / name, weights=weights) for name in names}
+
+
 def load_saved_weights(model: Network, folder: Path) -> None:
     """Put what a model folder holds into a model that was built as its settings say.
 
@@ -152,9 +169,11 @@ def load_saved_weights(model: Network, folder: Path) -> None:
             to another configuration.
     """
     path, outside = folder / WEIGHTS, own_file(folder / WEIGHTS)
+    header = {name: entry["shape"] for name, entry in read_header(outside).items()}
+    model.make_room(header)
     wanted = {name: list(tensor.shape) for name, tensor in state_to_save(model).items()}
     # Before the file is read: it may promise terabytes.
-    _check_fit(wanted, {name: entry["shape"] for name, entry in read_header(outside).items()})
+    _check_fit(wanted, header)
     expected, found = _read_settings(folder).get("weights_sha256"), sha256_of(path)
     if expected is not None and found != expected:
         raise ArtifactError(

@@ -1,0 +1,1 @@
+"""Networks that are solved and not trained: a constant, regressions, trees, mixtures."""
