@@ -4,7 +4,7 @@
 
 Every run scores its store's validation and test split complete, under all subsets of the streams; runs are paired by
 place (give the same seeds in the same order). `--int8` scores the base runs once more with int8 weights. The intervals
-resample the performances, the same draws for both, seeds averaged within each.
+are those of `limssr compare`: the same draws for both, seeds averaged within each.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from limssr.core.types import Split
 from limssr.evaluation.evaluate import evaluate
 from limssr.runs.data import load_split
 from limssr.runs.evaluate import own_store
-from limssr.runs.folder import SystemScores, read_run, write_scores
+from limssr.runs.folder import SystemScores, read_run, write_config, write_run, write_scores
 from limssr.runs.references import scorer_of
-from limssr.studies.compare.differences import Difference, Spearmans
+from limssr.studies.ablation.ablate import Difference, differences_of
 from limssr.systems.saving import load_pretrained
 
 SPLITS: tuple[Split, ...] = ("val", "test")
@@ -42,11 +42,15 @@ def scored(run: Path, split: Split, out: Path, *, weights: str) -> Path:
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_scores(folder, [SystemScores.of("limssr", evaluation)])
+    write_config(folder, record.config)
+    write_run(folder, {key: value for key, value in record.document.items() if key != "format_version"})
     return folder
 
 
-def cell(found: Difference) -> str:
+def cell(found: Difference | None) -> str:
     """A difference with its interval."""
+    if found is None:
+        return "-"
     return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
@@ -61,16 +65,15 @@ def main() -> None:
     options = {name: ([Path(run) for run in runs], "float32") for name, *runs in asked.option}
     if asked.int8:
         options["int8 weights"] = (asked.base, "int8")
-    parts = [(split, part) for split in SPLITS for part in ("incomplete", "full")]
+    parts = [(split, part) for split in SPLITS for part in ("average_incomplete", "full")]
     print("| option | " + " | ".join(f"{split}, {part}" for split, part in parts) + " |")
     print("|---" * (len(parts) + 1) + "|")
-    spearmans = Spearmans()
     for name, (runs, weights) in options.items():
         cells = []
         for split, part in parts:
             base = [scored(run, split, asked.out, weights="float32") for run in asked.base]
             other = [scored(run, split, asked.out, weights=weights) for run in runs]
-            cells.append(cell(spearmans.difference(other, base, part)))
+            cells.append(cell(differences_of(dict(enumerate(other)), dict(enumerate(base)))[part]))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 

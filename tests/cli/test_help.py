@@ -71,6 +71,7 @@ FLAGS = {
         "--rounds",
         "--resamples",
         "--resample",
+        "--interval",
         "--store",
         "--out",
         "--device",

@@ -53,7 +53,7 @@ class RunWriter:
             system: Its name.
             references: Name -> noise of what stands beside it.
             options: blind, constant: subsets ("video+audio"); samples: a function of the test samples; streams: names;
-                criteria: names; set: KEY=VALUE of the configuration; record: more of run.json.
+                criteria: names; set: KEY=VALUE of the configuration; record: more of run.json; bootstrap: resamples.
         """
         folder = self.root / name
         folder.mkdir(parents=True)
@@ -69,7 +69,11 @@ class RunWriter:
         guesses |= {other: Guess(error, 0) for other, error in (references or {}).items()}
         for title, guess in guesses.items():
             found = evaluate(
-                guess, samples, names, criteria, config=config.evaluation.model_copy(update={"bootstrap": 50})
+                guess,
+                samples,
+                names,
+                criteria,
+                config=config.evaluation.model_copy(update={"bootstrap": options.get("bootstrap", 50)}),
             )
             scores.append(SystemScores.of(title, found))
         write_scores(folder, scores)

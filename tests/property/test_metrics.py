@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from limssr.evaluation.metrics import Metric, fisher_mean, mse, spearman
-from limssr.evaluation.resampling import Resamples, bootstrap_spearman
+from limssr.evaluation.resampling import Resamples, spearman_draws
 
 values = st.integers(-50, 50).map(float)  # whole numbers: monotone maps cannot create or destroy ties by rounding
 
@@ -44,7 +44,7 @@ def test_order_of_samples_does_not_matter(pair, random):
 def test_resampled_ranks_equal_ranks_of_copies(pair, seed):
     truth, prediction = pair
     resamples = Resamples(len(truth), 5, seed)
-    fast_R = bootstrap_spearman(truth[:, None], prediction[:, None], resamples)
+    fast_R = spearman_draws(truth[:, None], prediction[:, None], resamples)
     if not spearman(truth, prediction).is_defined:
         assert np.isnan(fast_R).all()
         return

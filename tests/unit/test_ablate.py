@@ -14,7 +14,6 @@ from limssr.core.types import Criterion, Modality
 from limssr.studies.ablation.ablate import plan_ablation, preview, read_ablation, run_ablation, to_document
 from limssr.studies.ablation.rows import FULL, TABLES
 from limssr.studies.ablation.tables import published, to_csv, to_markdown, write_tables
-from limssr.studies.compare.differences import Spearmans
 from limssr.studies.paper.numbers import published_scores
 from limssr.studies.plan import distinct_runs
 from limssr.systems.build import build_model
@@ -139,13 +138,6 @@ def _row_of(table, name):
 
     row = next(row for row in table.rows if row.name == name)
     return RowResult(row, 0, {}, {}, dict.fromkeys(PARTS), math.nan, 0)
-
-
-def test_a_run_does_not_differ_from_itself(study):
-    _, out, _ = study
-    run = out / "full-model-seed42"
-    found = Spearmans(50).difference([run], [run], "incomplete")
-    assert (found.value, found.low, found.high, found.by_seed) == (0.0, 0.0, 0.0, (0.0,))
 
 
 @pytest.mark.parametrize(

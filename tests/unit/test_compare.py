@@ -11,10 +11,10 @@ import pytest
 
 from limssr.core.errors import InputError, LimssrError
 from limssr.core.reading.records import EvaluationDocument, read_document
-from limssr.studies.compare.differences import Spearmans
+from limssr.studies.ablation.ablate import differences_of
+from limssr.studies.compare.numbers import INCOMPLETE
 from limssr.studies.compare.rows import read_rows, split_label
 from limssr.studies.compare.run import CompareOptions, compare_runs
-from limssr.studies.compare.scores import INCOMPLETE
 from limssr.studies.compare.tables import decimals_of, stream_codes
 from limssr.studies.compare.write import scores_csv, to_document, to_latex, to_text, write_comparison
 
@@ -119,30 +119,43 @@ def test_numbers_are_those_of_the_evaluation_averaged_over_seeds(scored_run):
             assert number.low <= number.value <= number.high
 
 
-def test_differences_are_those_on_the_same_resamples(scored_run):
-    runs = [scored_run(f"seed{seed}", seed=seed, noise=2.0, references={"ridge": 9.0}) for seed in (1, 2)]
-    found = compared(*runs, num_resamples=300)
-    expected = Spearmans(300).difference([(run, "ridge") for run in runs], [(run, "attention") for run in runs], "full")
-    one = found.differences["ridge", FULL, "spearman"]
-    assert (one.value, one.low, one.high) == pytest.approx((expected.value, expected.low, expected.high), abs=1e-9)
-    assert one.adjusted_p == one.p_value
-    assert found.against.label == "attention"
-    assert compared(*runs, against="ridge").differences["attention", FULL, "spearman"].value == -one.value
+@pytest.mark.parametrize("interval", ["jackknife", "percentile"])
+@pytest.mark.parametrize("resample", ["auto", "samples"])
+def test_every_verb_has_the_same_interval_for_the_same_pair(scored_run, interval, resample):
+    """What evaluate wrote of each run, what compare (and sweep, which calls it) shows, and what ablate computes."""
 
-
-def test_differences_of_studies_are_those_of_compare_where_test_samples_lack_streams(scored_run):
     def without_some(samples):
         return [one.restricted_to(("video", "audio")) if n < 2 else one for n, one in enumerate(samples)]
 
-    good, bad = (scored_run(f"noise{noise}", noise=noise, system=system, samples=without_some)
-                 for noise, system in ((2.0, "attention"), (9.0, "statistics")))  # fmt: skip
-    found = compared(good, bad, num_resamples=300)
-    for part, name in ((INCOMPLETE, "incomplete"), (FULL, "full")):
-        expected = Spearmans(300).difference([bad], [good], name)
-        one = found.differences["statistics", part, "spearman"]
-        assert one.value == pytest.approx(expected.value, abs=1e-9)
-        # The two treat resamples of 12 in which a criterion is constant differently.
-        assert (one.low, one.high) == pytest.approx((expected.low, expected.high), abs=2e-3)
+    settings = (f"evaluation.interval={interval}", f"evaluation.resample={resample}")
+    good, bad = (scored_run(f"noise{noise}", noise=noise, system=system, samples=without_some, set=settings,
+                            bootstrap=2000)
+                 for noise, system in ((20.0, "attention"), (60.0, "statistics")))  # fmt: skip
+    found = compared(good, bad, num_resamples=2000)
+    for label, run in (("attention", good), ("statistics", bad)):
+        document = read_document(run / "evaluation.json", EvaluationDocument, newest_version=1)
+        assert document["resample"] == ("groups" if resample == "auto" else "samples")
+        parts = {INCOMPLETE: document["average_incomplete"]}
+        parts |= {"+".join(subset["streams"]): subset for subset in document["subsets"]}
+        for part, written in parts.items():
+            number = found.scores.numbers[label, part, "spearman"]
+            assert [number.low, number.high] == pytest.approx(written["spearman_ci"], abs=1e-9)
+            assert number.plain == pytest.approx(written["spearman_plain"])
+    ablated = differences_of({42: bad}, {42: good})
+    for part, name in ((INCOMPLETE, "average_incomplete"), (FULL, "full")):
+        one, other = found.differences["statistics", part, "spearman"], ablated[name]
+        assert (one.value, one.low, one.high, one.p_value) == pytest.approx(
+            (other.value, other.low, other.high, other.p_value), abs=1e-12
+        )
+    opposite = compared(good, bad, against="statistics", num_resamples=2000)
+    assert opposite.differences["attention", FULL, "spearman"].value == -one.value
+
+
+def test_an_interval_leaves_zero_out_exactly_where_p_is_small(scored_run):
+    run = scored_run("run", noise=30.0, references={"ridge": 40.0, "extra-trees": 90.0})
+    found = compared(run)
+    for one in found.differences.values():
+        assert (one.p_value < 0.05) == (one.low > 0 or one.high < 0)
 
 
 def test_no_number_is_made_from_nothing(scored_run):
@@ -294,8 +307,10 @@ def test_costs_come_from_the_run_and_the_store(scored_run, tmp_path):
 
 def test_too_few_resamples_for_holm_are_pointed_out(scored_run):
     run = scored_run("run", references={"ridge": 3.0, "extra-trees": 4.0, "extra-trees-imputed": 5.0})
-    assert "Too few resamples" in [stamp.title for stamp in compared(run, num_resamples=100).stamps]
-    assert "Too few resamples" not in [stamp.title for stamp in compared(run, num_resamples=200).stamps]
+    few, more = ({"num_resamples": number, "interval": "percentile"} for number in (100, 200))
+    assert "Too few resamples" in [stamp.title for stamp in compared(run, **few).stamps]
+    assert "Too few resamples" not in [stamp.title for stamp in compared(run, **more).stamps]
+    assert "Too few resamples" not in [stamp.title for stamp in compared(run, num_resamples=100).stamps]
 
 
 def test_every_form_holds_the_same_numbers_and_loads_nothing(scored_run, tmp_path):
@@ -352,7 +367,7 @@ def test_subsets_that_differ_by_a_stream_nobody_learned_from_are_counted_once(sc
     assert average.num_subsets == 2
     assert found.ranking.test.num_blocks == 3 * len(found.scores.criteria)
     assert any("audio+flow is audio" in stamp.text for stamp in found.stamps)
-    expected = Spearmans(50).difference(runs[1:], runs[:1], "incomplete")
+    expected = differences_of({42: runs[1]}, {42: runs[0]})["average_incomplete"]
     assert found.differences["pcd", INCOMPLETE, "spearman"].value == pytest.approx(expected.value, abs=1e-9)
     somebody = scored_run("corrkd", system="corrkd")
     assert compared(*runs, somebody).scores.same_as == {}

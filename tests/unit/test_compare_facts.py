@@ -9,8 +9,8 @@ import pytest
 
 from limssr.data.store.reader import FeatureStore
 from limssr.runs.folder import read_config
+from limssr.studies.compare.numbers import INCOMPLETE
 from limssr.studies.compare.run import CompareOptions, compare_runs
-from limssr.studies.compare.scores import INCOMPLETE
 from limssr.studies.compare.tables import all_sheets, letters_of
 from limssr.studies.compare.write import to_document, to_latex, to_text, write_comparison
 from limssr.studies.paper.describe import describe
@@ -59,11 +59,13 @@ def test_corrections_are_over_the_rows_with_a_number(scored_run):
 
 def test_too_few_resamples_are_judged_by_the_true_count(scored_run):
     blind = [scored_run(name, system=name, blind=(FULL, "flow")) for name in ("statistics", "gain")]
-    run = scored_run("run", references={"ridge": 3.0, "extra-trees": 4.0})
-    titles = [stamp.title for stamp in compared(run, *blind).stamps]  # 4 others, 2 of them with a number: 4/101 < 0.05
+    run, few = scored_run("run", references={"ridge": 3.0, "extra-trees": 4.0}), {"interval": "percentile"}
+    titles = [
+        stamp.title for stamp in compared(run, *blind, **few).stamps
+    ]  # 4 others, 2 of them with a number: 4/101 < 0.05
     assert "Too few resamples" not in titles
     more = scored_run("more", system="attention-mean")
-    stamp = next(one for one in compared(run, *blind, more).stamps if one.title == "Too few resamples")
+    stamp = next(one for one in compared(run, *blind, more, **few).stamps if one.title == "Too few resamples")
     assert "over 3 rows" in stamp.text
 
 

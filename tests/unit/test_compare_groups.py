@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from limssr.core.errors import InputError
-from limssr.evaluation.resampling import Resamples, bootstrap_spearman, percentile_interval
-from limssr.studies.compare.groups import Groups, drawn_groups, numbered, stamps_of_groups
+from limssr.evaluation.resampling import Resamples, spearman_draws
+from limssr.evaluation.uncertainty import percentile_interval, units_of
+from limssr.studies.compare.groups import Groups, drawn_groups, stamps_of_groups
 from limssr.studies.compare.run import CompareOptions, compare_runs
+
+
+def numbered(names):
+    return units_of(names, [str(n) for n in range(len(names))])
 
 
 def test_a_drawn_group_comes_with_all_its_samples() -> None:
@@ -35,7 +40,7 @@ def test_samples_that_are_alike_within_groups_widen_the_interval() -> None:
     found_NC = (of_group_N + error_N + 0.1 * rng.normal(size=120))[:, None]
     widths = []
     for drawn in (None, groups):
-        low, high = percentile_interval(bootstrap_spearman(truth_NC, found_NC, Resamples(120, 400, 0, drawn)), 0.95)
+        low, high = percentile_interval(spearman_draws(truth_NC, found_NC, Resamples(120, 400, 0, drawn)), 0.95)
         widths.append(high - low)
     assert widths[1] > 2 * widths[0]
 
@@ -43,7 +48,10 @@ def test_samples_that_are_alike_within_groups_widen_the_interval() -> None:
 def test_groups_must_be_known_and_shared() -> None:
     shared = Groups(numbered(["a", "a", "b"]))
     assert drawn_groups(shared, "groups") == (0, 0, 1)
+    assert drawn_groups(shared, "auto") == (0, 0, 1)
     assert drawn_groups(shared, "samples") is None
+    assert drawn_groups(Groups(numbered(["a", None, None])), "auto") is None
+    assert drawn_groups(Groups(reason="no store at x"), "auto") is None
     with pytest.raises(InputError, match="each is by itself"):
         drawn_groups(Groups(numbered(["a", "b"])), "groups")
     with pytest.raises(InputError, match="no store at"):
@@ -64,12 +72,12 @@ def test_a_comparison_over_groups_changes_intervals_and_no_score(scored_run) -> 
     runs = tuple(str(scored_run(name, noise=noise)) for name, noise in (("first", 1.0), ("second", 4.0)))
     runs = (f"a={runs[0]}", f"b={runs[1]}")
     options = CompareOptions(runs, num_resamples=200)
-    by_sample = compare_runs(options)
-    by_group = compare_runs(dataclasses.replace(options, resample="groups"))
+    by_sample = compare_runs(dataclasses.replace(options, resample="samples"))
+    by_group = compare_runs(options)
     part = by_sample.scores.parts[0]
     one, other = (found.scores.numbers["b", part, "spearman"] for found in (by_sample, by_group))
     assert one.value == other.value
     assert (one.low, one.high) != (other.low, other.high)
-    assert "groups of test performances" in by_group.scores.drawn
-    assert "Groups are drawn" in [stamp.title for stamp in by_group.stamps]
+    assert "each group of performances" in by_group.scores.uncertainty.words
+    assert "Whole groups are drawn" in [stamp.title for stamp in by_group.stamps]
     assert "Performances share groups" in [stamp.title for stamp in by_sample.stamps]

@@ -162,7 +162,7 @@ def test_a_subset_that_nobody_could_judge_is_passed_over():
     assert average.reason is not None
     assert "audio: fewer than 3 samples" in average.reason
     assert (document["num_partial"]["spearman"], document["num_subsets"]["spearman"]) == (3, 3)
-    assert (document["num_partial"]["mse"], document["num_subsets"]["mse"]) == (6, 6)
+    assert (document["num_partial"]["mse"], document["num_subsets"]["mse"]) == (3, 3)
     assert document["partial"]["spearman"] is None
 
 
@@ -250,10 +250,10 @@ def test_tables_for_the_run_folder():
     assert [row["streams"] for row in means][3:] == ["video+audio", "video+flow", "audio+flow", "video+audio+flow"]
     assert means[0]["spearman"] == found.subsets[0].metrics["spearman"].value
     assert means[0]["spearman_low"] == found.subsets[0].spearman_ci[0]
-    assert found.predictions.column_names == ["id", "streams", "criterion", "score", "prediction"]
+    assert found.predictions.column_names == ["id", "streams", "criterion", "score", "prediction", "group"]
     assert found.predictions.num_rows == 7 * 24 * 2
     named = found.to_predictions("mine")
-    assert named.column_names == ["system", "split", "id", "streams", "criterion", "score", "prediction"]
+    assert named.column_names == ["system", "split", "id", "streams", "criterion", "score", "prediction", "group"]
     assert set(named["split"].to_pylist()) == {"test"}
 
 

@@ -17,7 +17,8 @@ from limssr.evaluation.metrics import (
     relative_l2,
     spearman,
 )
-from limssr.evaluation.resampling import Resamples, bootstrap_spearman, fisher_mean_rows, percentile_interval
+from limssr.evaluation.resampling import Resamples, fisher_mean_rows, spearman_draws
+from limssr.evaluation.uncertainty import percentile_interval
 
 NAN = math.nan
 
@@ -109,7 +110,7 @@ def test_bootstrap_equals_scipy_on_copied_samples():
     truth_NC, prediction_NC = noisy_pair()
     truth_NC[:5, 1] = NAN
     resamples = Resamples(60, 4, seed=3)
-    fast_R = bootstrap_spearman(truth_NC, prediction_NC, resamples)
+    fast_R = spearman_draws(truth_NC, prediction_NC, resamples)
     for counts_N, fast in zip(np.concatenate(list(resamples.counts())), fast_R, strict=True):
         copies = np.repeat(np.arange(60), counts_N.astype(int))
         assert counts_N.sum() == 60
@@ -120,7 +121,7 @@ def test_bootstrap_of_members_uses_the_draws_of_the_split():
     truth_NC, prediction_NC = noisy_pair()
     members = np.arange(10, 50)
     resamples = Resamples(60, 3, seed=1)
-    of_members_R = bootstrap_spearman(truth_NC[members], prediction_NC[members], resamples, members_N=members)
+    of_members_R = spearman_draws(truth_NC[members], prediction_NC[members], resamples, members_N=members)
     for counts_N, value in zip(np.concatenate(list(resamples.counts())), of_members_R, strict=True):
         copies = np.repeat(members, counts_N[members].astype(int))
         assert value == pytest.approx(mean_spearman(truth_NC[copies], prediction_NC[copies]).value, abs=1e-12)
@@ -128,19 +129,19 @@ def test_bootstrap_of_members_uses_the_draws_of_the_split():
 
 def test_bootstrap_is_seeded_and_chunks_do_not_show(monkeypatch):
     truth_NC, prediction_NC = noisy_pair()
-    whole = bootstrap_spearman(truth_NC, prediction_NC, Resamples(60, 20, seed=5))
+    whole = spearman_draws(truth_NC, prediction_NC, Resamples(60, 20, seed=5))
     monkeypatch.setattr("limssr.evaluation.resampling._CHUNK_VALUES", 60 * 7)
-    np.testing.assert_array_equal(whole, bootstrap_spearman(truth_NC, prediction_NC, Resamples(60, 20, seed=5)))
-    assert not np.array_equal(whole, bootstrap_spearman(truth_NC, prediction_NC, Resamples(60, 20, seed=6)))
+    np.testing.assert_array_equal(whole, spearman_draws(truth_NC, prediction_NC, Resamples(60, 20, seed=5)))
+    assert not np.array_equal(whole, spearman_draws(truth_NC, prediction_NC, Resamples(60, 20, seed=6)))
 
 
-def test_bootstrap_leaves_out_what_the_point_value_leaves_out():
+def test_draws_follow_the_mean_and_have_no_number_where_it_has_none():
     truth_NC, prediction_NC = noisy_pair(num_criteria=2)
-    alone = bootstrap_spearman(truth_NC[:, :1], prediction_NC[:, :1], Resamples(60, 10, seed=0))
-    prediction_NC[:, 1] = 4.0
-    np.testing.assert_array_equal(alone, bootstrap_spearman(truth_NC, prediction_NC, Resamples(60, 10, seed=0)))
-    prediction_NC[:, 0] = NAN
-    assert np.isnan(bootstrap_spearman(truth_NC, prediction_NC, Resamples(60, 10, seed=0))).all()
+    alone = spearman_draws(truth_NC[:, :1], prediction_NC[:, :1], Resamples(60, 10, seed=0))
+    truth_NC[:, 1] = 4.0  # nobody can predict the order of what is all the same: the truth leaves it out
+    np.testing.assert_array_equal(alone, spearman_draws(truth_NC, prediction_NC, Resamples(60, 10, seed=0)))
+    prediction_NC[:, 0] = 4.0  # a system that could have had a number and has none
+    assert np.isnan(spearman_draws(truth_NC, prediction_NC, Resamples(60, 10, seed=0))).all()
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
@@ -150,7 +151,7 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
         rng = np.random.default_rng(trial)
         truth = rng.normal(size=(80, 1))
         prediction = rho * truth + math.sqrt(1 - rho**2) * rng.normal(size=(80, 1))
-        low, high = percentile_interval(bootstrap_spearman(truth, prediction, Resamples(80, 200, trial)), 0.9)
+        low, high = percentile_interval(spearman_draws(truth, prediction, Resamples(80, 200, trial)), 0.9)
         hits += low <= spearman_of_normal <= high
     assert 0.80 <= hits / num_trials <= 0.97
 
@@ -165,5 +166,5 @@ def test_bootstrap_of_a_whole_table_is_fast():
     truth_NC, prediction_NC = noisy_pair(200, 19)
     start = time.process_time()
     for _ in range(7):
-        bootstrap_spearman(truth_NC, prediction_NC, Resamples(200, 1000, seed=0))
+        spearman_draws(truth_NC, prediction_NC, Resamples(200, 1000, seed=0))
     assert time.process_time() - start < 15

@@ -370,8 +370,19 @@ class EvalConfig(_Config):
 
     batch_size: Count = 32
     """Samples that are scored at once."""
-    bootstrap: int = Field(default=1000, ge=0, le=100_000)
-    """Number of resamples for intervals. 0: no intervals."""
+    subsets: Literal["auto", "all"] | Annotated[int, Field(ge=1, le=1_000_000)] = "auto"
+    """Subsets of the streams that are scored, in validation too: all; auto (all up to six streams; with more all
+    streams, each single one, each left out, and two drawn for every size between); or a number, of which the drawn ones
+    are the rest."""
+    min_samples: int = Field(default=10, ge=3, le=1_000_000)
+    """Judged samples below which a criterion or a subset does not enter a mean. Where no criterion has so many, those
+    with the most count."""
+    interval: Literal["jackknife", "percentile"] = "jackknife"
+    """How intervals are made: leave-one-out and Student's t, or percentiles of a bootstrap (docs/protocols.md)."""
+    resample: Literal["auto", "samples", "groups"] = "auto"
+    """What is left out or drawn: samples, whole groups of them, or (auto) groups where samples share any."""
+    bootstrap: int = Field(default=2000, ge=0, le=100_000)
+    """Resamples of percentile intervals; 0: no intervals of any kind."""
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     """Confidence level of the intervals."""
     references: tuple[str, ...] = ()

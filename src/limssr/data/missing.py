@@ -7,10 +7,12 @@ Nothing here holds state or depends on the order of samples, on workers or on th
 what it is for.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.rng import integer, uniform
@@ -21,6 +23,53 @@ PATTERNS = ("independent", "one-stream")
 def subsets(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """All 2^M - 1 non-empty subsets: smaller ones first, then in modality order; the full one is last."""
     return tuple(chosen for size in range(1, len(names) + 1) for chosen in itertools.combinations(tuple(names), size))
+
+
+MAX_ALL_STREAMS = 6
+"""With more streams a rule chooses subsets, unless all are asked for: every further stream doubles their number."""
+DRAWN_PER_SIZE = 2
+"""Subsets drawn for each size that has neither single streams nor single gaps, by the rule "auto"."""
+SubsetRule = Literal["auto", "all"] | int
+
+
+@functools.cache
+def chosen_subsets(names: tuple[str, ...], rule: SubsetRule = "auto") -> tuple[tuple[str, ...], ...]:
+    """The non-empty subsets that are scored, in the order of the function `subsets`.
+
+    * "all": all 2^M - 1.
+    * "auto": all of them up to `MAX_ALL_STREAMS` streams. With more: all streams, each single one, each one left out,
+      and `DRAWN_PER_SIZE` drawn subsets of every size between, so that their number grows in proportion to M.
+    * a number: the same, with drawn subsets until there are so many in all.
+
+    The draw is a function of the streams' names and the size, so that every verb chooses the same subsets.
+
+    Args:
+        names: M streams, in modality order.
+        rule: See above.
+
+    Raises:
+        InputError: A number that has no room for all streams, each single one and each one left out.
+    """
+    num_all = 2 ** len(names) - 1
+    if rule == "all" or (rule == "auto" and len(names) <= MAX_ALL_STREAMS) or (rule != "auto" and rule >= num_all):
+        return subsets(names)
+    full = tuple(names)
+    found = {full, *((name,) for name in full), *(tuple(n for n in full if n != gone) for gone in full)} - {()}
+    if rule != "auto" and rule < len(found):
+        raise InputError(
+            f"Expected evaluation.subsets to be at least {len(found)} for {len(full)} streams (all of them, each by "
+            f"itself, each left out), found {rule}: raise it, or give auto or all."
+        )
+    sizes = range(2, len(full) - 1)
+    wanted = len(found) + DRAWN_PER_SIZE * len(sizes) if rule == "auto" else rule
+    for turn in itertools.count():
+        for size in sizes:
+            if len(found) >= wanted:
+                return tuple(sorted(found, key=lambda one: (len(one), [full.index(name) for name in one])))
+            draws = {name: uniform("subset", size, turn, name) for name in full}
+            kept = sorted(full, key=draws.__getitem__)[:size]
+            found.add(tuple(name for name in full if name in kept))
+    raise AssertionError
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""Scores under every subset of the streams (paper, section 4.1).
+"""Scores under subsets of the streams: what a model is worth when it sees only some of them (paper, section 4.1).
 
-All 2^M - 1 non-empty subsets are evaluated. A sample counts for a subset when it owns all its streams, and then the
-scorer is handed a sample that holds these streams and nothing else: it cannot read what it should not see.
+All 2^M - 1 non-empty subsets are evaluated up to six streams, and chosen ones beyond (`limssr.data.missing`). A sample
+counts for a subset when it owns all its streams, and then the scorer is handed a sample that holds these streams and
+nothing else: it cannot read what it should not see.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,22 +17,32 @@ from limssr.core.config import EvalConfig
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Sample
 from limssr.data.batching import attend_padding
-from limssr.data.missing import distinct_subsets, subsets
+from limssr.data.missing import chosen_subsets, distinct_subsets
+from limssr.evaluation.counting import count_judged, minimum_of, too_few
 from limssr.evaluation.metrics import (
     NO_SAMPLES,
     TOO_FEW,
     Metric,
     arithmetic_mean,
-    fisher_mean,
     mae,
+    mean_of,
+    mean_of_counted,
     mse,
     pearson,
     relative_l2,
     spearman,
 )
-from limssr.evaluation.resampling import Resamples, bootstrap_spearman, percentile_interval
-from limssr.evaluation.results import METRICS, Evaluation, SubsetResult, average_incomplete
+from limssr.evaluation.resampling import spearman_draws
+from limssr.evaluation.results import (
+    METRICS,
+    DrawnSubset,
+    Evaluation,
+    IncompleteAverage,
+    SubsetResult,
+    average_incomplete,
+)
 from limssr.evaluation.scorer import ExplainsGaps, LeavesOutStreams, ModelScorer, Scorer
+from limssr.evaluation.uncertainty import Uncertainty, units_of
 
 __all__ = [
     "Evaluation",
@@ -41,6 +54,28 @@ __all__ = [
     "evaluate",
 ]
 
+LONG_S = 60.0
+"""What is expected to take longer is said before the rest of it begins."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What every subset is measured with.
+
+    Attributes:
+        criteria: C.
+        spans: Of each criterion's scores in the split, for the relative error.
+        minimum: Judged samples that a criterion needs to count.
+        uncertainty: How intervals are made.
+        config: Confidence.
+    """
+
+    criteria: tuple[Criterion, ...]
+    spans: tuple[float, ...]
+    minimum: int
+    uncertainty: Uncertainty
+    config: EvalConfig
+
 
 def evaluate(
     scorer: Scorer,
@@ -51,20 +86,22 @@ def evaluate(
     config: EvalConfig | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    note: Callable[[str], None] | None = None,
     split: str | None = None,
     selection: str | None = None,
     availability: Mapping[str, Any] | None = None,
 ) -> Evaluation:
-    """Score `samples` under every subset of `modalities` and compare with their scores.
+    """Score `samples` under subsets of `modalities` and compare with their scores.
 
     Args:
         scorer: The system.
         samples: N judged samples; each is used for the subsets of what it owns.
         modalities: Names of the M streams, in modality order.
         criteria: The C criteria, in the order of `Sample.scores`.
-        config: Resamples and confidence of the intervals; None: the defaults.
+        config: Subsets, the minimum of samples, and how intervals are made; None: the defaults.
         seed: Of the bootstrap alone.
         progress: Called with (subsets done, subsets in all).
+        note: Told which subsets are scored, where not all are, and that it will take more than a minute.
         split: For the record; None takes the split of the samples where they share one.
         selection: For the record.
         availability: For the record.
@@ -72,49 +109,166 @@ def evaluate(
     Raises:
         InputError: No samples, or samples without scores.
     """
-    config = config or EvalConfig()
+    config, note = config or EvalConfig(), note or (lambda text: None)
     truth_NC = _truth(samples, criteria)
-    resamples = Resamples(len(samples), config.bootstrap, seed)
-    spans = [_span(truth_NC[:, column]) for column in range(len(criteria))]
-    all_subsets = subsets(modalities)
-    results, draws, tables, judged = [], [], [], []
-    for done, streams in enumerate(all_subsets):
-        owning = np.array([n for n, sample in enumerate(samples) if set(streams) <= set(sample.streams)], dtype=int)
-        shown = [samples[n].restricted_to(streams) for n in owning]
+    asked_subsets = chosen_subsets(modalities, config.subsets)
+    owning = [
+        np.array([n for n, sample in enumerate(samples) if set(streams) <= set(sample.streams)], dtype=int)
+        for streams in asked_subsets
+    ]
+    asked = _asked(samples, criteria, config, truth_NC, owning, seed=seed)
+    num_all = 2 ** len(modalities) - 1
+    if len(asked_subsets) < num_all:
+        note(
+            f"{len(modalities)} streams have {num_all:,} subsets; {len(asked_subsets)} chosen ones are scored "
+            "(evaluation.subsets)"
+        )
+    results, drawn, tables = [], [], []
+    started = time.monotonic()
+    for done, (streams, members) in enumerate(zip(asked_subsets, owning, strict=True)):
+        shown = [samples[n].restricted_to(streams) for n in members]
         prediction_NC = _score(scorer, shown, len(criteria))
         why = scorer.why_no_prediction(streams) if isinstance(scorer, ExplainsGaps) else None
-        draws_R = bootstrap_spearman(truth_NC[owning], prediction_NC, resamples, members_N=owning)
-        per_criterion = {
-            criterion.name: _measure(truth_NC[owning, column], prediction_NC[:, column], spans[column], why)
-            for column, criterion in enumerate(criteria)
-        }
-        interval = percentile_interval(draws_R, config.confidence)
-        results.append(SubsetResult(streams, len(owning), _means(per_criterion), interval, per_criterion))
-        draws.append(draws_R)
-        judged.append(_judged(truth_NC[owning], spans))
-        tables.append(_prediction_rows(shown, streams, criteria, truth_NC[owning], prediction_NC))
+        result, draws = _subset_result(streams, (truth_NC[members], prediction_NC), members, asked, why)
+        results.append(result)
+        drawn.append(draws)
+        tables.append(_prediction_rows(shown, streams, criteria, truth_NC[members], prediction_NC))
+        if done == 0:
+            _say_how_long(note, time.monotonic() - started, len(asked_subsets))
         if progress is not None:
-            progress(done + 1, len(all_subsets))
-    unseen = scorer.unseen if isinstance(scorer, LeavesOutStreams) else ()
-    distinct = distinct_subsets(all_subsets, unseen)
-    kept = [(result, n) for n, result in enumerate(results) if result.streams in distinct.kept]
+            progress(done + 1, len(asked_subsets))
     return Evaluation(
         subsets=tuple(results),
-        average=average_incomplete(
-            {result.streams: result.metrics for result, _ in kept},
-            {result.streams: judged[n] for result, n in kept},
-            [draws[n] for _, n in kept],
-            confidence=config.confidence,
-            left_out=distinct.same_as,
-            unseen=unseen,
-        ),
+        average=_average(scorer, results, drawn, asked, num_all - 1),
         full=results[-1].metrics,
         predictions=pa.concat_tables(tables),
         criteria=tuple(criterion.name for criterion in criteria),
         split=split if split is not None else _common_split(samples),
         selection=selection,
         availability=availability,
+        min_samples=asked.minimum,
+        uncertainty=asked.uncertainty,
     )
+
+
+def _asked(
+    samples: Sequence[Sample],
+    criteria: tuple[Criterion, ...],
+    config: EvalConfig,
+    truth_NC: np.ndarray,
+    owning: Sequence[np.ndarray],
+    *,
+    seed: int,
+) -> _Asked:
+    num_SC = np.stack([count_judged(truth_NC[members]) for members in owning])
+    groups = units_of([sample.group for sample in samples], [sample.id for sample in samples])
+    return _Asked(
+        criteria=criteria,
+        spans=tuple(_span(truth_NC[:, column]) for column in range(len(criteria))),
+        minimum=minimum_of(num_SC, config.min_samples),
+        uncertainty=uncertainty_of(config, groups, seed=seed),
+        config=config,
+    )
+
+
+def _average(
+    scorer: Scorer, results: Sequence[SubsetResult], drawn: Sequence[DrawnSubset], asked: _Asked, num_all: int
+) -> IncompleteAverage:
+    """The mean over the incomplete subsets that read different streams."""
+    unseen = scorer.unseen if isinstance(scorer, LeavesOutStreams) else ()
+    distinct = distinct_subsets([result.streams for result in results], unseen)
+    kept = [(result, draws) for result, draws in zip(results, drawn, strict=True) if result.streams in distinct.kept]
+    return average_incomplete(
+        {result.streams: result.metrics for result, _ in kept},
+        {result.streams: draws for result, draws in kept},
+        asked.uncertainty,
+        confidence=asked.config.confidence,
+        left_out=distinct.same_as,
+        unseen=unseen,
+        num_all=num_all,
+    )
+
+
+def uncertainty_of(config: EvalConfig, groups: tuple[int, ...], *, seed: int = 0) -> Uncertainty:
+    """How a recipe wants its intervals, for samples of these groups.
+
+    Args:
+        config: Of the recipe.
+        groups: Number of each sample's group, see `limssr.evaluation.uncertainty.units_of`.
+        seed: Of the bootstrap alone.
+    """
+    share = len(set(groups)) < len(groups)
+    drawn = groups if config.resample == "groups" or (config.resample == "auto" and share) else None
+    return Uncertainty(len(groups), config.interval, drawn, config.bootstrap, seed)
+
+
+def _subset_result(
+    streams: tuple[str, ...],
+    scores: tuple[np.ndarray, np.ndarray],
+    members: np.ndarray,
+    asked: _Asked,
+    why: str | None,
+) -> tuple[SubsetResult, DrawnSubset]:
+    """Metrics of one subset, and its mean Spearman on every draw."""
+    truth_NC, prediction_NC = scores
+    num_C = count_judged(truth_NC)
+    per_criterion: dict[str, dict[str, Metric]] = {}
+    counted: dict[str, list[str]] = {name: [] for name in METRICS}
+    for column, criterion in enumerate(asked.criteria):
+        truth_N = truth_NC[:, column]
+        found = _measure(truth_N, prediction_NC[:, column], asked.spans[column], why)
+        perfect = _measure(truth_N, truth_N, asked.spans[column], None)
+        few = too_few(int(num_C[column]), asked.minimum)
+        per_criterion[criterion.name] = {name: _marked(metric, few) for name, metric in found.items()}
+        for name in METRICS:
+            if perfect[name].is_defined and not few:
+                counted[name].append(criterion.name)
+    names = [criterion.name for criterion in asked.criteria]
+    means = {
+        name: mean_of_counted(
+            {part: metrics[name] for part, metrics in per_criterion.items()}, counted[name], mean_of(name)
+        )
+        for name in METRICS
+    }
+    spearmans = {part: metrics["spearman"] for part, metrics in per_criterion.items()}
+    plain = mean_of_counted(spearmans, counted["spearman"], arithmetic_mean)
+    draws_R = spearman_draws(
+        truth_NC,
+        prediction_NC,
+        asked.uncertainty.plan,
+        members_N=members,
+        counted_C=[names.index(name) for name in counted["spearman"]],
+    )
+    judged_N = np.flatnonzero(~np.isnan(truth_NC).all(axis=1))
+    drawn = DrawnSubset(draws_R, members[judged_N], tuple(name for name in METRICS if counted[name]), plain)
+    interval = asked.uncertainty.interval(
+        means["spearman"].value,
+        draws_R,
+        num_units=asked.uncertainty.num_units(drawn.members_N),
+        confidence=asked.config.confidence,
+        scale="fisher",
+    )
+    result = SubsetResult(
+        streams,
+        len(members),
+        means,
+        interval,
+        per_criterion,
+        num_judged=dict(zip(names, map(int, num_C), strict=True)),
+        plain_spearman=plain,
+    )
+    return result, drawn
+
+
+def _marked(metric: Metric, few: str) -> Metric:
+    """A value of a criterion that does not count says why, and keeps its number."""
+    return replace(metric, reason=few) if few and metric.is_defined else metric
+
+
+def _say_how_long(note: Callable[[str], None], first_s: float, num_subsets: int) -> None:
+    expected_s = first_s * num_subsets
+    if expected_s > LONG_S:
+        note(f"scoring {num_subsets} subsets of the streams will take about {expected_s / 60:.0f} min")
 
 
 def _truth(samples: Sequence[Sample], criteria: Sequence[Criterion]) -> np.ndarray:
@@ -159,20 +313,6 @@ def _measure(truth_N: np.ndarray, prediction_N: np.ndarray, span: float, why: st
     }
 
 
-def _judged(truth_NC: np.ndarray, spans: Sequence[float]) -> list[str]:
-    """Names of the metrics that a perfect prediction of some criterion would have."""
-    perfect = [_measure(truth_NC[:, c], truth_NC[:, c], span, None) for c, span in enumerate(spans)]
-    return [name for name in METRICS if any(metrics[name].is_defined for metrics in perfect)]
-
-
-def _means(parts: Mapping[str, Mapping[str, Metric]]) -> dict[str, Metric]:
-    means = {}
-    for name in METRICS:
-        mean = fisher_mean if name in ("spearman", "pearson") else arithmetic_mean
-        means[name] = mean({part: metrics[name] for part, metrics in parts.items()})
-    return means
-
-
 def _span(truth_N: np.ndarray) -> float:
     judged = truth_N[~np.isnan(truth_N)]
     return float(np.ptp(judged)) if len(judged) else 0.0
@@ -198,5 +338,6 @@ def _prediction_rows(
             "criterion": pa.array([criterion.name for criterion in criteria] * len(samples), pa.string()),
             "score": pa.array(truth_NC.ravel(), pa.float64()),
             "prediction": pa.array(prediction_NC.ravel(), pa.float64()),
+            "group": pa.array([sample.group for sample in samples for _ in criteria], pa.string()),
         }
     )

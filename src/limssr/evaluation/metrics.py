@@ -2,20 +2,22 @@
 
 `truth_NC` and `prediction_NC` hold N samples and C criteria in the data set's unit; NaN in the truth means that the
 criterion was not judged, and that pair is left out. NaN in the prediction is never left out: the metric is NaN too.
-Resampling is done with counts instead of copies: a resample is how often each sample was drawn, so ranks are a running
-sum over an order that is found once, and 1000 resamples cost little more than one.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 RHO_LIMIT = 1.0 - 1e-7
-"""|rho| is cut here before Fisher's z, whose value at 1 is infinite (one perfect criterion must not decide a mean)."""
+"""|rho| is cut here before Fisher's z, infinite at 1; earlier where samples are few, see `spearman_limit`."""
+
+
+MIN_SAMPLES = 10
+"""Judged samples below which a criterion or a subset does not enter a mean, unless recipes say otherwise."""
 
 
 TOO_FEW = "fewer than 3 samples"
@@ -43,10 +45,12 @@ class Metric:
     Attributes:
         value: The number; NaN where there is none.
         reason: Why it is NaN or, with a finite value, what was left out of it; None: nothing to say.
+        num_samples: Judged samples behind it; None: not known, as of a published number or of a mean.
     """
 
     value: float
     reason: str | None = None
+    num_samples: int | None = field(default=None, repr=False, compare=False)
 
     def __float__(self) -> float:
         return self.value
@@ -69,8 +73,8 @@ def spearman(truth_N: np.ndarray, prediction_N: np.ndarray) -> Metric:
     truth, prediction, reason = _judged(truth_N, prediction_N)
     reason = reason or _no_correlation(truth, prediction)
     if reason is not None:
-        return Metric(math.nan, reason)
-    return Metric(float(np.asarray(stats.spearmanr(truth, prediction)[0])))
+        return Metric(math.nan, reason, len(truth))
+    return Metric(float(np.asarray(stats.spearmanr(truth, prediction)[0])), None, len(truth))
 
 
 def pearson(truth_N: np.ndarray, prediction_N: np.ndarray) -> Metric:
@@ -78,20 +82,20 @@ def pearson(truth_N: np.ndarray, prediction_N: np.ndarray) -> Metric:
     truth, prediction, reason = _judged(truth_N, prediction_N)
     reason = reason or _no_correlation(truth, prediction)
     if reason is not None:
-        return Metric(math.nan, reason)
-    return Metric(float(np.asarray(stats.pearsonr(truth, prediction)[0])))
+        return Metric(math.nan, reason, len(truth))
+    return Metric(float(np.asarray(stats.pearsonr(truth, prediction)[0])), None, len(truth))
 
 
 def mse(truth_N: np.ndarray, prediction_N: np.ndarray) -> Metric:
     """Mean squared error, in the squared unit of the scores."""
     truth, prediction, reason = _judged(truth_N, prediction_N)
-    return Metric(math.nan, reason) if reason else Metric(float(np.mean((truth - prediction) ** 2)))
+    return Metric(math.nan if reason else float(np.mean((truth - prediction) ** 2)), reason, len(truth))
 
 
 def mae(truth_N: np.ndarray, prediction_N: np.ndarray) -> Metric:
     """Mean absolute error, in the unit of the scores."""
     truth, prediction, reason = _judged(truth_N, prediction_N)
-    return Metric(math.nan, reason) if reason else Metric(float(np.mean(np.abs(truth - prediction))))
+    return Metric(math.nan if reason else float(np.mean(np.abs(truth - prediction))), reason, len(truth))
 
 
 def relative_l2(truth_N: np.ndarray, prediction_N: np.ndarray, *, span: float | None = None) -> Metric:
@@ -106,27 +110,78 @@ def relative_l2(truth_N: np.ndarray, prediction_N: np.ndarray, *, span: float | 
         span: y_max - y_min; None takes it from `truth_N`. Give that of the whole split to compare subsets.
     """
     truth, prediction, reason = _judged(truth_N, prediction_N)
-    if reason is not None:
-        return Metric(math.nan, reason)
-    if span is None:
+    if reason is None and span is None:
         span = float(np.ptp(truth))
-    if not span > 0.0:
-        return Metric(math.nan, CONSTANT_TRUTH)
-    return Metric(float(100.0 * np.mean(((truth - prediction) / span) ** 2)))
+    if reason is None and not (span or 0.0) > 0.0:
+        reason = CONSTANT_TRUTH
+    value = math.nan if reason else float(100.0 * np.mean(((truth - prediction) / span) ** 2))
+    return Metric(value, reason, len(truth))
+
+
+def spearman_limit(num_samples: Any) -> Any:
+    """Where |rho| of so many samples is cut before Fisher's z: half a swap of neighbours away from a perfect order.
+
+    A perfect order of n samples would otherwise have z = 8.4 whatever n is, and four samples in order would decide a
+    mean over any number of criteria. Nothing but a perfect order, or one that ties keep from being perfect, is cut.
+
+    Args:
+        num_samples: One number, or an array of them.
+
+    Example:
+        >>> round(spearman_limit(4), 3), round(spearman_limit(30), 5)
+        (0.9, 0.99978)
+    """
+    cubed = np.asarray(num_samples, dtype=np.float64) ** 3 - num_samples if np.isfinite(num_samples).all() else np.inf
+    limit = np.clip(1.0 - 6.0 / np.maximum(cubed, 6.0), 0.0, RHO_LIMIT)
+    return float(limit) if np.ndim(limit) == 0 else limit
 
 
 def fisher_mean(metrics: Mapping[str, Metric]) -> Metric:
-    """Mean of correlations by Fisher's z: tanh(mean(atanh(rho))), |rho| cut at `RHO_LIMIT`.
+    """Mean of correlations by Fisher's z: tanh(mean(atanh(rho))), |rho| cut by `spearman_limit`.
 
     Args:
         metrics: Name -> correlation. NaN is left out and named in the result's `reason`.
     """
-    return _mean(metrics, to_mean=lambda rho: np.arctanh(np.clip(rho, -RHO_LIMIT, RHO_LIMIT)), back=np.tanh)
+    return _mean(metrics, to_mean=_fisher_z, back=np.tanh)
 
 
 def arithmetic_mean(metrics: Mapping[str, Metric]) -> Metric:
     """Plain mean; NaN is left out and named in the result's `reason`."""
-    return _mean(metrics, to_mean=lambda value: value, back=lambda value: value)
+    return _mean(metrics, to_mean=lambda metric: metric.value, back=lambda value: value)
+
+
+def mean_of(name: str) -> Callable[[Mapping[str, Metric]], Metric]:
+    """The mean that a metric takes: Fisher's for the two correlations, the plain one for errors."""
+    return fisher_mean if name in ("spearman", "pearson") else arithmetic_mean
+
+
+def mean_of_counted(
+    metrics: Mapping[str, Metric], counted: Collection[str], mean: Callable[[Mapping[str, Metric]], Metric]
+) -> Metric:
+    """The mean over the parts that count; one of these without a number leaves the mean without one.
+
+    A mean over the rest would answer another question. What does not count is named in the result's `reason`.
+
+    Args:
+        metrics: Part (a criterion) -> value; what does not count has the reason for that.
+        counted: Names of the parts that count.
+        mean: Such as `fisher_mean`.
+    """
+    gaps = [name for name in counted if not metrics[name].is_defined]
+    if gaps:
+        lacking = [metrics[name].reason or "not defined" for name in gaps]
+        words = _shared_reason([metrics[name] for name in gaps])
+        if len(gaps) < len(counted):
+            words = "; ".join(f"{name}: {reason}" for name, reason in zip(gaps, lacking, strict=True))
+        return Metric(math.nan, words)
+    return mean(
+        {name: metric if name in counted else Metric(math.nan, metric.reason) for name, metric in metrics.items()}
+    )
+
+
+def _fisher_z(metric: Metric) -> float:
+    limit = spearman_limit(np.inf if metric.num_samples is None else metric.num_samples)
+    return float(np.arctanh(np.clip(metric.value, -limit, limit)))
 
 
 def mean_spearman(truth_NC: np.ndarray, prediction_NC: np.ndarray) -> Metric:
@@ -156,14 +211,14 @@ def _is_constant(values: np.ndarray) -> bool:
 
 
 def _mean(metrics: Mapping[str, Metric], *, to_mean: _Curve, back: _Curve) -> Metric:
-    defined = [metric.value for metric in metrics.values() if metric.is_defined]
+    defined = [metric for metric in metrics.values() if metric.is_defined]
     left_out = [
         f"{name}: {metric.reason or 'not defined'}" for name, metric in metrics.items() if not metric.is_defined
     ]
     if not defined:
         return Metric(math.nan, _shared_reason(list(metrics.values())))
     reason = f"left out: {'; '.join(left_out)}" if left_out else None
-    return Metric(float(back(np.mean([to_mean(value) for value in defined]))), reason)
+    return Metric(float(back(np.mean([to_mean(metric) for metric in defined]))), reason)
 
 
 def _shared_reason(metrics: Sequence[Metric]) -> str:

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from limssr.evaluation.metrics import Metric, arithmetic_mean, fisher_mean
-from limssr.evaluation.resampling import fisher_mean_rows, percentile_interval
+from limssr.evaluation.metrics import MIN_SAMPLES, Metric, arithmetic_mean, mean_of
+from limssr.evaluation.resampling import fisher_mean_rows
+from limssr.evaluation.uncertainty import Uncertainty
 
 METRICS = ("spearman", "pearson", "mse", "mae", "relative_l2")
 
@@ -18,6 +19,23 @@ Streams = tuple[str, ...]
 
 
 ByMetric = Mapping[str, Metric]
+
+
+@dataclass(frozen=True)
+class DrawnSubset:
+    """One subset of the streams on every draw.
+
+    Attributes:
+        spearman_R: Mean over the counted criteria; NaN where there is none.
+        members_N: Positions in the split of the samples that it is about.
+        judged: Names of the metrics that the truth allows. What it does not allow is passed over in averages.
+        plain: Plain mean of Spearman over the counted criteria.
+    """
+
+    spearman_R: np.ndarray
+    members_N: np.ndarray
+    judged: tuple[str, ...]
+    plain: Metric
 
 
 @dataclass(frozen=True)
@@ -42,17 +60,23 @@ class IncompleteAverage:
 
     Attributes:
         metrics: Metric name -> mean; NaN where the system lacks a subset that the samples can judge.
-        interval: Bootstrap interval of its Spearman.
+        interval: Of its Spearman.
+        plain_spearman: The plain mean of the same correlations, which no single one near 1 can carry away.
         coverage: Metric name -> how much of it the system has.
         left_out: Subset that is no question of its own -> the one that reads the same; () where it reads nothing.
         unseen: Streams that the system leaves out, as no training sample had them.
+        passed_over: Subset -> why the samples cannot judge it, which the mean is therefore not over.
+        num_all: Incomplete subsets that the streams have; more than were scored where a rule chose some.
     """
 
     metrics: ByMetric
     interval: tuple[float, float]
+    plain_spearman: Metric
     coverage: Mapping[str, Coverage]
     left_out: Mapping[Streams, Streams]
     unseen: tuple[str, ...]
+    passed_over: Mapping[Streams, str]
+    num_all: int
 
     def why_left_out(self, streams: Streams) -> str:
         """Why a subset of `left_out` is no question of its own."""
@@ -62,43 +86,68 @@ class IncompleteAverage:
 
 def average_incomplete(
     parts: Mapping[Streams, ByMetric],
-    judged: Mapping[Streams, Sequence[str]],
-    draws: Sequence[np.ndarray],
+    drawn: Mapping[Streams, DrawnSubset],
+    uncertainty: Uncertainty,
     *,
     confidence: float,
     left_out: Mapping[Streams, Streams],
     unseen: Sequence[str],
+    num_all: int,
 ) -> IncompleteAverage:
     """Average what a system scores under incomplete subsets.
 
     Args:
         parts: The K subsets to average -> metric name -> value.
-        judged: Each of them -> names of the metrics that the truth allows there. What it does not allow is passed over.
-        draws: K times [R], Spearman on resamples that belong together.
+        drawn: Each of them on draws that belong together.
+        uncertainty: How intervals are made.
         confidence: Of the interval.
         left_out: Incomplete subsets that are not averaged, see `IncompleteAverage`.
         unseen: Streams that the system leaves out.
+        num_all: Incomplete subsets that the streams have.
     """
     metrics, coverage = {}, {}
     for name in METRICS:
         values = {"+".join(streams): found[name] for streams, found in parts.items()}
-        asked = ["+".join(streams) for streams in parts if name in judged[streams]]
+        asked = ["+".join(streams) for streams in parts if name in drawn[streams].judged]
         metrics[name], coverage[name] = _mean(name, values, asked)
     if not parts:
         reason = "one stream has no incomplete subset"
         if left_out:
             reason = f"no incomplete subset differs from all streams: no training sample had {' or '.join(unseen)}"
         metrics = {name: Metric(math.nan, reason) for name in METRICS}
+    plain = {"+".join(streams): drawn[streams].plain for streams in parts}
+    asked = [streams for streams in parts if "spearman" in drawn[streams].judged]
     interval = (math.nan, math.nan)
     if metrics["spearman"].is_defined:
-        # Draws of different subsets belong together resample by resample, as all come from the same draw of the split.
-        interval = percentile_interval(fisher_mean_rows(np.stack(draws, axis=1)), confidence)
-    return IncompleteAverage(metrics, interval, coverage, dict(left_out), tuple(unseen))
+        # Draws of different subsets belong together draw by draw, as all come from the same draw of the split.
+        draws_R = fisher_mean_rows(np.stack([drawn[streams].spearman_R for streams in asked], axis=1))
+        members_N = np.unique(np.concatenate([drawn[streams].members_N for streams in asked]))
+        interval = uncertainty.interval(
+            metrics["spearman"].value,
+            draws_R,
+            num_units=uncertainty.num_units(members_N),
+            confidence=confidence,
+            scale="fisher",
+        )
+    return IncompleteAverage(
+        metrics=metrics,
+        interval=interval,
+        plain_spearman=arithmetic_mean(plain) if metrics["spearman"].is_defined else metrics["spearman"],
+        coverage=coverage,
+        left_out=dict(left_out),
+        unseen=tuple(unseen),
+        passed_over={
+            streams: found["spearman"].reason or "cannot be judged"
+            for streams, found in parts.items()
+            if streams not in asked
+        },
+        num_all=num_all,
+    )
 
 
 def _mean(name: str, values: ByMetric, asked: Sequence[str]) -> tuple[Metric, Coverage]:
     """The mean and its coverage: a subset that is asked and has no number makes it n/a."""
-    mean = (fisher_mean if name in ("spearman", "pearson") else arithmetic_mean)(values)
+    mean = mean_of(name)(values)
     gaps = [f"{label}: {values[label].reason}" for label in asked if not values[label].is_defined]
     num_partial = len(asked) - len(gaps)
     if not gaps or not mean.is_defined:
@@ -114,8 +163,11 @@ class SubsetResult:
         streams: The subset, in modality order.
         num_samples: Samples that own all of them.
         metrics: Metric name -> mean over the criteria (Fisher's z for the two correlations, arithmetic for the errors).
-        spearman_ci: Bootstrap percentile interval of the mean Spearman; NaN where there is none.
-        per_criterion: Criterion name -> metric name -> value.
+        spearman_ci: Interval of the mean Spearman; NaN where there is none.
+        per_criterion: Criterion name -> metric name -> value. One that does not count in the mean has a number, and the
+            reason why it does not count.
+        num_judged: Criterion name -> samples that were judged on it.
+        plain_spearman: The plain mean of the correlations that `metrics` has Fisher's mean of.
     """
 
     streams: tuple[str, ...]
@@ -123,6 +175,8 @@ class SubsetResult:
     metrics: Mapping[str, Metric]
     spearman_ci: tuple[float, float]
     per_criterion: Mapping[str, Mapping[str, Metric]]
+    num_judged: Mapping[str, int]
+    plain_spearman: Metric
 
     def to_dict(self) -> dict[str, Any]:
         """The subset as JSON values: NaN is null and explained under "reasons"."""
@@ -132,24 +186,30 @@ class SubsetResult:
             "num_samples": self.num_samples,
             **{name: _json_number(metric.value) for name, metric in self.metrics.items()},
             "spearman_ci": [_json_number(bound) for bound in self.spearman_ci],
-            "per_criterion": {name: _json_metrics(values) for name, values in self.per_criterion.items()},
+            "spearman_plain": _json_number(self.plain_spearman.value),
+            "per_criterion": {
+                name: {**_json_metrics(values), "num_judged": self.num_judged[name]}
+                for name, values in self.per_criterion.items()
+            },
             **({"reasons": reasons} if reasons else {}),
         }
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One system on one split, under every subset of streams.
+    """One system on one split, under subsets of the streams.
 
     Attributes:
-        subsets: In the order of `limssr.data.missing.subsets`; the full one is last.
+        subsets: Those of `limssr.data.missing.chosen_subsets`; the full one is last.
         average: The mean over the incomplete subsets.
         full: Metric name -> value with all streams.
-        predictions: Columns id, streams ("timing+dynamics"), criterion, score, prediction.
+        predictions: Columns id, streams ("timing+dynamics"), criterion, score, prediction, group.
         criteria: Names of the C criteria.
         split: Which samples were scored; None: not of a split.
         selection: How the scored epoch was chosen (`train.selection`); None: not chosen.
         availability: How the data was made incomplete; None: taken as it is.
+        min_samples: Judged samples that a criterion needed to count.
+        uncertainty: How intervals were made.
     """
 
     subsets: tuple[SubsetResult, ...]
@@ -160,6 +220,8 @@ class Evaluation:
     split: str | None = None
     selection: str | None = None
     availability: Mapping[str, Any] | None = None
+    min_samples: int = MIN_SAMPLES
+    uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty(0))
 
     @property
     def average_incomplete(self) -> Mapping[str, Metric]:
@@ -168,7 +230,7 @@ class Evaluation:
 
     @property
     def average_ci(self) -> tuple[float, float]:
-        """Bootstrap interval of its Spearman."""
+        """Interval of its Spearman."""
         return self.average.interval
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,11 +240,17 @@ class Evaluation:
             "selection": self.selection,
             "availability": None if self.availability is None else dict(self.availability),
             "criteria": list(self.criteria),
+            "min_samples": self.min_samples,
+            "interval": self.uncertainty.kind if self.uncertainty.num_resamples else None,
+            "resample": "samples" if self.uncertainty.groups is None else "groups",
+            "num_groups": None if self.uncertainty.groups is None else len(set(self.uncertainty.groups)),
             "subsets": [subset.to_dict() for subset in self.subsets],
             "average_incomplete": _json_average(self.average),
             "full": {
                 **_json_metrics(self.full),
                 "spearman_ci": [_json_number(bound) for bound in self.subsets[-1].spearman_ci],
+                "spearman_plain": _json_number(self.subsets[-1].plain_spearman.value),
+                "num_samples": self.subsets[-1].num_samples,
             },
         }
 
@@ -198,6 +266,7 @@ class Evaluation:
                         "system": system,
                         "streams": "+".join(subset.streams),
                         "num_samples": subset.num_samples,
+                        "num_judged": subset.num_judged.get(criterion),
                         "criterion": criterion,
                         **{name: metrics[name].value for name in METRICS},
                         "spearman_low": low,
@@ -228,6 +297,7 @@ _SUBSET_SCHEMA = pa.schema(
         ("mae", pa.float64()),
         ("relative_l2", pa.float64()),
         ("reason", pa.string()),
+        ("num_judged", pa.int64()),
     ]
 )
 
@@ -241,12 +311,17 @@ def _json_average(average: IncompleteAverage) -> dict[str, Any]:
     return {
         **_json_metrics(average.metrics),
         "spearman_ci": [_json_number(bound) for bound in average.interval],
+        "spearman_plain": _json_number(average.plain_spearman.value),
+        "num_all": average.num_all,
         "partial": {name: _json_number(one.partial) for name, one in average.coverage.items()},
         "num_partial": {name: one.num_partial for name, one in average.coverage.items()},
         "num_subsets": {name: one.num_subsets for name, one in average.coverage.items()},
         "left_out": [
             {"streams": list(streams), "same_as": list(same_as), "reason": average.why_left_out(streams)}
             for streams, same_as in average.left_out.items()
+        ],
+        "passed_over": [
+            {"streams": list(streams), "reason": reason} for streams, reason in average.passed_over.items()
         ],
     }
 

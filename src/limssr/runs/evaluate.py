@@ -10,6 +10,7 @@ from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Split
 from limssr.evaluation.evaluate import Evaluation, evaluate
+from limssr.evaluation.uncertainty import SEED
 from limssr.model.int8 import check_int8, use_int8
 from limssr.runs.data import load_split
 from limssr.runs.folder import RunRecord, read_run
@@ -36,7 +37,7 @@ def evaluate_run(
         store: Another store with the run's streams and criteria, taken as it is; None: the run's own store, made
             incomplete as in the run.
         split: The samples to score.
-        seed: Of the bootstrap intervals; None: the run's.
+        seed: Of percentile intervals; None: that of every verb.
         device: See `limssr.core.runtime.choose_device`.
         weights: "int8": see `limssr.model.int8`; `limssr.runs.evaluate` measures what that changes.
         reporter: Is told of the progress.
@@ -45,7 +46,7 @@ def evaluate_run(
         InputError: The store does not fit the model, or has no samples in the split.
         ArtifactError: The run folder or the store is damaged, unfinished or of a newer format.
     """
-    record = read_run(run)
+    record, reporter = read_run(run), reporter or SilentReporter()
     config = record.config
     if not (run / "model").is_dir():
         raise ArtifactError(
@@ -66,8 +67,9 @@ def evaluate_run(
         tuple(modality.name for modality in model.modalities),
         model.criteria,
         config=config.evaluation,
-        seed=config.seed if seed is None else seed,
-        progress=_progress(reporter or SilentReporter()),
+        seed=SEED if seed is None else seed,
+        progress=_progress(reporter),
+        note=reporter.note,
         split=split,
         selection=config.train.selection,
         availability=availability,

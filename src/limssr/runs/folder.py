@@ -99,9 +99,14 @@ class SystemScores:
 
 def write_scores(folder: Path, scores: Sequence[SystemScores]) -> None:
     """Write subsets.parquet, predictions.parquet and evaluation.json; the first system is the one of the folder."""
-    write_table(folder / "subsets.parquet", pa.concat_tables([one.subsets for one in scores]))
-    write_table(folder / "predictions.parquet", pa.concat_tables([one.predictions for one in scores]))
+    write_table(folder / "subsets.parquet", _joined([one.subsets for one in scores]))
+    write_table(folder / "predictions.parquet", _joined([one.predictions for one in scores]))
     document = {"format_version": FORMAT_VERSION, **scores[0].document}
     if len(scores) > 1:
         document["systems"] = {one.system: dict(one.document) for one in scores}
     write_json(folder / "evaluation.json", document)
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table; a reference that an older version scored lacks newer columns, which are empty then."""
+    return pa.concat_tables(tables, promote_options="default")

@@ -65,7 +65,6 @@ def run_reference(
         data.names,
         data.criteria,
         config=config.evaluation,
-        seed=config.seed,
         split="test",
         selection=config.train.selection if reference.pooled is None else None,
         availability=availability_record(config, data.store) if reference.trained_on == "available" else None,

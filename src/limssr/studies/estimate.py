@@ -11,6 +11,7 @@ from limssr.core.config import RunConfig
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import choose_device
 from limssr.core.types import Sample
+from limssr.data.missing import chosen_subsets
 from limssr.nn.contract import Network, Stage, stage_epochs
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.references import scorer_of
@@ -136,11 +137,15 @@ def _bytes_of(model: Network) -> int:
 
 def _total(config: RunConfig, pace: _Pace) -> Estimate:
     splits, train = pace.data.splits, config.train
-    judged = sum(2 ** len(sample.streams) - 1 for sample in splits["val"])
+
+    def num_chosen(sample: Sample) -> int:
+        return len(chosen_subsets(tuple(sample.streams), config.evaluation.subsets))
+
+    judged = sum(num_chosen(sample) for sample in splits["val"])
     if train.selection == "test":
         judged += len(splits["test"])
     steps = math.ceil(len(splits["train"]) / train.batch_size)
-    scored = sum(2 ** len(sample.streams) - 1 for sample in splits["test"])
+    scored = sum(num_chosen(sample) for sample in splits["test"])
     lengths = stage_epochs(pace.stages, train.epochs)
     trained_s = steps * sum(epochs * step_s for epochs, step_s in zip(lengths, pace.steps_s, strict=True))
     seconds = trained_s + (lengths[-1] * judged + scored) * pace.score_s  # only the last stage's epochs are judged

@@ -14,7 +14,7 @@ from limssr.core.config import RunConfig
 from limssr.core.errors import InputError
 from limssr.core.types import Batch, Criterion, Modality, Sample
 from limssr.data.batching import attend_padding, batches, collate, crop, crop_start, piece
-from limssr.data.missing import batch_subset, dropout_subset, subsets
+from limssr.data.missing import batch_subset, chosen_subsets, dropout_subset
 
 LARGEST_FEATURE = 1e15
 """Squares of more, summed over a performance, come near the end of float32."""
@@ -97,6 +97,7 @@ def own_subset_batches(
 ) -> Iterator[tuple[Batch, list[int]]]:
     """Every sample under every non-empty subset of the streams it owns, centre-cropped.
 
+    Beyond six streams `evaluation.subsets` chooses among them, so that a validation grows in proportion to the streams.
     Streams of `unseen`, which no training sample owns, are left out, as in scoring.
 
     Yields:
@@ -106,7 +107,7 @@ def own_subset_batches(
     for sample in samples:
         usable = [modality.name for modality in modalities if modality.name not in unseen]
         owned = tuple(name for name in usable if name in sample.streams)
-        chosen = subsets(owned)
+        chosen = chosen_subsets(owned, config.evaluation.subsets)
         pairs += [(sample.restricted_to(names), len(chosen)) for names in chosen]
     # Neighbours of similar length pad little; the sum over all pairs does not depend on the order of the batches.
     pairs.sort(key=lambda pair: pair[0].num_segments)

@@ -28,9 +28,12 @@ class Compare:
     rounds: Annotated[int, conf.arg(metavar="N")] = 5
     """With --timing: rounds that are measured."""
     resamples: Annotated[int, conf.arg(metavar="N")] = 2000
-    """How often the test performances are drawn anew; no p value is below 2 / (N + 1)."""
-    resample: Literal["samples", "groups"] = "samples"
-    """What is drawn: performances one by one, or whole groups of them (the store's passages, persons)."""
+    """With percentile intervals: how often the test performances are drawn anew; no p value is below 2 / (N + 1)."""
+    resample: Literal["auto", "samples", "groups"] | None = None
+    """What is left out or drawn for intervals: performances one by one, whole groups (the store's passages, persons),
+    or auto, groups where there are any. Without it what the recipe says (auto)."""
+    interval: Literal["jackknife", "percentile"] | None = None
+    """Intervals by leaving out each unit in turn, or percentiles of a bootstrap. Without it what the recipe says."""
     store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
     """Where the runs' feature store is now, if not where they were trained on it."""
     out: Annotated[Path, conf.arg(metavar="PATH")] = Path("runs/compare")
@@ -56,6 +59,7 @@ class Compare:
             order=self.order,
             num_resamples=self.resamples,
             resample=self.resample,
+            interval=self.interval,
             store=self.store,
         )
         found = compare_runs(
@@ -72,7 +76,8 @@ class Compare:
         words += ["--order", self.order] if self.order != Compare.order else []
         words += ["--timing", "--rounds", str(self.rounds)] if self.timing else []
         words += ["--resamples", str(self.resamples)] if self.resamples != Compare.resamples else []
-        words += ["--resample", self.resample] if self.resample != Compare.resample else []
+        words += ["--resample", self.resample] if self.resample else []
+        words += ["--interval", self.interval] if self.interval else []
         words += ["--store", str(self.store)] if self.store is not None else []
         words += ["--out", str(self.out)] if self.out != Compare.out else []
         return shlex.join(words)

@@ -62,8 +62,9 @@ class Sweep:
     """Folder of the study; without it runs/sweep/NAME, NAME being the recipe's. What is done in it is kept."""
     processes: Processes = 1
     device: Device = "auto"
-    resample: Literal["samples", "groups"] = "samples"
-    """What the intervals of the comparison draw: performances one by one, or whole groups (passages, persons)."""
+    resample: Literal["auto", "samples", "groups"] | None = None
+    """What intervals of the comparison leave out: performances one by one, whole groups (passages, persons), or auto,
+    groups where there are any. Without it what the recipe says (auto)."""
     dry_run: DryRun = False
     common: Common = field(default_factory=Common)
 
@@ -134,7 +135,7 @@ def _comparison(
             f"Nothing to compare with: {alone.label} is the only system. Its runs are done, one folder a seed in {out}."
         )
         return None, (text,), ()
-    drawn = ["--resample", options.resample] if options.resample != "samples" else []
+    drawn = ["--resample", options.resample] if options.resample else []
     compare = shlex.join(["limssr", "compare", *options.runs, "--order", "score", *drawn, "--out", str(out)])
     both = f"{command}\n\n# Only compare the runs again, without a word on the budget:\n{compare}"
     files = compare_files.write_comparison(found, out, command=both)

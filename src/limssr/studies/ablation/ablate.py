@@ -12,9 +12,14 @@ from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.progress import Reporter
 from limssr.core.recipes import parse_config
+from limssr.evaluation.evaluate import uncertainty_of
+from limssr.evaluation.uncertainty import NUM_RESAMPLES, units_of
 from limssr.model.backbone.load import check_in_reach
+from limssr.runs.folder import owned_in_training, read_run
 from limssr.studies.ablation.rows import FULL, TABLES, AblationRow, AblationTable
-from limssr.studies.compare.differences import Difference, Spearmans
+from limssr.studies.compare.numbers import INCOMPLETE
+from limssr.studies.compare.predictions import Answers, read_answers
+from limssr.studies.compare.scores import same_subsets, score_answers
 from limssr.studies.estimate import estimate
 from limssr.studies.execute import run_all
 from limssr.studies.plan import PlannedRun, RunResult, check_runs, check_study, distinct_runs, read_results
@@ -36,6 +41,25 @@ class AblationPlan:
     tables: tuple[AblationTable, ...]
     runs: Mapping[tuple[str, int], PlannedRun]
     left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Spearman of a row minus that of the full model.
+
+    Attributes:
+        value: Mean over the seeds that both have.
+        low: Of the 95 % interval over test performances, or groups of them, the same for both rows.
+        high: Likewise.
+        p_value: Of the same draws, not corrected for the number of rows.
+        by_seed: One difference a seed.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    by_seed: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -153,14 +177,13 @@ def read_ablation(plan: AblationPlan, out: Path) -> dict[str, tuple[RowResult, .
         if run.key in results:
             done.setdefault(name, {})[seed] = results[run.key]
             folders.setdefault(name, {})[seed] = out / owners[run.key].key
-    spearmans = Spearmans()
     tables = {}
     for table in plan.tables:
         tables[table.number] = tuple(
             _row_result(
                 row,
                 done.get(row.name, {}),
-                _differences(spearmans, folders.get(row.name, {}), folders.get(FULL, {})),
+                differences_of(folders.get(row.name, {}), folders.get(FULL, {})),
                 plan.left_out.get(row.name, ""),
             )
             for row in table.rows
@@ -221,17 +244,42 @@ def _out_of_reach(config: RunConfig, changed: RunConfig) -> str:
     return ""
 
 
-def _differences(
-    spearmans: Spearmans, folders: Mapping[int, Path], full: Mapping[int, Path]
-) -> dict[str, Difference | None]:
+def differences_of(folders: Mapping[int, Path], full: Mapping[int, Path]) -> dict[str, Difference | None]:
+    """Part -> difference of a row to the full model; None where they are the same runs.
+
+    It is the difference that `limssr compare` shows for the same runs, over the seeds that both have.
+
+    Args:
+        folders: Seed -> run of the row.
+        full: Seed -> run of the full model.
+    """
     shared = [seed for seed in folders if seed in full]
     if not shared or all(folders[seed] == full[seed] for seed in shared):
         return dict.fromkeys(PARTS)
-    pairs = [folders[seed] for seed in shared], [full[seed] for seed in shared]
-    return {
-        "average_incomplete": spearmans.difference(*pairs, "incomplete"),
-        "full": spearmans.difference(*pairs, "full"),
-    }
+    answers = {"row": [_own(folders[seed]) for seed in shared], "full": [_own(full[seed]) for seed in shared]}
+    first, recipe = answers["full"][0], read_run(full[shared[0]]).config.evaluation
+    groups = units_of(first.groups_N or [None] * len(first.ids), first.ids)
+    # The runs themselves are planned without intervals; the study has its own.
+    recipe = recipe.model_copy(update={"bootstrap": NUM_RESAMPLES})
+    uncertainty = uncertainty_of(recipe, groups)
+    same_as = same_subsets(first.subsets, [owned_in_training(read_run(full[seed]).document) for seed in shared])
+    scores = score_answers(answers, uncertainty, min_samples=recipe.min_samples, same_as=same_as)
+    found: dict[str, Difference | None] = {}
+    for name, part in zip(PARTS, (INCOMPLETE, scores.full), strict=True):
+        one, other = (scores.numbers.get((label, part, "spearman")) for label in ("row", "full"))
+        if one is None or other is None or not (one.is_defined and other.is_defined):
+            found[name] = None  # one stream has no incomplete subset
+            continue
+        value, drawn_R = one.value - other.value, one.drawn_R - other.drawn_R
+        low, high = uncertainty.interval(value, drawn_R, num_units=other.num_units)
+        p_value = uncertainty.p_value(value, drawn_R, num_units=other.num_units)
+        by_seed = tuple(mine - theirs for mine, theirs in zip(one.by_seed, other.by_seed, strict=False))
+        found[name] = Difference(value, low, high, p_value, by_seed)
+    return found
+
+
+def _own(run: Path) -> Answers:
+    return next(iter(read_answers(run).values()))
 
 
 def _row_result(

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from limssr.core.files import write_atomically
-from limssr.studies.ablation.ablate import AblationPlan, RowResult, to_document
+from limssr.studies.ablation.ablate import AblationPlan, Difference, RowResult, to_document
 from limssr.studies.ablation.rows import AblationTable
-from limssr.studies.compare.differences import Difference
 from limssr.studies.paper.numbers import FULL as ALL_STREAMS
 from limssr.studies.paper.numbers import INCOMPLETE, published_scores
 
@@ -19,8 +18,9 @@ DATASETS = ("FS1000", "Fis-V")
 _PARTS = {"average_incomplete": INCOMPLETE, "full": ALL_STREAMS}
 NOTE = (
     "Spearman and MSE: mean ± standard deviation over seeds; incomplete is the mean over all subsets that lack a "
-    "stream. Difference: Spearman minus that of the full model, with the 95 % interval over resampled test "
-    "performances, the same for both, averaged over seeds. paper: what it prints for the same row (arXiv 2605.00434)."
+    "stream. Difference: Spearman minus that of the full model, with the 95 % interval over the test performances, or "
+    "over groups of them where they share any, the same for both, seeds averaged. paper: what it prints for the same "
+    "row (arXiv 2605.00434)."
 )
 
 

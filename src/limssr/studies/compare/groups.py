@@ -1,17 +1,14 @@
 """The units that are resampled for intervals: single performances or whole groups of them."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from limssr.core.errors import InputError, LimssrError
-from limssr.core.types import Sample
+from limssr.evaluation.uncertainty import Resampled, units_of
 from limssr.report.stamps import Stamp
 from limssr.studies.compare.costs import store_of
 from limssr.studies.compare.rows import Entry
 
-Resampled = Literal["samples", "groups"]
 FEW_GROUPS = 30
 """With fewer the interval over groups is rough itself."""
 
@@ -40,28 +37,15 @@ class Groups:
 
 
 def groups_of(entry: Entry, store: Path | None = None) -> Groups:
-    """Read the groups of the compared samples from the store that a run was trained on."""
+    """The groups of the compared samples, from the run's predictions or, of an older run, from its store."""
+    ids = entry.answers.ids
+    if entry.answers.groups_N:
+        return Groups(units_of(entry.answers.groups_N, ids))
     try:
         opened = store_of(entry, store)
-        return grouped([opened.sample(sample_id) for sample_id in entry.answers.ids])
+        return Groups(units_of([opened.sample(sample_id).group for sample_id in ids], ids))
     except LimssrError as error:
         return Groups(reason=str(error))
-
-
-def grouped(samples: Iterable[Sample]) -> Groups:
-    """The groups of the samples given."""
-    return Groups(numbered([sample.group or f" {sample.id}" for sample in samples]))
-
-
-def numbered(names: Sequence[str]) -> tuple[int, ...]:
-    """A number from 0 for each name, the same for the same name.
-
-    Example:
-        >>> numbered(["b", "a", "b"])
-        (0, 1, 0)
-    """
-    numbers: dict[str, int] = {}
-    return tuple(numbers.setdefault(name, len(numbers)) for name in names)
 
 
 def drawn_groups(groups: Groups, resampled: Resampled) -> tuple[int, ...] | None:
@@ -70,31 +54,37 @@ def drawn_groups(groups: Groups, resampled: Resampled) -> tuple[int, ...] | None
     Raises:
         InputError: Groups are asked for and there are none, or they are not known.
     """
-    if resampled == "samples":
+    if resampled == "samples" or (resampled == "auto" and not groups.share):
         return None
     if groups.reason:
         raise InputError(f"Expected the store of the runs to read its groups, found {groups.reason}.")
     if not groups.share:
         raise InputError(
             "Expected performances that share groups (a column `group` of the store), found that each is by itself: "
-            "leave out --resample groups."
+            "leave --resample groups out."
         )
     return groups.of_sample
 
 
 def stamps_of_groups(groups: Groups, resampled: Resampled) -> tuple[Stamp, ...]:
     """What a reader of intervals must know; nothing where performances are independent as far as the store says."""
+    if groups.reason and resampled == "auto":
+        text = (
+            f"{groups.reason.rstrip('.')}. Intervals and p values take each performance for independent of the others."
+        )
+        return (Stamp("note", "Whether performances share groups is not known", text),)
     if not groups.share:
         return ()
     count = f"{len(groups.of_sample)} performances are of {groups.num_groups} groups"
     if resampled == "samples":
         text = (
-            f"The {count}, and those of one group are alike. Intervals and p values here draw performances one by one: "
-            "they hold for more performances of these groups, and are too narrow for other groups (--resample groups)."
+            f"The {count}, and those of one group are alike. Intervals and p values here take performances one by one: "
+            "they hold for more performances of these groups, and are too narrow for "
+            "other groups (leave --resample samples out)."
         )
         return (Stamp("warning", "Performances share groups", text),)
     few = (
         " These are few, so that intervals and p values are rough themselves." if groups.num_groups < FEW_GROUPS else ""
     )
-    text = f"The {count}; intervals and p values draw whole groups.{few}"
-    return (Stamp("note", "Groups are drawn", text),)
+    text = f"The {count}; intervals and p values take whole groups, as performances of one group are alike.{few}"
+    return (Stamp("note", "Whole groups are drawn", text),)

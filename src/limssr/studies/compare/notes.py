@@ -8,8 +8,8 @@ from limssr.core.config import ModelConfig, StatisticsConfig
 from limssr.model.backbone.families import KNOWN
 from limssr.report.stamps import Stamp
 from limssr.studies.compare.differences import PairedDifference
+from limssr.studies.compare.numbers import MetricName
 from limssr.studies.compare.rows import CompareRow, Entry
-from limssr.studies.compare.scores import MetricName
 from limssr.systems.catalogue import hidden_values
 from limssr.systems.references import REFERENCES, Strategy
 from limssr.systems.table import SYSTEMS
@@ -240,7 +240,7 @@ def stamps_of(
     marks: Mapping[str, Sequence[str]],
     *,
     notes: Sequence[str],
-    num_resamples: int,
+    num_resamples: int | None,
     num_compared: int,
 ) -> list[Stamp]:
     """Everything that makes rows less comparable than they look.
@@ -250,7 +250,7 @@ def stamps_of(
         against: The chosen one.
         marks: Row's label -> keys of `MARKS`.
         notes: What was left out while reading.
-        num_resamples: Draws of the test performances.
+        num_resamples: Of percentile intervals, whose p values end at 2 / (resamples + 1); None: of the others.
         num_compared: Differences that the longest column corrects for.
     """
     names = {key: ", ".join(row.label for row in rows if key in marks[row.label]) for key in MARKS}
@@ -271,8 +271,7 @@ def stamps_of(
         if names[key]
     ]
     stamps += _uneven(rows)
-    floor = 2 / (num_resamples + 1) * num_compared
-    if floor >= SURE:
+    if num_resamples is not None and 2 / (num_resamples + 1) * num_compared >= SURE:
         text = (
             f"With {num_resamples} resamples and Holm's correction over {num_compared} rows, the longest column, no "
             f"difference there can have p below {SURE}: give more with --resamples."

@@ -14,8 +14,8 @@ from limssr.report import render_page
 from limssr.report.sheets import Sheet, SheetCell
 from limssr.studies.compare.figure import draw_critical_difference, figure_words
 from limssr.studies.compare.notes import SURE, listed
+from limssr.studies.compare.numbers import INCOMPLETE
 from limssr.studies.compare.run import Comparison
-from limssr.studies.compare.scores import INCOMPLETE, METRICS
 from limssr.studies.compare.tables import all_sheets
 
 Span = tuple[float, float, float]
@@ -111,11 +111,11 @@ def _contents(found: Comparison, sheet: Sheet) -> dict[str, Any]:
 def _spans(found: Comparison, sheet: Sheet) -> list[list[Span | None]]:
     """Interval and value of every cell of scores and differences; None elsewhere."""
     rows: list[list[Span | None]] = []
-    if sheet.key in METRICS:
+    if sheet.key in found.options.metrics:
         keys: list[Any] = [(part, sheet.key) for part in found.scores.parts]
         shown, source = [row.label for row in found.rows], found.scores.numbers
     elif sheet.key == "differences":
-        keys = [(part, metric) for metric in METRICS for part in found.scores.main_parts]
+        keys = [(part, metric) for metric in found.options.metrics for part in found.scores.main_parts]
         shown, source = [row.label for row in found.rows if row is not found.against], found.differences
     else:
         return [[None] * len(row.cells) for row in sheet.rows]

@@ -12,7 +12,7 @@ from limssr.core.errors import ArtifactError, InputError
 from limssr.core.reading.fields import made
 from limssr.core.reading.records import own_file
 from limssr.core.reading.tables import read_parquet
-from limssr.data.missing import subsets
+from limssr.data.missing import MAX_ALL_STREAMS, subsets
 
 NAMES = ("system", "split", "id", "criterion", "streams")
 """Columns of predictions.parquet without gaps; the numbers are score and prediction."""
@@ -31,6 +31,7 @@ class Answers:
         truth_NC: Scores, NaN where not judged.
         predicted_SNC: NaN where not owned, and where the system has no prediction.
         reasons_S: Why the system has no numbers for a subset, as its evaluation says; "" where it has them all.
+        groups_N: Group of each sample, None where it has none; () where the file, an older one, does not say.
     """
 
     split: str
@@ -41,6 +42,7 @@ class Answers:
     truth_NC: np.ndarray
     predicted_SNC: np.ndarray
     reasons_S: tuple[str, ...] = ()
+    groups_N: tuple[str | None, ...] = ()
 
     def predicts(self, s: int) -> bool:
         """Whether there is any prediction for subset `s`."""
@@ -60,20 +62,29 @@ def read_answers(run: Path, modalities: Sequence[str] | None = None) -> dict[str
     Raises:
         ArtifactError: The files are not there, or not those of a finished run.
     """
-    predictions = _read(run / "predictions.parquet", names=NAMES, numbers=("score", "prediction"))
+    predictions = _read(run / "predictions.parquet", names=NAMES, numbers=("score", "prediction"), optional=("group",))
     judged = _read(
         run / "subsets.parquet", names=("system", "criterion", "streams"), numbers=("mse",), texts=("reason",)
     )
+    scored = [str(name) for name in predictions.column("streams").unique().to_pylist()]
     if modalities is None:
-        scored = predictions.column("streams").unique().to_pylist()
-        modalities = max((str(name).split("+") for name in scored), key=len, default=[])
-    names = ["+".join(subset) for subset in subsets(tuple(modalities))]
+        modalities = max((name.split("+") for name in scored), key=len, default=[])
+    # Beyond six streams a rule chose the subsets: those that stand in the file, in the usual order.
+    few = len(modalities) <= MAX_ALL_STREAMS
+    names = ["+".join(subset) for subset in subsets(tuple(modalities))] if few else _in_order(scored, modalities)
     systems = [str(name) for name in predictions.column("system").unique().to_pylist()]
     found = {}
     for system in systems:
         rows = predictions.filter(pc.field("system") == system)
         found[system] = _answers(rows, names, _reasons(judged, system, names), run)
     return found
+
+
+def _in_order(scored: Sequence[str], modalities: Sequence[str]) -> list[str]:
+    """Names of subsets in the order of `limssr.data.missing.subsets`; that of all streams is there in any case."""
+    place = {name: index for index, name in enumerate(modalities)}
+    every = {*scored, "+".join(modalities)}
+    return sorted(every, key=lambda name: (name.count("+"), [place.get(one, -1) for one in name.split("+")]))
 
 
 def check_same_questions(first: Answers, other: Answers, *, names: tuple[str, str]) -> Answers:
@@ -103,6 +114,7 @@ def check_same_questions(first: Answers, other: Answers, *, names: tuple[str, st
         truth_NC=other.truth_NC[rows][:, columns],
         predicted_SNC=other.predicted_SNC[layers][:, rows][:, :, columns],
         reasons_S=tuple(other.reasons_S[layer] for layer in layers),
+        groups_N=tuple(other.groups_N[row] for row in rows) if other.groups_N else (),
     )
     differing = ~np.isclose(first.truth_NC, arranged.truth_NC, rtol=1e-9, atol=0.0, equal_nan=True)
     if differing.any():
@@ -122,10 +134,13 @@ def check_same_questions(first: Answers, other: Answers, *, names: tuple[str, st
     return arranged
 
 
-def _read(path: Path, *, names: Sequence[str], numbers: Sequence[str], texts: Sequence[str] = ()) -> pa.Table:
-    """Columns of a table: names and texts as text, names without gaps, numbers as numbers."""
+def _read(
+    path: Path, *, names: Sequence[str], numbers: Sequence[str], texts: Sequence[str] = (), optional: Sequence[str] = ()
+) -> pa.Table:
+    """Columns of a table: names and texts as text, names without gaps, numbers as numbers; optional texts if there."""
     types = {**dict.fromkeys((*names, *texts), pa.string()), **dict.fromkeys(numbers, pa.float64())}
     table = read_parquet(own_file(path))
+    types |= {name: pa.string() for name in optional if name in table.column_names}
     lacking = [name for name in types if table.column_names.count(name) != 1]
     if not lacking:
         table = made(
@@ -161,7 +176,12 @@ def _answers(rows: pa.Table, names: list[str], reasons_S: tuple[str, ...], run: 
     predicted_SNC[layer, row, column] = rows.column("prediction").to_numpy(zero_copy_only=False)
     owned_SN = np.zeros((len(names), len(ids)), dtype=bool)
     owned_SN[layer, row] = True
-    return Answers(splits[0], ids, criteria, tuple(names), owned_SN, truth_NC, predicted_SNC, reasons_S)
+    groups: list[str | None] = [None] * len(ids)
+    has_groups = "group" in rows.column_names
+    for place, group in zip(row, rows.column("group").to_pylist() if has_groups else (), strict=False):
+        groups[place] = group
+    of_sample = tuple(groups) if has_groups else ()
+    return Answers(splits[0], ids, criteria, tuple(names), owned_SN, truth_NC, predicted_SNC, reasons_S, of_sample)
 
 
 def _refuse_repeated(places: np.ndarray, names: Sequence[Sequence[str]], path: Path) -> None:

@@ -8,15 +8,16 @@ from typing import Literal
 
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.progress import Reporter
+from limssr.evaluation.uncertainty import NUM_RESAMPLES, IntervalKind, Resampled, Uncertainty
 from limssr.report.stamps import Stamp
 from limssr.studies.compare.costs import Cost, CountedSample, Timing, cost_of, counted_sample, time_rows
 from limssr.studies.compare.differences import PairedDifference, Ranking, paired_differences, rank_rows
-from limssr.studies.compare.groups import Resampled, drawn_groups, groups_of, stamps_of_groups
+from limssr.studies.compare.groups import drawn_groups, groups_of, stamps_of_groups
 from limssr.studies.compare.notes import MARKS, About, about_row, counts_of, marks_of, stamps_of
+from limssr.studies.compare.numbers import METRICS, MetricName, Scores
 from limssr.studies.compare.rows import CompareRow, Which, read_rows
-from limssr.studies.compare.scores import MetricName, Scores, score_rows
+from limssr.studies.compare.scores import score_rows
 
-NUM_RESAMPLES = 2000
 Order = Literal["given", "score"]
 
 
@@ -29,9 +30,12 @@ class CompareOptions:
         against: Label of the row that all others are compared with; None: limssr if there is one, else the first.
         references: Whether the references of the runs are rows too.
         order: Of the rows: as the runs are given, or the best Spearman over incomplete streams first.
-        num_resamples: Draws of the test performances.
-        resample: What is drawn: performances, or whole groups of them.
-        seed: Of the draws.
+        interval: How intervals are made; None: as the recipe of the row that all are compared with says.
+        num_resamples: Of percentile intervals.
+        resample: What is drawn: performances, or whole groups of them ("auto": where performances share groups);
+            None: as that recipe says.
+        metrics: Those that are shown; Spearman and MSE are always computed.
+        min_samples: Judged samples that a criterion needs to count; None: as that recipe says.
         alpha: Level of the critical difference.
         store: Where the runs' store is now; None: where they say.
         budget: What the runs were allowed, in sentences for a stamp; "" where that is not known.
@@ -41,9 +45,11 @@ class CompareOptions:
     against: str | None = None
     references: Which = "with"
     order: Order = "given"
+    interval: IntervalKind | None = None
     num_resamples: int = NUM_RESAMPLES
-    resample: Resampled = "samples"
-    seed: int = 0
+    resample: Resampled | None = None
+    metrics: tuple[MetricName, ...] = METRICS
+    min_samples: int | None = None
     alpha: float = 0.05
     store: Path | None = None
     budget: str = ""
@@ -110,24 +116,36 @@ def compare_runs(
     rows = found.rows
     against = _chosen(rows, options.against)
     _check_store(rows, options.store)
-    groups = groups_of(against.first, options.store)
-    drawn = drawn_groups(groups, options.resample)
-    # What is not possible is said before the minutes that scoring takes.
+    groups, recipe = groups_of(against.first, options.store), against.first.config.evaluation
+    resample = options.resample or recipe.resample
+    uncertainty = Uncertainty(
+        len(against.first.answers.ids),
+        options.interval or recipe.interval,
+        drawn_groups(groups, resample),
+        options.num_resamples,
+    )
+    # What cannot be had is said before the minutes that scoring takes.
     timing = None
     if rounds:
         timing = time_rows(rows, against, rounds=rounds, store=options.store, device=device, reporter=reporter)
-    scores = score_rows(rows, num_resamples=options.num_resamples, seed=options.seed, groups=drawn, reporter=reporter)
+    scores = score_rows(
+        rows,
+        uncertainty,
+        min_samples=options.min_samples or recipe.min_samples,
+        metrics=options.metrics,
+        reporter=reporter,
+    )
     if options.order == "score":
         rows = _best_first(rows, scores)
     sample = counted_sample(against.first, options.store)
     marks = {row.label: marks_of(row, against) for row in rows}
-    differences = paired_differences(rows, scores, against)
+    differences = paired_differences([row.label for row in rows], scores, against.label)
     stamps = stamps_of(
         rows,
         against,
         marks,
         notes=(*found.notes, *_not_counted(scores)),
-        num_resamples=options.num_resamples,
+        num_resamples=options.num_resamples if uncertainty.kind == "percentile" else None,
         num_compared=max(counts_of(differences).values(), default=0),
     )
     if options.budget:
@@ -137,7 +155,7 @@ def compare_runs(
         rows,
         against,
         marks,
-        (*stamps_of_groups(groups, options.resample), *stamps),
+        tuple(sorted((*stamps_of_groups(groups, resample), *stamps), key=lambda stamp: stamp.kind != "warning")),
         scores,
         differences,
         rank_rows(rows, scores, against, alpha=options.alpha),

@@ -11,19 +11,29 @@ from limssr.report.text import duration
 from limssr.studies.compare.costs import Cost
 from limssr.studies.compare.differences import PairedDifference
 from limssr.studies.compare.notes import MARKS, SURE, About, counts_of, epoch_words
+from limssr.studies.compare.numbers import CORRELATIONS, INCOMPLETE, MetricName, Number
 from limssr.studies.compare.rows import CompareRow
 from limssr.studies.compare.run import Comparison
-from limssr.studies.compare.scores import INCOMPLETE, METRICS, MetricName, Number
 
 TITLES: dict[MetricName, str] = {
     "spearman": "Spearman's correlation: higher is better",
+    "pearson": "Pearson's correlation: higher is better",
     "mse": "Mean squared error: lower is better",
+    "mae": "Mean absolute error: lower is better",
+    "relative_l2": "Relative L2 error (times 100): lower is better",
+}
+SHORT: dict[MetricName, str] = {
+    "spearman": "Spearman",
+    "pearson": "Pearson",
+    "mse": "MSE",
+    "mae": "MAE",
+    "relative_l2": "R-l2",
 }
 
 
 def all_sheets(found: Comparison) -> tuple[Sheet, ...]:
     """Scores, differences, ranks, costs, and what each row is."""
-    scores = [_score_sheet(found, metric) for metric in METRICS]
+    scores = [_score_sheet(found, metric) for metric in found.options.metrics]
     return (*scores, _difference_sheet(found), _rank_sheet(found), cost_sheet(found), about_sheet(found))
 
 
@@ -47,7 +57,7 @@ def decimals_of(values: Sequence[float]) -> int:
 
 def _decimals(found: Comparison, metric: MetricName) -> int:
     errors = [number.value for (_, _, name), number in found.scores.numbers.items() if name == metric]
-    return 3 if metric == "spearman" else decimals_of(errors)
+    return 3 if metric in CORRELATIONS else decimals_of(errors)
 
 
 def _score_sheet(found: Comparison, metric: MetricName) -> Sheet:
@@ -66,10 +76,10 @@ def _score_sheet(found: Comparison, metric: MetricName) -> Sheet:
     short, long = _part_heads(found)
     counts = tuple(f"n = {scores.num_samples[part]}" if part in scores.num_samples else "" for part in parts)
     over = f"mean over {len(scores.criteria)} criteria, " if len(scores.criteria) > 1 else ""
-    how = {"spearman": "by Fisher's z, so is the average over subsets", "mse": "plain means"}[metric]
+    how = "by Fisher's z, so is the average over subsets" if metric in CORRELATIONS else "plain means"
     hint = (
-        f"{over}{how}. ± is the standard deviation over seeds; below, the 95 % interval over {scores.num_resamples} "
-        f"resamples of the {scores.drawn}, seeds averaged. Incomplete: all subsets that lack a stream."
+        f"{over}{how}. ± is the standard deviation over seeds; below, the 95 % interval "
+        f"{scores.uncertainty.words}, seeds averaged. Incomplete: all subsets that lack a stream."
     )
     codes = stream_codes(scores.full.split("+"))
     legend = "Streams: " + ", ".join(f"{code} {name}" for name, code in codes.items()) + "."
@@ -103,7 +113,7 @@ def _best(found: Comparison, part: str, metric: MetricName) -> set[str]:
     defined = [value for value in values.values() if not math.isnan(value)]
     if len(defined) < 2:
         return set()
-    top = max(defined) if metric == "spearman" else min(defined)
+    top = max(defined) if metric in CORRELATIONS else min(defined)
     return {label for label, value in values.items() if value == top}
 
 
@@ -152,10 +162,12 @@ def _gap_notes(found: Comparison, metric: MetricName) -> tuple[str, ...]:
 
 def _difference_sheet(found: Comparison) -> Sheet:
     scores = found.scores
-    keys: list[tuple[str, MetricName]] = [(part, metric) for metric in METRICS for part in scores.main_parts]
+    keys: list[tuple[str, MetricName]] = [
+        (part, metric) for metric in found.options.metrics for part in scores.main_parts
+    ]
     words = {INCOMPLETE: "incomplete", scores.full: "all streams"}
-    decimals: dict[MetricName, int] = {metric: _decimals(found, metric) for metric in METRICS}
-    floor = 2 / (scores.num_resamples + 1)
+    decimals: dict[MetricName, int] = {metric: _decimals(found, metric) for metric in found.options.metrics}
+    floor = 2 / (scores.uncertainty.num_resamples + 1) if scores.uncertainty.kind == "percentile" else 0.0
     rows = tuple(
         SheetRow(
             found.signed(row.label),
@@ -170,15 +182,14 @@ def _difference_sheet(found: Comparison) -> Sheet:
     counts = counts_of(found.differences)
     small = tuple(f"{number} row{'s' * (number != 1)}" for number in (counts.get(key, 0) for key in keys))
     hint = (
-        f"Each row minus {found.against.label}: positive is better for Spearman, negative for MSE. Both are scored on "
-        f"the same {scores.num_resamples} resamples of the {scores.drawn}; below, the 95 % interval, and p, which "
-        "is twice the smaller share of resamples on one side of zero (the data itself counted in), after Holm's "
+        f"Each row minus {found.against.label}: positive is better for correlations, negative for errors. Below, "
+        f"the 95 % interval {scores.uncertainty.words}, the same for both; and p of the same draws, after Holm's "
         "correction over the rows that have a number in that column (so many stand at its head); set off where it is "
         f"below {SURE}. "
         "It says how sure the difference is for performances like these given these trainings; what another "
         "training would do, the deviation over seeds says."
     )
-    heads = tuple(f"{'Spearman' if metric == 'spearman' else 'MSE'}, {words[part]}" for part, metric in keys)
+    heads = tuple(f"{SHORT[metric]}, {words[part]}" for part, metric in keys)
     reasons = dict.fromkeys(one.reason for one in found.differences.values() if one.reason)
     notes = (*_mark_notes(found), *(f"n/a: {reason}." for reason in reasons))
     title = f"Paired differences to {found.against.label}"

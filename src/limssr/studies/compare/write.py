@@ -16,14 +16,14 @@ from limssr.report.sheets import sheet_latex, sheet_text, wrapped
 from limssr.studies.compare.differences import PairedDifference
 from limssr.studies.compare.figure import draw_critical_difference
 from limssr.studies.compare.notes import About
+from limssr.studies.compare.numbers import Number
 from limssr.studies.compare.page import lead_of, write_page
 from limssr.studies.compare.rows import CompareRow
 from limssr.studies.compare.run import Comparison
-from limssr.studies.compare.scores import METRICS, Number
 from limssr.studies.compare.tables import all_sheets
 
 FORMAT_VERSION = 1
-NUMBER_NAMES = ("value", "sd", "low", "high", "partial", "num_partial", "reason")
+NUMBER_NAMES = ("value", "sd", "low", "high", "partial", "num_partial", "reason", "plain")
 ABOUT_NAMES = tuple(field.name for field in fields(About))
 DIFFERENCE_NAMES = ("value", "low", "high", "p_value", "adjusted_p", "reason")
 
@@ -90,17 +90,17 @@ def scores_csv(found: Comparison) -> str:
         output.write(f"# {' '.join(f'{stamp.title}. {stamp.text}'.split())}\n")
     writer = csv.writer(output, lineterminator="\n")
     head = ["system", "trained_on", "selection", "seeds", "part", "samples"]
-    head += [f"{metric}_{name}" for metric in METRICS for name in NUMBER_NAMES]
-    head += [f"{metric}_difference_{name}" for metric in METRICS for name in DIFFERENCE_NAMES]
+    head += [f"{metric}_{name}" for metric in found.scores.metrics for name in NUMBER_NAMES]
+    head += [f"{metric}_difference_{name}" for metric in found.scores.metrics for name in DIFFERENCE_NAMES]
     writer.writerow(head)
     for row in found.rows:
         about = [row.label, row.first.trained_on, row.first.selection or "", len(row.entries)]
         for part in found.scores.parts:
             line = [*about, part, found.scores.num_samples.get(part, "")]
-            for metric in METRICS:
+            for metric in found.scores.metrics:
                 number = found.scores.numbers[row.label, part, metric]
                 line += [_csv(getattr(number, name)) for name in NUMBER_NAMES]
-            for metric in METRICS:
+            for metric in found.scores.metrics:
                 one = found.differences.get((row.label, part, metric))
                 line += [_csv(getattr(one, name)) if one else "" for name in DIFFERENCE_NAMES]
             writer.writerow(line)
@@ -139,8 +139,14 @@ def to_document(found: Comparison) -> dict[str, Any]:
         "num_samples": len(found.rows[0].first.answers.ids),
         "subsets": list(found.scores.subsets),
         "criteria": list(found.scores.criteria),
-        "num_resamples": found.scores.num_resamples,
-        "resample": found.options.resample,
+        "num_resamples": found.scores.uncertainty.num_resamples,
+        "interval": found.scores.uncertainty.kind,
+        "resample": "samples" if found.scores.uncertainty.groups is None else "groups",
+        "min_samples": found.scores.minimum,
+        "num_judged": {
+            subset: dict(zip(found.scores.criteria, map(int, num_C), strict=True))
+            for subset, num_C in zip(found.scores.subsets, found.scores.num_judged_SC, strict=True)
+        },
         "notes": [{"kind": stamp.kind, "title": stamp.title, "text": stamp.text} for stamp in found.stamps],
         "ranking": {
             "labels": list(found.ranking.labels),
@@ -163,7 +169,7 @@ def _row_document(found: Comparison, row: CompareRow) -> dict[str, Any]:
             metric: _document_of(
                 found.scores.numbers[row.label, part, metric], found.differences.get((row.label, part, metric))
             )
-            for metric in METRICS
+            for metric in found.scores.metrics
         }
     time = found.timing.times[row.label] if found.timing else None
     return {

@@ -11,9 +11,10 @@ from limssr.core.errors import InputError
 from limssr.core.files import write_json
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.evaluation.scorer import check_can_score
+from limssr.evaluation.uncertainty import Resampled, units_of
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import FORMAT_VERSION
-from limssr.studies.compare.groups import Resampled, drawn_groups, grouped
+from limssr.studies.compare.groups import Groups, drawn_groups
 from limssr.studies.estimate import estimate
 from limssr.studies.execute import run_all
 from limssr.studies.plan import PlannedRun, check_runs, check_study, distinct_runs
@@ -39,7 +40,7 @@ class SweepRequest:
         sizes: Of the comparison systems: their papers', or reduced for two cores.
         epochs: Of the comparison systems; None: as many as the recipe's.
         training: What they are all trained on: one or both.
-        resample: What the intervals of their comparison draw.
+        resample: What the intervals of their comparison take out or draw; None: as the recipe says.
     """
 
     systems: tuple[str, ...] = ()
@@ -49,7 +50,7 @@ class SweepRequest:
     sizes: Sizes = "paper"
     epochs: int | None = None
     training: tuple[Training, ...] = ("available",)
-    resample: Resampled = "samples"
+    resample: Resampled | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def plan_sweep(config: RunConfig, request: SweepRequest) -> SweepPlan:
     """
     _check_request(config, request)
     data = {training: load_run_data(_trained_on(config, training)) for training in request.training}
-    drawn_groups(grouped(data[request.training[0]].splits["test"]), request.resample)
+    test = data[request.training[0]].splits["test"]
+    groups = Groups(units_of([sample.group for sample in test], [sample.id for sample in test]))
+    drawn_groups(groups, request.resample or config.evaluation.resample)
     regressions = tuple(name for name in config.evaluation.references if REFERENCES[name].pooled is not None)
     contestants: list[Contestant] = []
     left_out: dict[str, str] = {}
