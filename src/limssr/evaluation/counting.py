@@ -14,7 +14,7 @@ def minimum_of(num_SC: np.ndarray, wanted: int) -> int:
     Args:
         num_SC: Judged samples by subset and criterion.
         wanted: As the recipe says (`evaluation.min_samples`). A split that has fewer for every criterion and subset is
-            measured with as many as its largest has: a rough number is more use than none, and its n stands beside it.
+            measured with as many as its largest has: a rough number is more use than none, and its n is shown with it.
 
     Example:
         >>> minimum_of(np.array([[40, 4], [7, 4]]), 10), minimum_of(np.array([[8, 8], [3, 8]]), 10)

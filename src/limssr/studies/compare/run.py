@@ -124,7 +124,7 @@ def compare_runs(
         drawn_groups(groups, resample),
         options.num_resamples,
     )
-    # What cannot be had is said before the minutes that scoring takes.
+    # What is not possible is said before the minutes that scoring takes.
     timing = None
     if rounds:
         timing = time_rows(rows, against, rounds=rounds, store=options.store, device=device, reporter=reporter)
