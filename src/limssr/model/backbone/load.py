@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from limssr.core.cache import cache_folder
 from limssr.core.config import BackboneConfig
-from limssr.core.errors import ArtifactError, InputError
+from limssr.core.errors import ArtifactError, InputError, LimssrError
 from limssr.model.backbone.families import KNOWN, KnownBackbone, recorded_encoder
+from limssr.model.backbone.fitness import check_causal
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -32,11 +33,15 @@ MAX_SPARE_ROWS = 256
 Encode = Callable[[str], list[int]]
 
 
+LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How everything is loaded from a folder: nothing is fetched, and no code that lies beside weights is run."""
+
+
 SHAPE_AND_WORDS = "shape and recorded words"
 """Origin of a backbone that is only a shape and whose tokenizer is not on this machine."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Backbone:
     """A language model ready to read input embeddings.
 
@@ -78,19 +83,18 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
     else:
         settings = _read_settings(where, arguments)
         encode, vocabulary = _tokenizer(where, arguments)
-    settings.num_hidden_layers = _checked_layers(config, settings.num_hidden_layers)
-    if getattr(settings, "layer_types", None):
-        settings.layer_types = settings.layer_types[: settings.num_hidden_layers]
+    _take_layers(config, settings)
     dtype = DTYPES[config.dtype]
-    if where is None or config.init == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = AutoModel.from_config(settings, dtype=dtype)
-        fingerprint, origin = hash_weights(model), f"{config.name}, random weights"
-    else:
-        origin = str(where)
-        with _quiet():  # it would list every weight of the layers that are left out
-            model = AutoModel.from_pretrained(where, config=settings, dtype=dtype, **arguments)
+    with _loading(config.name):
+        if where is None or config.init == "random":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                model = AutoModel.from_config(settings, dtype=dtype)
+            fingerprint, origin = hash_weights(model), f"{config.name}, random weights"
+        else:
+            model, origin = _pretrained(where, settings, dtype, arguments), str(where)
+    if config.name not in KNOWN:
+        check_causal(model, config.name)
     return _headless(model, config, encode, fingerprint=fingerprint, origin=origin, vocabulary=vocabulary)
 
 
@@ -106,7 +110,7 @@ def meta_backbone(config: BackboneConfig) -> Backbone:
         raise InputError(f"Only backbones with a known shape can be described without weights: {sorted(KNOWN)}.")
     known = KNOWN[config.name]
     settings = _settings_of(known)
-    settings.num_hidden_layers = _checked_layers(config, settings.num_hidden_layers)
+    _take_layers(config, settings)
     with torch.device("meta"):
         model = AutoModel.from_config(settings, dtype=DTYPES[config.dtype])
     origin = "shape only"
@@ -149,7 +153,7 @@ def wheel_file(name: str) -> Path | None:
 
 
 def _headless(
-    model: nn.Module,
+    model: Any,
     config: BackboneConfig,
     encode: Encode | None,
     *,
@@ -157,14 +161,37 @@ def _headless(
     origin: str,
     vocabulary: int,
 ) -> Backbone:
-    embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
+    embedding = model.get_input_embeddings()
     scale = float(getattr(embedding, "scalar_embed_scale", 1.0))
     weight = embedding.weight.detach()
     table, spare = weight[:vocabulary].clone(), weight[vocabulary : vocabulary + MAX_SPARE_ROWS].clone()
-    model.embed_tokens = None  # type: ignore[assignment]
+    model.set_input_embeddings(None)
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable()  # type: ignore[operator]
-    return Backbone(model, table, encode, scale, fingerprint, origin, spare)
+        model.gradient_checkpointing_enable()
+    return Backbone(
+        model=model,
+        table_VH=table,
+        encode=None if encode is None else _within(encode, len(weight)),
+        embedding_scale=scale,
+        fingerprint=fingerprint,
+        origin=origin,
+        spare_SH=spare,
+    )
+
+
+def _within(encode: Encode, num_rows: int) -> Encode:
+    """The same, refusing words that the table of embeddings has no row for."""
+
+    def checked(text: str) -> list[int]:
+        ids = encode(text)
+        if ids and max(ids) >= num_rows:
+            raise InputError(
+                f"Expected a tokenizer that fits the backbone's table of {num_rows} embeddings, found the token "
+                f"{max(ids)}: they belong to different models."
+            )
+        return ids
+
+    return checked
 
 
 def _locate(config: BackboneConfig) -> tuple[str | None, dict[str, Any], str]:
@@ -181,13 +208,13 @@ def _locate(config: BackboneConfig) -> tuple[str | None, dict[str, Any], str]:
                 "or choose --backbone tiny, which has random weights and needs no download."
             )
         folder, fingerprint = _converted(file)
-        return str(folder), {"local_files_only": True}, fingerprint
+        return str(folder), dict(LOCAL), fingerprint
     folder = Path(config.name)
     if known is None and folder.suffix == ".gguf" and folder.is_file():
         converted, fingerprint = _converted(folder.absolute())
-        return str(converted), {"local_files_only": True}, fingerprint
+        return str(converted), dict(LOCAL), fingerprint
     if known is None and folder.is_dir():
-        return str(folder), {"local_files_only": True}, _hash_files(sorted(folder.glob("*.safetensors")))
+        return str(folder), dict(LOCAL), _hash_files(sorted(folder.glob("*.safetensors")))
     return _locate_on_hub(config, known)
 
 
@@ -218,7 +245,7 @@ def _locate_on_hub(config: BackboneConfig, known: KnownBackbone | None) -> tuple
     files = sorted(Path(folder).glob("*.safetensors"))
     if not files:
         raise InputError(f"{hub_id!r} holds no *.safetensors weights; pickled weights are not loaded.")
-    return folder, {"local_files_only": True}, _hash_files(files)
+    return folder, dict(LOCAL), _hash_files(files)
 
 
 def _converted(file: Path) -> tuple[Path, str]:
@@ -233,7 +260,7 @@ def _converted(file: Path) -> tuple[Path, str]:
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
+        with _loading(str(file)), contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
             tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
             model = AutoModel.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
         tokenizer.save_pretrained(partial)
@@ -242,8 +269,6 @@ def _converted(file: Path) -> tuple[Path, str]:
         save_file(model.state_dict(), partial / "model.safetensors", metadata={"format": "pt"})
         with contextlib.suppress(OSError):  # another process was faster, with the same bytes
             os.replace(partial, folder)
-    except ImportError as error:
-        raise InputError(f"Reading {file.name} needs the package gguf ({error}). Run pip install gguf.") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder, fingerprint
@@ -286,27 +311,62 @@ def _settings_of(known: KnownBackbone) -> Any:
 def _read_settings(where: str, arguments: Mapping[str, Any]) -> Any:
     from transformers import AutoConfig
 
-    try:
+    with _loading(where):
         settings = AutoConfig.from_pretrained(where, **arguments)
-    except (OSError, ValueError) as error:
-        raise InputError(f"Expected a transformers model in {where}: {error}") from None
-    return getattr(settings, "text_config", None) or settings
+    return vars(settings).get("text_config") or settings
 
 
-def _checked_layers(config: BackboneConfig, available: int) -> int:
+def _take_layers(config: BackboneConfig, settings: Any) -> None:
+    """Make `settings` those of the first layers that the recipe asks for."""
+    available = settings.num_hidden_layers
     wanted = config.num_layers or available
     if wanted > available:
         raise InputError(
             f"model.backbone.num_layers is {wanted}, but {config.name} has {available} layers; give at most that many."
         )
-    return wanted
+    settings.num_hidden_layers = wanted
+    kinds = vars(settings).get("layer_types")  # of families with several kinds of layers, one word a layer
+    if kinds:
+        settings.layer_types = kinds[:wanted]
+
+
+def _pretrained(where: str, settings: Any, dtype: torch.dtype, arguments: Mapping[str, Any]) -> Any:
+    from transformers import AutoModel
+
+    with _quiet():  # it would list every weight of the layers that are left out
+        model, found = AutoModel.from_pretrained(
+            where, config=settings, dtype=dtype, output_loading_info=True, **arguments
+        )
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise InputError(
+            f"Expected all weights of the backbone in {where}, found none for {missing[0]} and {len(missing) - 1} "
+            "others: they would be random. Copy or download it again."
+        )
+    return model
+
+
+@contextlib.contextmanager
+def _loading(name: str) -> Iterator[None]:
+    """What goes wrong inside says that the backbone is damaged or of another kind, whatever library found it."""
+    try:
+        yield
+    except (LimssrError, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"Expected a language model that transformers can load in {name}, found a damaged or incomplete one, or "
+            f"one of another kind ({reason}). Copy or download it again, or choose another backbone."
+        ) from error
 
 
 def _tokenizer(where: str, arguments: Mapping[str, Any]) -> tuple[Encode, int]:
     """How to encode text, and the number of entries: rows of the table beyond them belong to no token."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(where, **arguments)
+    with _loading(where):
+        tokenizer = AutoTokenizer.from_pretrained(where, **arguments)
     return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"]), len(tokenizer)
 
 

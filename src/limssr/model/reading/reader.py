@@ -11,6 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.checkpoint import checkpoint
 
 from limssr.core.errors import InputError
+from limssr.model.backbone.fitness import position_limit
 from limssr.model.backbone.lora import RowDraws
 from limssr.model.layout import Layout
 from limssr.model.reading.attention import KeysAndValues, Reading, exchange_attention, joined, read_row
@@ -103,6 +104,7 @@ class Reader:
     ) -> None:
         self.backbone, self.tokens, self.memory_gb = backbone, tokens, memory_gb
         self._token_bytes: float | None = None
+        self._limit = position_limit(backbone)
         self.keeps_prompts = self.leaves_out = True
         self._can_pack = False
         self._kept: KeptPrompts | None = None
@@ -136,7 +138,12 @@ class Reader:
             layout: From `plan_layout`, on the CPU.
             prompt_lengths: How many positions of each sample are its prompt.
             with_inputs: Whether the states have to hold the inputs too.
+
+        Raises:
+            InputError: A sequence longer than the backbone has positions.
         """
+        if self._limit is not None:
+            self._limit.check(int(layout.lengths_B.max()))
         if self.how == "padded":
             return self._read_padded(bank_RH, layout.to(bank_RH.device))
         prompts = prompts_of(layout, prompt_lengths)

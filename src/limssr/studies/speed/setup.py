@@ -297,7 +297,14 @@ def _random_backbone(config: RunConfig, options: BenchmarkOptions) -> tuple[Back
         encode, tokenizer = stand_in_tokenizer(vocabulary), "stand-in: one id a word or mark"
     origin = f"{options.backbone}, random weights"
     # any fingerprint will do: it says that a checkpoint need not carry what the seed gives again
-    return Backbone(model, table, encode, 1.0, f"seed {options.seed}", origin), tokenizer
+    return Backbone(
+        model=model,
+        table_VH=table,
+        encode=encode,
+        embedding_scale=1.0,
+        fingerprint=f"seed {options.seed}",
+        origin=origin,
+    ), tokenizer
 
 
 def _can_read_prompt(encode: Encode | None, config: RunConfig, options: BenchmarkOptions) -> bool:
