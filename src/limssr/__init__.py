@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from limssr.core.types import Criterion, Modality, Sample
     from limssr.data.store import FeatureStore, StoreWriter
     from limssr.estimator import LimssrRegressor
+    from limssr.runs.load import load
 
-__all__ = ["Criterion", "FeatureStore", "LimssrRegressor", "Modality", "Sample", "StoreWriter", "__version__"]
+__all__ = ["Criterion", "FeatureStore", "LimssrRegressor", "Modality", "Sample", "StoreWriter", "__version__", "load"]
 
 # What is offered here is loaded when it is asked for: torch takes a second, `import limssr` alone does not need it.
 _PLACES = {
@@ -20,6 +21,7 @@ _PLACES = {
     "Modality": "limssr.core.types",
     "Sample": "limssr.core.types",
     "StoreWriter": "limssr.data.store",
+    "load": "limssr.runs.load",
 }
 
 

@@ -61,7 +61,7 @@ FLAGS = {
         "--allow-download",
     },
     "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
-    "predict": {"--out", "--int8", "--device"},
+    "predict": {"--out", "--member", "--int8", "--device"},
     "report": set(),
     "compare": {
         "--against",

@@ -1,12 +1,17 @@
+import hashlib
+import json
+
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from limssr.core.config import EvalConfig
-from limssr.core.errors import InputError
+from limssr.core.errors import ArtifactError, InputError
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.missing import subsets
 from limssr.evaluation.evaluate import evaluate
-from limssr.systems.regressions import MIN_TRAINING_SAMPLES, PooledRegressor, pool_statistics
+from limssr.systems.pooled import PooledModel, pool_statistics
+from limssr.systems.regressions import MIN_TRAINING_SAMPLES, PooledRegressor, as_arrays
 
 NAMES = ("a", "b", "c")
 MODALITIES = tuple(Modality(name, 2) for name in NAMES)
@@ -145,3 +150,55 @@ def test_nothing_to_fit_and_nothing_fitted():
         regressor("ridge", "impute").fit([])
     with pytest.raises(InputError, match="fit"):
         regressor("ridge", "impute").score(world(3))
+
+
+@pytest.mark.parametrize("kind", ["ridge", "extra_trees", "gradient_boosting"])
+@pytest.mark.parametrize("strategy", ["per_subset", "impute", "repeat"])
+def test_saved_and_loaded_it_gives_the_same_scores_and_reasons(kind, strategy, tmp_path):
+    fitted = regressor(kind, strategy).fit(world(40, owned=lambda n, _: ("a", "b") if n < 30 else ("b",))).model
+    fitted.save(tmp_path)
+    loaded = PooledModel.load(tmp_path)
+    test = [sample.restricted_to(streams) for sample in world(5, seed=1) for streams in subsets(NAMES)]
+    np.testing.assert_allclose(loaded.score(test), fitted.score(test), rtol=1e-12)
+    assert np.isfinite(fitted.score(test)).any()
+    for streams in subsets(NAMES):
+        assert loaded.why_no_prediction(streams) == fitted.why_no_prediction(streams)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns"),
+    [("ridge", 1), ("ridge", 2), ("extra_trees", 1), ("extra_trees", 2), ("gradient_boosting", 1)],
+)
+def test_the_arrays_score_as_scikit_learn_does(kind, columns):
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(60, 12)).astype(np.float32).astype(np.float64), rng.normal(size=(60, columns))
+    # Values that stand exactly on thresholds go left in both.
+    features[:30, :6] = np.round(features[:30, :6])
+    fresh = regressor(kind, "impute")._new_regression(60, None)
+    fresh.fit(features, targets[:, 0] if columns == 1 else targets)
+    ours = as_arrays(fresh, columns)
+    ours.check(12, columns)
+    test = np.concatenate([features, rng.normal(size=(600, 12)), np.round(rng.normal(size=(60, 12)))])
+    np.testing.assert_allclose(ours.predict(test), fresh.predict(test).reshape(-1, columns), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("damage", ["bit", "loop", "outside", "cut"])
+def test_a_saved_regression_that_was_altered_is_refused(damage, tmp_path):
+    regressor("extra_trees", "impute").fit(world(20)).model.save(tmp_path)
+    arrays, settings = tmp_path / "pooled.safetensors", tmp_path / "pooled.json"
+    content = bytearray(arrays.read_bytes())
+    if damage == "bit":
+        content[-5] ^= 1
+    elif damage == "cut":
+        content = content[:-100]
+    else:
+        held = safetensors.numpy.load(bytes(content))
+        inner = int(np.flatnonzero(held["0.feature"] >= 0)[3])
+        held["0.left"][inner] = inner if damage == "loop" else 10**6
+        content = bytearray(safetensors.numpy.save(held))
+        document = json.loads(settings.read_text())
+        settings.write_text(json.dumps({**document, "arrays_sha256": hashlib.sha256(content).hexdigest()}))
+    arrays.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"altered or damaged|cannot be read"):
+        PooledModel.load(tmp_path)

@@ -9,6 +9,7 @@ from limssr.core.errors import ArtifactError, InputError
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Split
+from limssr.data.store.reader import FeatureStore
 from limssr.evaluation.evaluate import Evaluation, evaluate
 from limssr.evaluation.uncertainty import SEED
 from limssr.model.int8 import check_int8, use_int8
@@ -43,7 +44,7 @@ def evaluate_run(
         reporter: Is told of the progress.
 
     Raises:
-        InputError: The store does not fit the model, or has no samples in the split.
+        InputError: The store does not fit the model, or has no samples in the split; the run's own store has changed.
         ArtifactError: The run folder or the store is damaged, unfinished or of a newer format.
     """
     record, reporter = read_run(run), reporter or SilentReporter()
@@ -59,6 +60,8 @@ def evaluate_run(
     if weights == "int8":
         check_int8(model, choice.device)
     model.to(choice.device)
+    if store is None:
+        _check_same_content(run, record, chosen_store)
     opened, samples = load_split(model, config, split, store=chosen_store, incomplete=store is None)
     availability = availability_record(config, opened) if store is None else opened.info.availability
     return evaluate(
@@ -74,6 +77,31 @@ def evaluate_run(
         selection=config.train.selection,
         availability=availability,
     )
+
+
+def scored_store(run: Path, store: Path | None) -> dict[str, Any]:
+    """Which store an evaluation read: path, name, fingerprint, and whether it is what the run was trained on."""
+    record = read_run(run)
+    opened = FeatureStore.open(store or own_store(run, record))
+    trained_on = (record.document.get("store") or {}).get("fingerprint")
+    return {
+        "path": str(opened.path),
+        "name": opened.info.name,
+        "fingerprint": opened.fingerprint,
+        "is_the_runs": opened.fingerprint == trained_on,
+    }
+
+
+def _check_same_content(run: Path, record: RunRecord, store: Path) -> None:
+    """Refuse what now lies where the run's store was, if it is another: its test samples may have been trained on."""
+    expected = record.document["store"].get("fingerprint")
+    found = FeatureStore.open(store).fingerprint
+    if expected is not None and found != expected:
+        raise InputError(
+            f"Expected in {store} the store that {run} was trained on (fingerprint {expected[:12]}), found another "
+            f"content ({found[:12]}): splits, scores or features have changed, so test samples may have been trained "
+            f"on. Restore it, train again, or score this one as it is with --store {store}."
+        )
 
 
 def own_store(run: Path, record: RunRecord) -> Path:
@@ -135,6 +163,7 @@ def int8_change(run: Path, *, device: str = "auto", progress: Callable[[int, int
         ArtifactError: The run folder or the store is damaged, unfinished or of a newer format.
     """
     record, chosen = read_run(run), choose_device(device).device
+    _check_same_content(run, record, own_store(run, record))
     if not (run / "model").is_dir():
         raise ArtifactError(f"Expected a trained model in {run}, found none: go on with its training with --resume.")
     model, config = load_pretrained(run / "model"), record.config

@@ -3,29 +3,20 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
-from limssr.core.config import DataConfig
-from limssr.core.errors import ArtifactError, InputError
+from limssr.core.errors import InputError
 from limssr.core.files import check_output, write_atomically
-from limssr.core.reading.records import EstimatorDocument, read_document
-from limssr.core.recipes import parse_config
-from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Modality, Sample, Split
 from limssr.data.importers.table.table import read_manifest
 from limssr.data.store.reader import FeatureStore
-from limssr.evaluation.scorer import ModelScorer
-from limssr.model.int8 import check_int8, use_int8
-from limssr.nn.contract import Network
-from limssr.runs.folder import ESTIMATOR_FORMAT, read_run
-from limssr.systems.saving import Weights, load_pretrained
+from limssr.runs.load import Loaded, load_scorer
+from limssr.systems.saving import Weights
 
 ENDINGS = (".csv", ".json", ".parquet")
 RESERVED_COLUMNS = ("id", "streams")
@@ -39,17 +30,21 @@ def predict(
     split: Split | None = None,
     batch_size: int = 32,
     weights: Weights = "trained",
+    member: str | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> pa.Table:
     """Score samples, each from exactly the streams that it owns.
 
     Args:
-        run_or_model: A run folder, or a model folder as `save_pretrained` writes it. A run folder also says how
-            performances are cropped and padded; a model folder alone takes them whole.
+        run_or_model: A run folder, a folder of its references, or a model folder as `save_pretrained` writes it. A run
+            folder also says how performances are cropped and padded; a model folder alone takes them whole.
         source: A manifest (CSV or JSON lines; no scores needed) or a store.
         device: See `limssr.core.runtime.choose_device`.
         split: Only these samples of a store; None: all.
         batch_size: Samples at once.
         weights: "int8": see `limssr.model.int8`; `limssr.runs.evaluate` measures what that changes.
+        member: What stands beside the run, such as ridge, in place of the run itself.
+        say: Told what of the source is not read.
 
     Returns:
         Columns id, streams ("timing+dynamics": what was there and used), and one a criterion, in the data set's unit;
@@ -59,53 +54,22 @@ def predict(
         InputError: The source does not fit the model, or has no sample.
         ArtifactError: The model, the run or the store is damaged or of a newer format.
     """
-    ready = ready_model(Path(run_or_model), device=device, weights=weights)
-    samples = read_source(Path(source), ready.model.modalities, split=split)
-    return score_table(ready, samples, batch_size=batch_size)
+    found = load_scorer(Path(run_or_model), member=member, device=device, weights=weights, batch_size=batch_size)
+    samples = read_source(Path(source), found.modalities, split=split, say=say)
+    table = score_table(found, samples)
+    if say is not None and (silent := sum(not sample.streams for sample in samples)):
+        say(f"{silent} of {len(samples)} samples own no stream that the model knows: their scores stay empty")
+    return table
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReadyModel:
-    """A model on its device.
-
-    Attributes:
-        model: In evaluation mode.
-        data: How performances are cropped and padded.
-        device: Where it computes.
-    """
-
-    model: Network
-    data: DataConfig
-    device: torch.device
-
-
-def ready_model(run_or_model: Path, *, device: str, weights: Weights) -> ReadyModel:
-    """Load a model and bring it to its device; arguments and errors as for `predict`."""
-    choice = choose_device(device)
-    model, data = load_model(run_or_model)
-    check_model_precision(model.config, choice.device)
-    if weights == "int8":
-        check_int8(model, choice.device)
-        use_int8(model)
-    return ReadyModel(model=model.to(choice.device), data=data, device=choice.device)
-
-
-def score_table(ready: ReadyModel, samples: Sequence[Sample], *, batch_size: int = 32) -> pa.Table:
+def score_table(found: Loaded, samples: Sequence[Sample]) -> pa.Table:
     """Score samples; the table is that of `predict`."""
-    scorer = ModelScorer(
-        ready.model,
-        batch_size=batch_size,
-        device=ready.device,
-        num_segments=ready.data.num_segments,
-        padding=ready.data.padding,
-    )
-    criteria = ready.model.criteria
-    scores_NC = scorer.score(samples)
+    scores_NC = found.score(samples)
     columns: dict[str, Any] = {
         "id": pa.array([sample.id for sample in samples], pa.string()),
         "streams": pa.array(["+".join(sample.streams) for sample in samples], pa.string()),
     }
-    for index, criterion in enumerate(criteria):
+    for index, criterion in enumerate(found.criteria):
         if criterion.name in RESERVED_COLUMNS:
             raise InputError(
                 f"A criterion named {criterion.name!r} cannot be a column beside id and streams; rename it."
@@ -147,41 +111,32 @@ def check_ending(path: Path) -> None:
         raise InputError(f"Expected a file that ends in {', '.join(ENDINGS)}, found {path.name!r}: choose one of them.")
 
 
-def load_model(folder: Path) -> tuple[Network, DataConfig]:
-    """A model, in evaluation mode on the CPU, and how its samples are cropped and padded.
-
-    Raises:
-        ArtifactError: Neither a run folder with a trained model nor a model folder.
-    """
-    if (folder / "run.json").exists():
-        record = read_run(folder)
-        if not (folder / "model").is_dir():
-            raise ArtifactError(
-                f"Expected a trained model in {folder}, found none: its training is not finished; resume it."
-            )
-        return load_pretrained(folder / "model"), record.config.data
-    if (folder / "estimator.json").exists():
-        document = read_document(folder / "estimator.json", EstimatorDocument, newest_version=ESTIMATOR_FORMAT)
-        config = parse_config(document["config"], where=str(folder / "estimator.json"))
-        return load_pretrained(folder), config.data
-    return load_pretrained(folder), DataConfig()
-
-
-def read_source(source: Path, modalities: Sequence[Modality], *, split: Split | None = None) -> list[Sample]:
+def read_source(
+    source: Path,
+    modalities: Sequence[Modality],
+    *,
+    split: Split | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[Sample]:
     """Samples from a manifest or a store, with those streams that the model knows.
+
+    A sample of a store that owns none of them is kept, without a stream.
 
     Raises:
         InputError: Nothing there, another width, or no sample to score.
     """
     if not source.exists():
         raise InputError(f"Expected a manifest or a store at {source}, found nothing: give a path that exists.")
-    samples = _from_store(source, modalities, split) if source.is_dir() else _from_manifest(source, modalities, split)
+    is_store = source.is_dir()
+    samples = _from_store(source, modalities, split, say) if is_store else _from_manifest(source, modalities, split)
     if not samples:
         raise InputError(f"Expected samples with a stream that the model knows in {source}, found none.")
     return samples
 
 
-def _from_store(source: Path, modalities: Sequence[Modality], split: Split | None) -> list[Sample]:
+def _from_store(
+    source: Path, modalities: Sequence[Modality], split: Split | None, say: Callable[[str], None] | None
+) -> list[Sample]:
     store = FeatureStore.open(source)
     store.check()
     held = {modality.name: modality for modality in store.modalities}
@@ -192,7 +147,12 @@ def _from_store(source: Path, modalities: Sequence[Modality], split: Split | Non
     for modality in known:
         if held[modality.name] != modality:
             raise InputError(f"{source} does not fit the model: expected {modality}, found {held[modality.name]}.")
-    return store.samples(split, [modality.name for modality in known])
+    unknown = [name for name in held if name not in {modality.name for modality in known}]
+    if unknown and say is not None:
+        say(f"{source}: {', '.join(unknown)} is not read, as the model knows {', '.join(m.name for m in modalities)}")
+    names = tuple(modality.name for modality in known)
+    samples = [store.sample(sample_id).restricted_to(names) for sample_id in store.ids(split)]
+    return samples if any(sample.streams for sample in samples) else []
 
 
 def _from_manifest(

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from limssr.core.errors import InputError
-from limssr.core.types import Modality
 from limssr.media.record import ExtractionRecord
 from limssr.media.samples import read_recordings
 from limssr.runs.folder import read_run
-from limssr.runs.predict import ready_model, score_table
+from limssr.runs.load import load_scorer
+from limssr.runs.predict import score_table
 from limssr.systems.saving import Weights
 
 
@@ -35,7 +35,7 @@ class RecordingScores:
 
 
 def predict_recordings(
-    run: Path, source: Path, *, device: str = "auto", weights: Weights = "trained"
+    run: Path, source: Path, *, device: str = "auto", weights: Weights = "trained", member: str | None = None
 ) -> RecordingScores:
     """Score a recording, a folder of recordings, or a manifest of recordings.
 
@@ -44,16 +44,16 @@ def predict_recordings(
         source: See `limssr.media.samples`.
         device: See `limssr.core.runtime.choose_device`.
         weights: "int8": see `limssr.model.int8`.
+        member: What stands beside the run, such as ridge, in place of the run itself.
 
     Raises:
         InputError: The run does not know how its features were made, an encoder differs, or nothing can be read.
     """
     record = extraction_of(run)
     begun = time.perf_counter()
-    ready = ready_model(run, device=device, weights=weights)
+    ready = load_scorer(run, member=member, device=device, weights=weights)
     loaded = time.perf_counter()
-    modalities: tuple[Modality, ...] = tuple(ready.model.modalities)  # type: ignore[arg-type]
-    found = read_recordings(source, record, modalities)
+    found = read_recordings(source, record, ready.modalities)
     read = time.perf_counter()
     table = score_table(ready, list(found.samples))
     seconds = {

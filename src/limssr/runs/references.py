@@ -50,12 +50,13 @@ def run_reference(
     if marker.exists():
         record = read_document(marker, ReferenceDocument, newest_version=FORMAT_VERSION)
         record.pop("format_version")
+        record.pop("data", None)
         return SystemScores.read(name, folder), record
     folder.mkdir(parents=True, exist_ok=True)
     reference, started = REFERENCES[name], time.monotonic()
     record: dict[str, Any] = {"name": name, "summary": reference.summary, "trained_on": reference.trained_on}
     if reference.pooled is not None:
-        scorer = _fit_pooled(reference, data, config)
+        scorer = _fit_pooled(reference, data, config, folder)
     else:
         scorer, details = _fit_network(name, data, config, folder, device=device, reporter=reporter)
         record |= details
@@ -72,7 +73,9 @@ def run_reference(
     scores = SystemScores.of(name, evaluation)
     write_scores(folder, [scores])
     record["seconds"] = round(time.monotonic() - started, 3)
-    write_json(marker, {"format_version": FORMAT_VERSION, **record})
+    # How it is scored with, also where the folder stands alone; run.json has it once for all.
+    cropping = config.data.model_dump(mode="json", include={"num_segments", "padding"})
+    write_json(marker, {"format_version": FORMAT_VERSION, **record, "data": cropping})
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return scores, record
 
@@ -125,13 +128,16 @@ def chooser_on_test(data: RunData, config: RunConfig, device: torch.device) -> E
     return value
 
 
-def _fit_pooled(reference: Reference, data: RunData, config: RunConfig) -> Scorer:
+def _fit_pooled(reference: Reference, data: RunData, config: RunConfig, folder: Path) -> Scorer:
     assert reference.pooled is not None
     kind, strategy = reference.pooled
     samples = data.complete_train if reference.trained_on == "complete" else data.splits["train"]
     assert samples is not None
     regressor = PooledRegressor(kind, strategy, modalities=data.modalities, criteria=data.criteria, seed=config.seed)
-    return regressor.fit(samples)
+    model = regressor.fit(samples).model
+    assert model is not None
+    model.save(folder / "model")
+    return model
 
 
 def _fit_network(

@@ -4,20 +4,25 @@ A stream becomes mean, standard deviation, minimum and maximum over its valid se
 numbers that do not know about time. Ridge regression, extremely randomised trees or boosted trees read them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.missing import subsets
+from limssr.systems.pooled import Forest, Linear, Part, PooledModel
 from limssr.systems.references import Kind, Strategy
+
+_Rows = list[tuple[int, tuple[str, ...]]]
+
 
 MIN_TRAINING_SAMPLES = 10
 """Below this a model is not fitted and its predictions are NaN, with the reason."""
@@ -88,10 +93,7 @@ class PooledRegressor:
         self.criteria = tuple(criteria)
         self.seed = seed
         self.num_jobs = num_jobs
-        self.training_means: dict[str, np.ndarray] = {}
-        self._models: dict[tuple[str, ...], _Model] = {}
-        self._gaps: dict[tuple[str, ...], str] = {}
-        self._unseen: frozenset[str] = frozenset()
+        self.model: PooledModel | None = None
 
     def fit(self, train_samples: Sequence[Sample]) -> "PooledRegressor":
         """Train on what the samples own, and on nothing else.
@@ -104,23 +106,23 @@ class PooledRegressor:
         """
         if not train_samples:
             raise InputError("Expected training samples, found none; choose a split that is not empty.")
-        self._models, self._gaps, self._unseen = {}, {}, frozenset()
-        table = [self._pool(sample) for sample in train_samples]
-        self._unseen = frozenset(one.name for one in self.modalities).difference(*table)
+        empty = PooledModel(strategy=self.strategy, modalities=self.modalities, criteria=self.criteria, means={})
+        table = [empty.pooled(sample) for sample in train_samples]
+        means = {}
         for modality in self.modalities:
             owned = [row[modality.name] for row in table if modality.name in row]
-            empty = np.zeros(4 * modality.dim)
-            self.training_means[modality.name] = np.mean(owned, axis=0) if owned else empty
-        every = subsets([modality.name for modality in self.modalities])
-        if self.strategy == "per_subset":
-            for streams in every:
-                rows = [(n, streams) for n, row in enumerate(table) if set(streams) <= set(row)]
-                self._fit_one(streams, table, train_samples, rows)
-            return self
-        rows = [(n, self._owned(row)) for n, row in enumerate(table)]
-        if self.strategy == "repeat":
-            rows = [(n, streams) for n, owned in rows for streams in subsets(owned)]
-        self._fit_one(every[-1], table, train_samples, [(n, streams) for n, streams in rows if streams])
+            means[modality.name] = np.mean(owned, axis=0) if owned else np.zeros(4 * modality.dim)
+        unseen = frozenset(empty.names).difference(*table)
+        model = replace(empty, means=means, unseen=tuple(name for name in empty.names if name in unseen))
+        parts: dict[tuple[str, ...], tuple[Part, ...]] = {}
+        gaps: dict[tuple[str, ...], str] = {}
+        for key, rows in self._tasks(model, table):
+            num_samples = len({n for n, _ in rows})
+            if num_samples >= MIN_TRAINING_SAMPLES:
+                parts[key] = self._fit_one(model, table, train_samples, rows)
+            else:
+                gaps[key] = f"{num_samples} training samples own these streams, at least {MIN_TRAINING_SAMPLES} needed"
+        self.model = replace(model, parts=parts, gaps=gaps)
         return self
 
     def score(self, samples: Sequence[Sample]) -> np.ndarray:
@@ -128,131 +130,58 @@ class PooledRegressor:
 
         Streams that no training sample owned are left out: nothing was learned of them.
         """
-        if not self.training_means:
-            raise InputError("Expected a fitted model, found one without training; call fit first.")
-        prediction_NC = np.full((len(samples), len(self.criteria)), np.nan)
-        table = [self._pool(sample) for sample in samples]
-        rows_of: dict[tuple[str, ...], list[int]] = {}
-        for n, row in enumerate(table):
-            rows_of.setdefault(self._owned(row), []).append(n)
-        for streams, rows in rows_of.items():
-            model = self._models.get(self._key(streams)) if streams else None
-            if model is not None:
-                features = np.stack([self._features(table[n], streams) for n in rows])
-                prediction_NC[rows] = model.predict(features)
-        return prediction_NC
+        return self._fitted().score(samples)
 
     @property
     def unseen(self) -> tuple[str, ...]:
         """Streams that no training sample owned: `score` leaves them out."""
-        return tuple(modality.name for modality in self.modalities if modality.name in self._unseen)
+        return self._fitted().unseen
+
+    @property
+    def training_means(self) -> Mapping[str, np.ndarray]:
+        """Stream -> mean of its statistics over the training samples that own it."""
+        return self._fitted().means
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """Why `score` returns NaN for samples that hold exactly `streams`; None where it does not."""
-        known = tuple(name for name in streams if name not in self._unseen)
-        return self._gaps.get(self._key(known)) if known else f"no training sample owns {' or '.join(streams)}"
+        return self._fitted().why_no_prediction(streams)
 
-    def _key(self, streams: tuple[str, ...]) -> tuple[str, ...]:
-        every = tuple(modality.name for modality in self.modalities)
-        return tuple(name for name in every if name in streams) if self.strategy == "per_subset" else every
+    def _fitted(self) -> PooledModel:
+        if self.model is None:
+            raise InputError("Expected a fitted model, found one without training; call fit first.")
+        return self.model
 
-    def _owned(self, row: dict[str, np.ndarray]) -> tuple[str, ...]:
-        return tuple(modality.name for modality in self.modalities if modality.name in row)
-
-    def _pool(self, sample: Sample) -> dict[str, np.ndarray]:
-        pooled = {}
-        for modality in self.modalities:
-            if modality.name in self._unseen:
-                continue
-            stream_TD = sample.streams.get(modality.name)
-            if stream_TD is not None and not np.isnan(stream_TD).all():
-                pooled[modality.name] = pool_statistics(stream_TD)
-        return pooled
-
-    def _features(self, row: dict[str, np.ndarray], streams: tuple[str, ...]) -> np.ndarray:
+    def _tasks(
+        self, model: PooledModel, table: Sequence[Mapping[str, np.ndarray]]
+    ) -> Iterator[tuple[tuple[str, ...], _Rows]]:
+        """The regressions to fit: key, and for each row to learn from its sample and the streams that it shows."""
         if self.strategy == "per_subset":
-            return np.concatenate([row[name] for name in streams])
-        names = [modality.name for modality in self.modalities]
-        flags = np.array([float(name in streams) for name in names])
-        return np.concatenate([*(row[name] if name in streams else self.training_means[name] for name in names), flags])
+            for streams in subsets(list(model.names)):
+                yield streams, [(n, streams) for n, row in enumerate(table) if set(streams) <= set(row)]
+            return
+        rows = [(n, tuple(row)) for n, row in enumerate(table)]
+        if self.strategy == "repeat":
+            rows = [(n, streams) for n, owned in rows for streams in subsets(owned)]
+        yield model.names, [(n, streams) for n, streams in rows if streams]
 
     def _fit_one(
         self,
-        key: tuple[str, ...],
-        table: Sequence[dict[str, np.ndarray]],
+        model: PooledModel,
+        table: Sequence[Mapping[str, np.ndarray]],
         samples: Sequence[Sample],
-        rows: Sequence[tuple[int, tuple[str, ...]]],
-    ) -> None:
-        num_samples = len({n for n, _ in rows})
-        if num_samples < MIN_TRAINING_SAMPLES:
-            self._gaps[key] = (
-                f"{num_samples} training samples own these streams, at least {MIN_TRAINING_SAMPLES} needed"
-            )
-            return
-        features = np.stack([self._features(table[n], streams) for n, streams in rows])
+        rows: _Rows,
+    ) -> tuple[Part, ...]:
+        features = np.stack([model.features({name: table[n][name] for name in streams}) for n, streams in rows])
         scores_NC = np.stack([np.asarray(samples[n].scores, dtype=np.float64) for n, _ in rows])
         # Copies of a sample are a group of their own where the data set names none.
-        has_groups = any(sample.group for sample in samples) or len(rows) > num_samples
+        has_groups = any(sample.group for sample in samples) or len(rows) > len({n for n, _ in rows})
         groups = np.array([samples[n].group or samples[n].id for n, _ in rows]) if has_groups else None
-        self._models[key] = _Model(self._new_regression, features, scores_NC, groups)
+        return self._parts(features, scores_NC, groups)
 
-    def _new_regression(self, num_rows: int, groups: np.ndarray | None) -> Any:
-        if self.kind == "extra_trees":
-            return ExtraTreesRegressor(
-                n_estimators=NUM_TREES, max_features=MAX_FEATURES, random_state=self.seed, n_jobs=self.num_jobs
-            )
-        if self.kind == "gradient_boosting":
-            return _OneEach(self.seed)
-        num_groups = 0 if groups is None else len(np.unique(groups))
-        if groups is None or num_groups < 2:
-            return make_pipeline(StandardScaler(), RidgeCV(RIDGE_ALPHAS))
-        folds = GroupKFold(min(NUM_FOLDS, num_groups)).split(np.zeros(num_rows), groups=groups)
-        return make_pipeline(StandardScaler(), RidgeCV(RIDGE_ALPHAS, cv=list(folds), scoring="neg_mean_squared_error"))
-
-
-def pool_statistics(stream_TD: np.ndarray) -> np.ndarray:
-    """[T, D] -> [4 D] float64: mean, standard deviation, minimum, maximum over the valid segments."""
-    valid_TD = stream_TD[~np.isnan(stream_TD).any(axis=1)].astype(np.float64)
-    return np.concatenate([valid_TD.mean(axis=0), valid_TD.std(axis=0), valid_TD.min(axis=0), valid_TD.max(axis=0)])
-
-
-class _OneEach:
-    """Gradient boosting with a model of its own for every target."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.models: list[HistGradientBoostingRegressor] = []
-
-    def fit(self, features: np.ndarray, targets: np.ndarray) -> None:
-        """Features [N, F], targets [N] or [N, C]."""
-        for target_N in targets.reshape(len(features), -1).T:
-            model = HistGradientBoostingRegressor(
-                max_iter=NUM_ROUNDS,
-                learning_rate=LEARNING_RATE,
-                max_leaf_nodes=MAX_LEAVES,
-                min_samples_leaf=MIN_SAMPLES_LEAF,
-                l2_regularization=L2_REGULARIZATION,
-                max_features=MAX_FEATURES,
-                early_stopping=False,  # pyright: ignore[reportArgumentType] - its default is a word
-                random_state=self.seed,
-            )
-            self.models.append(model.fit(features, target_N))
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """[N, F] -> [N, C]."""
-        return np.stack([model.predict(features) for model in self.models], axis=1)
-
-
-class _Model:
-    """One regression for each set of criteria that were judged on the same rows."""
-
-    def __init__(
-        self, new_regression: Any, features: np.ndarray, scores_NC: np.ndarray, groups: np.ndarray | None
-    ) -> None:
-        judged_NC = ~np.isnan(scores_NC)
-        self.num_criteria = scores_NC.shape[1]
-        self.parts: list[tuple[list[int], Any, np.ndarray, np.ndarray]] = []
-        patterns, part_of = np.unique(judged_NC, axis=1, return_inverse=True)
+    def _parts(self, features: np.ndarray, scores_NC: np.ndarray, groups: np.ndarray | None) -> tuple[Part, ...]:
+        """One regression for each set of criteria that were judged on the same rows."""
+        found: list[Part] = []
+        patterns, part_of = np.unique(~np.isnan(scores_NC), axis=1, return_inverse=True)
         for part in range(patterns.shape[1]):
             rows_N = patterns[:, part]
             columns = np.flatnonzero(part_of.ravel() == part).tolist()
@@ -262,14 +191,98 @@ class _Model:
             mean_C, deviation_C = targets.mean(axis=0), targets.std(axis=0)
             deviation_C[deviation_C == 0] = 1.0
             scaled = (targets - mean_C) / deviation_C
-            regression = new_regression(int(rows_N.sum()), None if groups is None else groups[rows_N])
-            regression.fit(features[rows_N], scaled[:, 0] if len(columns) == 1 else scaled)
-            self.parts.append((columns, regression, mean_C, deviation_C))
+            each = (
+                [[at] for at in range(len(columns))]
+                if self.kind == "gradient_boosting"
+                else [list(range(len(columns)))]
+            )
+            for chosen in each:
+                regression = self._new_regression(int(rows_N.sum()), None if groups is None else groups[rows_N])
+                regression.fit(features[rows_N], scaled[:, chosen[0]] if len(chosen) == 1 else scaled)
+                predictor = as_arrays(regression, len(chosen))
+                at = tuple(columns[one] for one in chosen)
+                found.append(
+                    Part(columns=at, predictor=predictor, mean_C=mean_C[chosen], deviation_C=deviation_C[chosen])
+                )
+        return tuple(found)
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """[N, F] -> [N, C]; NaN for criteria that too few samples were judged on."""
-        prediction_NC = np.full((len(features), self.num_criteria), np.nan)
-        for columns, regression, mean_C, deviation_C in self.parts:
-            scaled = regression.predict(features).reshape(len(features), len(columns))
-            prediction_NC[:, columns] = scaled * deviation_C + mean_C
-        return prediction_NC
+    def _new_regression(self, num_rows: int, groups: np.ndarray | None) -> Any:
+        if self.kind == "extra_trees":
+            return ExtraTreesRegressor(
+                n_estimators=NUM_TREES, max_features=MAX_FEATURES, random_state=self.seed, n_jobs=self.num_jobs
+            )
+        if self.kind == "gradient_boosting":
+            return HistGradientBoostingRegressor(
+                max_iter=NUM_ROUNDS,
+                learning_rate=LEARNING_RATE,
+                max_leaf_nodes=MAX_LEAVES,
+                min_samples_leaf=MIN_SAMPLES_LEAF,
+                l2_regularization=L2_REGULARIZATION,
+                max_features=MAX_FEATURES,
+                early_stopping=False,  # pyright: ignore[reportArgumentType] - its default is a word
+                random_state=self.seed,
+            )
+        num_groups = 0 if groups is None else len(np.unique(groups))
+        if groups is None or num_groups < 2:
+            return make_pipeline(StandardScaler(), RidgeCV(RIDGE_ALPHAS))
+        folds = GroupKFold(min(NUM_FOLDS, num_groups)).split(np.zeros(num_rows), groups=groups)
+        return make_pipeline(StandardScaler(), RidgeCV(RIDGE_ALPHAS, cv=list(folds), scoring="neg_mean_squared_error"))
+
+
+def as_arrays(regression: Any, num_criteria: int) -> Linear | Forest:
+    """What scikit-learn has fitted, as the arrays that scoring needs."""
+    if isinstance(regression, Pipeline):
+        scaler, ridge = regression[0], regression[-1]
+        return Linear(
+            mean_F=np.asarray(scaler.mean_),
+            scale_F=np.asarray(scaler.scale_),
+            weights_CF=np.asarray(ridge.coef_).reshape(num_criteria, -1),
+            offset_C=np.asarray(ridge.intercept_, dtype=float).reshape(num_criteria),
+        )
+    if isinstance(regression, HistGradientBoostingRegressor):
+        trees = [_boosted_tree(one[0].nodes) for one in regression._predictors]
+        return _forest(trees, share=1.0, offset_C=np.asarray(regression._baseline_prediction, dtype=float).reshape(1))
+    trees = [_grown_tree(one.tree_, num_criteria) for one in regression.estimators_]
+    return _forest(trees, share=1 / len(trees), offset_C=np.zeros(num_criteria))
+
+
+_Tree = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Feature (-1: a leaf), threshold, left, right of each node, and what it says if it is a leaf [nodes, C]."""
+
+
+def _boosted_tree(nodes: Any) -> _Tree:
+    is_leaf = nodes["is_leaf"].astype(bool)
+    feature = np.where(is_leaf, -1, nodes["feature_idx"])
+    return feature, nodes["num_threshold"], nodes["left"], nodes["right"], nodes["value"][:, None]
+
+
+def _grown_tree(tree: Any, num_criteria: int) -> _Tree:
+    is_leaf = tree.children_left < 0
+    # Features are compared as float32: at most a threshold is then at most the next float32 below it.
+    threshold = tree.threshold.astype(np.float32)
+    threshold = np.where(threshold > tree.threshold, np.nextafter(threshold, np.float32(-np.inf)), threshold)
+    feature = np.where(is_leaf, -1, tree.feature)
+    return feature, threshold, tree.children_left, tree.children_right, tree.value.reshape(-1, num_criteria)
+
+
+def _forest(trees: Sequence[_Tree], *, share: float, offset_C: np.ndarray) -> Forest:
+    first = np.cumsum([0, *(len(feature) for feature, *_ in trees)])[:-1]
+    feature, threshold = (np.concatenate([tree[at] for tree in trees]) for at in (0, 1))
+    left, right = (
+        np.concatenate([tree[at].astype(np.int64) + start for tree, start in zip(trees, first, strict=True)])
+        for at in (2, 3)
+    )
+    is_leaf = feature < 0
+    # Most leaves of a fully grown tree are one training sample each: what they say is kept once.
+    values_LC, row_of = np.unique(np.concatenate([tree[4] for tree in trees])[is_leaf], axis=0, return_inverse=True)
+    left[is_leaf], right[is_leaf] = row_of.ravel(), 0
+    return Forest(
+        first_K=first.astype(np.int32),
+        feature=feature.astype(np.int32),
+        threshold=threshold,
+        left=left.astype(np.int32),
+        right=right.astype(np.int32),
+        values_LC=values_LC.astype(np.float64),
+        offset_C=offset_C,
+        share=np.array([share]),
+    )

@@ -152,7 +152,7 @@ class Evaluate:
         """Evaluate."""
         from limssr.cli.text import evaluation_lines, int8_lines
         from limssr.core.progress import make_reporter
-        from limssr.runs.evaluate import evaluate_run, int8_change
+        from limssr.runs.evaluate import evaluate_run, int8_change, scored_store
 
         evaluation = evaluate_run(
             self.run_folder,
@@ -163,7 +163,7 @@ class Evaluate:
             weights="int8" if self.int8 else "trained",
             reporter=make_reporter(),
         )
-        document = evaluation.to_dict()
+        document = {**evaluation.to_dict(), "store": scored_store(self.run_folder, self.store)}
         lines = evaluation_lines(document)
         if self.int8:
             change = int8_change(self.run_folder, device=self.device).to_dict()
@@ -181,6 +181,8 @@ class Predict:
     """A video or sound file, a folder of them, a manifest (no scores needed), or a feature store."""
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """File to write: .csv, .json or .parquet. Without it the scores are printed."""
+    member: Annotated[str | None, conf.arg(metavar="NAME")] = None
+    """Score with a simple model that stands beside the run, such as ridge, instead of the run itself."""
     int8: bool = False
     """Round the language model's frozen weights to int8, for a CPU; `limssr evaluate RUN --int8` says what it costs."""
     device: Device = "auto"
@@ -200,13 +202,25 @@ class Predict:
         if self.source.exists() and is_recordings(self.source):
             from limssr.runs.recordings import predict_recordings
 
-            scores = predict_recordings(self.run_folder, self.source, device=self.device, weights=weights)
+            scores = predict_recordings(
+                self.run_folder, self.source, device=self.device, weights=weights, member=self.member
+            )
             table = scores.table
             more = {"failures": dict(scores.failures), "notes": list(scores.notes), "seconds": dict(scores.seconds)}
             lines = [*_seconds_lines(scores.seconds), *(f"note: {note}" for note in scores.notes)]
             lines += [f"not scored: {name}: {reason}" for name, reason in scores.failures.items()]
         else:
-            table = predict(self.run_folder, self.source, device=self.device, weights=weights)
+            notes: list[str] = []
+            table = predict(
+                self.run_folder,
+                self.source,
+                device=self.device,
+                weights=weights,
+                member=self.member,
+                say=notes.append,
+            )
+            more = {"notes": notes} if notes else {}
+            lines = [f"note: {note}" for note in notes]
         rows = table.to_pylist()
         code = PARTIAL if more.get("failures") else 0
         if self.out is None:

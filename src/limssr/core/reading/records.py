@@ -6,7 +6,7 @@ have more. What is named is of the right type after `read_document`, so that not
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -167,6 +167,35 @@ class ReferenceDocument(_Record):
     """reference.json: that a reference is finished, and what went into it."""
 
     format_version: int
+    data: dict[str, Any] | None = None
+
+
+class PooledPartRecord(_Record):
+    """One regression of pooled.json; its arrays stand in the file beside it."""
+
+    streams: list[str] = Field(min_length=1)
+    columns: list[Annotated[int, Field(ge=0)]]
+    kind: Literal["linear", "forest"]
+
+
+class PooledGapRecord(_Record):
+    """Streams for which pooled.json has no regression."""
+
+    streams: list[str]
+    reason: str
+
+
+class PooledDocument(_Record):
+    """pooled.json: a saved regression on pooled statistics."""
+
+    format_version: int
+    strategy: Literal["per_subset", "impute", "repeat"]
+    modalities: list[StreamRecord] = Field(min_length=1)
+    criteria: list[CriterionRecord] = Field(min_length=1)
+    unseen: list[str]
+    gaps: list[PooledGapRecord]
+    parts: list[PooledPartRecord]
+    arrays_sha256: str
 
 
 class EstimatorDocument(_Record):
