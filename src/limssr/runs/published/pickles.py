@@ -83,8 +83,8 @@ def _check_pickle(content: Any, length: int, outside: Outside) -> bool:
                 raise outside.refused(f"the number {shortened(str(argument)[:40])}, beyond the size of the file")
             if opcode.name == "GLOBAL" and str(argument).split(" ")[-1] in MAKERS:
                 raise outside.refused(
-                    f"that it asks for {str(argument).replace(' ', '.')}, which no state dict needs; that was refused, and "
-                    "nothing of it was run"
+                    f"that it asks for {str(argument).replace(' ', '.')}, which no state dict needs; that was refused, "
+                    "and nothing of it was run"
                 )
     except InputError:
         raise
