@@ -286,12 +286,13 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             ArtifactError: Missing, altered or of a newer format.
         """
         folder = Path(folder)
-        document = read_document(folder / "estimator.json", EstimatorDocument, newest_version=ESTIMATOR_FORMAT)
-        config = parse_config(document["config"], where=str(folder / "estimator.json"))
+        path = folder / "estimator.json"
+        if (folder / "run.json").exists():
+            raise InputError(f"Expected what an estimator saved, found the run folder {folder}: limssr.load opens it.")
+        document = read_document(path, EstimatorDocument, newest_version=ESTIMATOR_FORMAT)
+        config = parse_config(document["config"], where=str(path))
         given = config if document["has_config"] else None
-        estimator = made(
-            own_file(folder / "estimator.json"), "arguments", lambda: cls(**document["arguments"], config=given)
-        )
+        estimator = made(own_file(path), "arguments", lambda: cls(**document["arguments"], config=given))
         model = load_pretrained(folder)
         estimator.model_ = model.to(choose_device(device).device)
         estimator.modalities_, estimator.criteria_, estimator.config_ = model.modalities, model.criteria, config
@@ -309,8 +310,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             raise NotFittedError("This LimssrRegressor is not fitted yet: call fit first.")
 
     def _scorer(self) -> ModelScorer:
-        data = self.config_.data
-        size = self.config_.evaluation.batch_size
+        data, size = self.config_.data, self.config_.evaluation.batch_size
         scale = "open" if self.score_range is None else "declared"
         own: Any = {"num_segments": data.num_segments, "padding": data.padding, "scale": scale}
         return ModelScorer(self.model_, batch_size=size, **own)
@@ -361,15 +361,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             streams = as_streams(validation[0])
             val_scores_NC, _ = score_matrix(validation[1], len(streams))
             check_num_criteria(val_scores_NC, len(criteria))
-            held = make_samples(
-                streams,
-                val_scores_NC,
-                modalities,
-                criteria,
-                prefix="val-",
-                scale="open",
-                unnamed=self._unnamed(),
-            )
+            more: Any = {"prefix": "val-", "scale": "open", "unnamed": self._unnamed()}
+            held = make_samples(streams, val_scores_NC, modalities, criteria, **more)
             return [replace(s, split="train") for s in samples], [replace(s, split="val") for s in held]
         if not 0 <= self.validation_fraction < 1:
             raise InputError(f"Expected validation_fraction in [0, 1), found {self.validation_fraction}.")

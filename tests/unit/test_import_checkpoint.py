@@ -304,13 +304,12 @@ def test_damaged_files_are_refused(tmp_path: Path, small: State) -> None:
     sources = {"zip.pt": whole.getvalue(), "legacy.pkl": legacy.getvalue(), "tensors.safetensors": plain.read_bytes()}
     for name, content in sources.items():
         for length in (0, 1, 100, len(content) // 2, len(content) - 3):
-            path = tmp_path / name
-            path.write_bytes(content[:length])
+            (tmp_path / name).write_bytes(content[:length])
             with pytest.raises(InputError, match=r"cannot be read|expected a state dict|Expected a checkpoint"):
-                read_tensors(path)
-    (tmp_path / "text.pt").write_text("score,0.5\n")
+                read_tensors(tmp_path / name)
+    (text := tmp_path / "text.pt").write_text("score,0.5\n")
     with pytest.raises(InputError, match=r"text\.pt cannot be read"):
-        read_tensors(tmp_path / "text.pt")
+        read_tensors(text)
 
 
 def test_what_is_asked_for_is_checked(small: State, tmp_path: Path, backbone: Path) -> None:
@@ -322,11 +321,10 @@ def test_what_is_asked_for_is_checked(small: State, tmp_path: Path, backbone: Pa
     for nowhere in (tmp_path / "nowhere.pt", "nowhere.pkl", "a/b/c"):
         with pytest.raises(InputError, match="found nothing"):
             imported(nowhere, tmp_path / "run", backbone)
-    with pytest.raises(InputError, match="found a folder"):
-        imported(tmp_path, tmp_path / "run", backbone)
     (tmp_path / "taken").mkdir()
-    with pytest.raises(InputError, match="does not exist for the new run"):
-        imported(path, tmp_path / "taken", backbone)
+    for given, out, told in ((tmp_path, "run", "found a folder"), (path, "taken", "does not exist for the new run")):
+        with pytest.raises(InputError, match=told):
+            imported(given, tmp_path / out, backbone)
     assert not (tmp_path / "run").exists()
 
 
@@ -357,8 +355,7 @@ def test_an_altered_backbone_is_noticed_later_too(
     AutoModel.from_pretrained(backbone).save_pretrained(copy)
     tokenizer.save_pretrained(copy)
     run = imported(write(small, tmp_path), tmp_path / "run", copy)
-    other = AutoModel.from_pretrained(copy)
-    other.norm.weight.data += 0.1
+    (other := AutoModel.from_pretrained(copy)).norm.weight.data += 0.1
     other.save_pretrained(copy)
     with pytest.raises(ArtifactError, match="SHA-256"):
         load_pretrained(run / "model")
