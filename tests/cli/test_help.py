@@ -14,7 +14,7 @@ from limssr.systems.table import SYSTEMS
 COMMON = {"--help", "--json", "--debug"}
 FLAGS = {
     "doctor": set(),
-    "demo": {"--backbone", "--out", "--epochs", "--seed", "--device"},
+    "demo": {"--backbone", "--out", "--epochs", "--seed", "--video", "--device"},
     "extract": {
         "--list",
         "--encoders",

@@ -77,7 +77,7 @@ def run_demo(
     reporter = reporter or SilentReporter()
     num_samples = num_samples or NUM_SAMPLES
     check_backbone(backbone)
-    out = _new_folder(out)
+    out = new_demo_folder(out)
     store = out / "store"
     changes = [f"data.store={store}", f"model.backbone.name={backbone}", f"seed={seed}"]
     layers = limited_layers(backbone, load_recipe(recipe_path("demo")).model.backbone.num_layers)
@@ -139,9 +139,14 @@ class _Oracle:
         return np.stack([by_streams[tuple(sample.streams)][self._rows[sample.id]] for sample in samples])
 
 
-def _new_folder(out: Path | None) -> Path:
+def new_demo_folder(out: Path | None, *, name: str = "demo") -> Path:
+    """The folder that was asked for, or the first free one of runs/NAME, runs/NAME-2, ...
+
+    Raises:
+        InputError: It exists.
+    """
     if out is None:
-        candidates = (RUNS / f"demo{'' if number == 1 else f'-{number}'}" for number in range(1, 10_000))
+        candidates = (RUNS / f"{name}{'' if number == 1 else f'-{number}'}" for number in range(1, 10_000))
         return next(path for path in candidates if not path.exists())
     if out.exists():
         raise InputError(f"Expected a new folder for the demo, found {out}. Give another --out or remove it.")

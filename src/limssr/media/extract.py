@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,11 +128,12 @@ def extract(
     if store.exists():
         return _already_made(store, provenance)
     work = _Work(recordings, record, options, failures, progress)
-    work.encode(store.parent / CACHE_NAME)
+    record = work.encode(store.parent / CACHE_NAME)
+    provenance["extraction"] = record.to_dict()
     with StoreWriter(
         store,
         name=options.name or manifest.stem,
-        modalities=[Modality(stream.name, len(stream.columns)) for stream in streams],
+        modalities=[Modality(stream.name, len(stream.columns)) for stream in record.streams],
         criteria=criteria,
         segment_s=options.segments.length_s,
         provenance=provenance,
@@ -166,8 +167,8 @@ class _Work:
         self._outcomes: dict[int, Outcome] = {}
         self._from_first: list[tuple[str, str]] = []
 
-    def encode(self, cache: Path) -> None:
-        """Read every file into the cache."""
+    def encode(self, cache: Path) -> ExtractionRecord:
+        """Read every file into the cache; what is returned has only streams that some recording has."""
         self._jobs = Jobs.of(
             self._recordings.rows,
             self._record.streams,
@@ -181,6 +182,17 @@ class _Work:
             if self._progress:
                 self._progress(len(self._outcomes), len(jobs))
         self._failures |= dict(self._jobs.failed(self._outcomes))
+        there = self._jobs.encoders_with_values(self._failures)
+        kept = [
+            stream
+            for stream in self._record.streams
+            if stream.encoder is None or (stream.column, stream.encoder) in there
+        ]
+        names = {stream.name for stream in kept}
+        left_out = tuple(stream.name for stream in self._record.streams if stream.name not in names)
+        if kept:
+            self._record = replace(self._record, streams=tuple(kept), left_out=left_out)
+        return self._record
 
     def assemble(self, writer: StoreWriter) -> None:
         """Write every performance that has not failed, in the order of the manifest."""
@@ -211,6 +223,10 @@ class _Work:
     def notes(self) -> list[str]:
         """What a person should know."""
         notes = [
+            f"stream '{name}': not one recording has a valid segment of it; it is left out"
+            for name in self._record.left_out
+        ]
+        notes += [
             f"'{name}' is damaged from {places[0][0]:.1f} s on: {places[0][1]}"
             for name, places in self.damage().items()
         ]
@@ -225,14 +241,24 @@ class _Work:
 
 def _already_made(store: Path, provenance: Mapping[str, Any]) -> ExtractReport:
     made = FeatureStore.open(store).info.provenance
-    if made != provenance:
-        different = [key for key in provenance if made.get(key) != provenance[key]]
+    different = [key for key in provenance if key != "extraction" and made.get(key) != provenance[key]]
+    if not _same_extraction(made.get("extraction", {}), provenance["extraction"]):
+        different.append("extraction")
+    if different:
         raise InputError(
             f"Expected at {store} a store that was extracted in the same way, found another {' and '.join(different)}: "
             "choose another path, or remove the store (what was decoded is kept)."
         )
     report = ImportReport.of(store, notes=["the store was there already; nothing was done"])
     return ExtractReport(imported=report, failures={}, failure_list=None, damaged={})
+
+
+def _same_extraction(made: Mapping[str, Any], planned: Mapping[str, Any]) -> bool:
+    """Whether a store was made as planned; streams that no recording has are not in it."""
+    left_out = made.get("left_out", ())
+    streams = {name: how for name, how in planned["streams"].items() if name not in left_out}
+    rest = [{key: value for key, value in one.items() if key not in ("streams", "left_out")} for one in (made, planned)]
+    return made.get("streams") == streams and rest[0] == rest[1]
 
 
 def _write_failures(store: Path, failures: Mapping[str, str]) -> Path | None:

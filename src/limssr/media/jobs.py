@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from limssr.core.errors import InputError
 from limssr.media.assemble import offset_ns
 from limssr.media.clock import Segments
@@ -80,6 +82,19 @@ class Jobs:
     def damage(self, row: Recording, outcomes: Mapping[int, Outcome]) -> list[tuple[float, str]]:
         """What was wrong with the files of a row that could be read in part."""
         return [place for index in self.of_row.get(row.id, {}).values() for place in outcomes[index].damage]
+
+    def encoders_with_values(self, failures: Mapping[str, str]) -> set[tuple[str, str]]:
+        """(column, encoder) of which at least one recording has a valid segment."""
+        found: set[tuple[str, str]] = set()
+        for row, columns in self.of_row.items():
+            if row in failures:
+                continue
+            for column, index in columns.items():
+                job = self.jobs[index]
+                if any((column, encoder) not in found for encoder in job.encoders):
+                    values = encode_file(job).values
+                    found |= {(column, name) for name, array in values.items() if not np.isnan(array).all()}
+        return found
 
     def results(self, row: Recording) -> dict[str, FileResult]:
         """What the files of a row gave, from the cache."""

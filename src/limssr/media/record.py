@@ -53,11 +53,13 @@ class ExtractionRecord:
         segments: The clock.
         streams: In the order of the store.
         packages: Package -> version.
+        left_out: Streams that were asked for, but that no recording has.
     """
 
     segments: Segments
     streams: tuple[StreamRecord, ...]
     packages: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -75,6 +77,7 @@ class ExtractionRecord:
                 for stream in self.streams
             },
             "packages": dict(self.packages),
+            "left_out": list(self.left_out),
         }
 
     @classmethod
@@ -91,8 +94,9 @@ class ExtractionRecord:
                 StreamRecord(**{**how, "name": name, "columns": tuple(how["columns"])})
                 for name, how in document["streams"].items()
             ]
+            left_out = tuple(document.get("left_out", ()))
             segments = make_segments(document["segments"]["length_s"], document["segments"]["stride_s"])
-            return cls(segments=segments, streams=tuple(streams), packages=document["packages"])
+            return cls(segments=segments, streams=tuple(streams), packages=document["packages"], left_out=left_out)
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(
                 f"Expected readable extraction settings, found that {error} is missing or of another kind: the file "

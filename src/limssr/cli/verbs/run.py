@@ -54,11 +54,15 @@ class Demo:
     """Epochs to train; without it the recipe's."""
     seed: Annotated[int, conf.arg(metavar="N")] = 42
     """Of the simulated data and of training."""
+    video: bool = False
+    """From recordings instead: films routines, extracts features, trains, and scores a new video (limssr[media])."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """Demonstrate."""
+        if self.video:
+            return self._video()
         from limssr.cli.demo import run_demo
         from limssr.cli.text import evaluation_lines
         from limssr.core.progress import make_reporter
@@ -75,6 +79,31 @@ class Demo:
         shown = {**document, "systems": {**document["systems"], "best possible": result.known_answer.to_dict()}}
         lines = (*evaluation_lines(shown), f"Report: {document['report']}")
         return Answer({**document, "known_answer": result.known_answer.to_dict()}, lines)
+
+    def _video(self) -> Answer:
+        from limssr.cli.demo import new_demo_folder
+        from limssr.cli.demo_video import VideoDemoOptions, run_video_demo
+        from limssr.cli.text import evaluation_lines
+        from limssr.core.progress import make_reporter
+
+        options = VideoDemoOptions(backbone=self.backbone, epochs=self.epochs, seed=self.seed, device=self.device)
+        result = run_video_demo(new_demo_folder(self.out, name="demo-video"), options, reporter=make_reporter())
+        document = run_document(result.run)
+        more = {
+            "recording": str(result.recording),
+            "judged": result.judged,
+            "predicted": result.predicted,
+            "seconds": dict(result.seconds),
+            "page": str(result.page),
+        }
+        lines = (
+            *evaluation_lines(document),
+            f"{result.recording}: judged {result.judged:.1f}, predicted {result.predicted:.1f}",
+            *_seconds_lines(result.seconds),
+            f"Pictures beside scores: {result.page}",
+            f"Report: {document['report']}",
+        )
+        return Answer({**document, **more}, lines)
 
 
 @dataclass(frozen=True)
