@@ -36,7 +36,7 @@ FLAGS = {
     "data verify": set(),
     "data mask": {"--rate", "--seed", "--pattern", "--splits"},
     "config": set(),
-    "systems": set(),
+    "systems": {"--bibtex"},
     "train": {
         "--out",
         "--resume",

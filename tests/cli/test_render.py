@@ -6,7 +6,7 @@ import json
 import pytest
 
 from limssr.cli.output import Answer, print_answer
-from limssr.cli.text import evaluation_lines
+from limssr.cli.text import evaluation_lines, rows_table
 from limssr.data.missing import subsets
 from limssr.report.text import same_words
 
@@ -64,7 +64,8 @@ def test_an_average_that_lacks_subsets_is_not_a_number() -> None:
     assert line in shown(found).splitlines()
 
 
-def test_an_average_that_lacks_subsets_is_not_a_number_beside_other_systems() -> None:
+def test_an_average_that_lacks_subsets_is_not_a_number_beside_other_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
     found = document(("timing", "dynamics", "pedal"), ("gdlt", "ridge"))
     found["systems"]["gdlt"]["average_incomplete"] = without_average({"spearman": 0.377, "mse": 0.0138})
     lines = shown(found).splitlines()
@@ -95,7 +96,47 @@ def test_many_subsets_that_read_the_same_are_not_all_named() -> None:
     assert same_words({"spearman": 0.5}) == ""
 
 
-def test_systems_are_rows_while_the_subsets_fit() -> None:
+@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("streams", [("video",), ("timing", "dynamics", "pedal"), tuple("abcde")])
+@pytest.mark.parametrize("num_systems", [1, 2, 9])
+def test_tables_fit_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int, streams: tuple[str, ...], num_systems: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = ("limssr", "ridge", "extra-trees", "extra-trees-imputed", "extra-trees-repeated", "extra-trees-complete")
+    systems = (*names, "attention", "statistics", "random-backbone")[:num_systems]
+    found = document(streams, systems)
+    text = shown(found)
+    tables = [line for line in text.splitlines() if line.startswith("  ")]
+    assert max(map(len, tables)) <= width
+    assert "…" not in text
+    # every number of every system is there, and every table names its rows
+    for number in range(len(subsets(streams))):
+        assert text.count(f"{0.5 + number / 1000:.3f}") >= (num_systems if number < len(subsets(streams)) - 1 else 1)
+    assert text.count("[0.123, 0.456]") == len(subsets(streams))
+
+
+@pytest.mark.parametrize("num_criteria", [1, 7, 19])
+def test_predictions_of_many_criteria_fit_and_lose_nothing(monkeypatch: pytest.MonkeyPatch, num_criteria: int) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    criteria = [f"criterion-{number}" for number in range(num_criteria)]
+    rows = [{"id": f"clip-{row}", **dict.fromkeys(criteria, row + 0.25)} for row in range(3)]
+    out = io.StringIO()
+    print_answer(Answer({}, (rows_table(rows),)), "text", out)
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    assert out.getvalue().count("1.250") == num_criteria
+    assert all(name in out.getvalue() for name in criteria)
+
+
+def test_lines_in_a_pipe_are_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = io.StringIO()
+    print_answer(Answer({}, ("word " * 40,)), "text", out)
+    assert len(out.getvalue().splitlines()) == 1
+
+
+def test_systems_are_rows_while_the_subsets_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
     lines = shown(document(("timing", "dynamics", "pedal"), ("limssr", "ridge"))).splitlines()
     row = next(line for line in lines if line.strip().startswith("ridge"))
     assert len(row.split()) == 1 + 6 + 4

@@ -1,6 +1,10 @@
 """`limssr systems`, and training one of them by name."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from limssr.runs.folder import read_run
 from limssr.systems.catalogue import system_document
@@ -28,9 +32,11 @@ def test_one_system_shows_its_options(limssr, name):
     assert SYSTEMS[name].title in limssr("systems", name).out
 
 
-def test_the_table_and_its_document_say_what_is_peculiar(limssr, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "1000")  # no cell is folded
-    lines = {line.split("│")[1].strip(): line for line in limssr("systems").out.splitlines() if line.startswith("│")}
+def test_the_table_and_its_document_say_what_is_peculiar(limssr):
+    text = limssr("systems").out
+    assert max(map(len, text.splitlines()[:-2])) <= 80
+    blocks = re.split(r"\n(?=  \S)", text)
+    lines = {block.split(":")[0].strip(): " ".join(block.split()) for block in blocks if ":" in block}
     assert "stages: experts, then mixture" in lines["momke"]
     assert "losses that look at hidden streams: reconstruction" in lines["gcnet"]
     assert {name for name, line in lines.items() if "random scoring" in line} == {
@@ -107,3 +113,24 @@ def test_a_regression_is_no_run_of_its_own(limssr, recipe, tmp_path):
     outcome = limssr("train", recipe, "--system", "ridge", "--out", tmp_path / "run")
     assert outcome.code == 2
     assert "evaluation.references" in outcome.err
+
+
+def test_bibtex_has_this_software_its_paper_and_every_published_system(limssr):
+    citation = yaml.safe_load((Path(__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8"))
+    text = limssr("systems", "--bibtex").out
+    assert limssr("systems", "--bibtex", "--json").document["bibtex"] == text.strip()
+    entries = re.findall(r"^@(\w+)\{([\w-]+),$", text, flags=re.MULTILINE)
+    names = [name for _, name in entries]
+    assert names[:2] == ["limssr", "limssr-paper"]
+    assert len(set(names)) == len(names)
+    published = {name for name, system in SYSTEMS.items() if re.search(r"20\d\d$", system.source)}
+    assert set(names[2:]) == published - {"limssr"}
+    assert len(published) > 15
+    assert f"version = {{{citation['version']}}}" in text
+    paper = citation["preferred-citation"]
+    assert f"title = {{{paper['title']}}}" in text
+    assert all(f"{author['family-names']}, {author['given-names']}" in text for author in paper["authors"])
+    assert "author = {Zeng and Zheng}" in text  # two authors, no "and others"
+    assert text.count("{") == text.count("}")
+    assert ("article", "asgtn") in entries
+    assert ("inproceedings", "gain") in entries

@@ -85,3 +85,34 @@ def test_a_test_that_a_page_names_exists(page, file, name):
     path = ROOT / "tests" / file
     assert path.is_file(), f"{page} names {file}"
     assert not name or f"def {name}(" in path.read_text(encoding="utf-8"), f"{page} names {file}::{name}"
+
+
+def test_every_page_is_in_the_index_once():
+    docs = ROOT / "docs"
+    links = re.findall(r"\]\(([^)#\s]+)", (docs / "index.md").read_text(encoding="utf-8"))
+    pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} - {"index.md"}
+    assert sorted(links) == sorted(pages)
+
+
+def test_the_index_is_in_the_order_of_a_reader():
+    heads = re.findall(r"^## (.*)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert heads == ["Get started", "How to", "Concepts", "Reference", "Results", "Decisions"]
+
+
+def test_readme_is_a_page_and_its_picture_small():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 100
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert pictures
+    assert all((ROOT / picture).stat().st_size < 200_000 for picture in pictures)
+
+
+def test_anchors_of_links_exist():
+    for page in PAGES:
+        for link, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            if "://" in link:
+                continue
+            target = (page.parent / link) if link else page
+            heads = re.findall(r"^#+ (.*)", target.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert anchor in slugs, f"{page}: {link}#{anchor}"

@@ -15,7 +15,6 @@ from rich.console import Console, RenderableType
 from limssr.core.errors import LimssrError
 
 Format = Literal["text", "json"]
-MIN_WIDTH = 140
 # Exit code: done in part, the rest is listed.
 PARTIAL = 3
 
@@ -78,12 +77,13 @@ def print_answer(answer: Answer, form: Format, stdout: TextIO) -> None:
         _print_json(answer.document, stdout)
         return
     console = Console(file=stdout, highlight=False)
-    if not console.is_terminal:
-        # Tables that are piped into a file are not folded to a guessed terminal width.
-        console.width = max(console.width, MIN_WIDTH)
     with console.capture() as captured:
         for line in answer.lines:
-            console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+            if isinstance(line, str):
+                # Lines in a pipe are not folded, so that a program can read them.
+                console.print(line, markup=False, soft_wrap=not console.is_terminal)
+            else:
+                console.print(line)
     # Written here and not by rich, which ends the process where a pipe's reader has gone.
     stdout.write(captured.get())
     stdout.flush()

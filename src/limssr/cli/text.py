@@ -3,16 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 
+from limssr.cli.columns import Columns
 from limssr.report.text import partial_words, same_words
 
 Document = Mapping[str, Any]
 MAX_ROWS = 40
-MAX_SUBSET_COLUMNS = 7
-"""With more subsets (four streams and up) they become the rows: a terminal is not wide enough."""
 
 
 def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
@@ -62,7 +59,7 @@ def description_lines(document: Document) -> tuple[RenderableType, ...]:
     return (*lines, "Parameters by part:", *(f"  {name}: {_text(count)}" for name, count in document["parts"].items()))
 
 
-def _costs(document: Document) -> Table:
+def _costs(document: Document) -> Columns:
     """What is counted here, and what the paper's Table 10 says."""
     published = document["published"] or {}
     parts = [published.get(name, ()) for name in ("params_millions", "flops_giga", "trained_millions")]
@@ -123,7 +120,7 @@ def rows_table(rows: Sequence[Document]) -> RenderableType:
     return table
 
 
-def _subsets(subsets: Iterable[Document]) -> Table:
+def _subsets(subsets: Iterable[Document]) -> Columns:
     table = _table("streams", "samples", "Spearman", "interval", "Pearson", "MSE", "MAE", "R-l2")
     for subset in subsets:
         interval = subset.get("spearman_ci") or (None, None)
@@ -134,20 +131,15 @@ def _subsets(subsets: Iterable[Document]) -> Table:
     return table
 
 
-def _systems(systems: Mapping[str, Document]) -> Table:
-    """Spearman of every system under every subset, then the averages: a row a system while the columns fit."""
+def _systems(systems: Mapping[str, Document]) -> Columns:
+    """Spearman of every system under every subset, then the averages: one row for each system if they fit."""
     first = next(iter(systems.values()))
     heads = ["\n+ ".join(subset["streams"]) for subset in first["subsets"][:-1]]
     heads += ["mean of\nincomplete", "all\nstreams", "MSE of\nincomplete", "MSE, all\nstreams"]
     rows = {name: [*_spearmans(document)[:-1], *_averages(document)] for name, document in systems.items()}
-    if len(first["subsets"]) <= MAX_SUBSET_COLUMNS:
-        table = _table("Spearman", *heads)
-        for name, values in rows.items():
-            table.add_row(name, *values)
-        return table
-    table = _table("Spearman with", *(name.replace("-", "-\n") for name in systems))
-    for number, head in enumerate(heads):
-        table.add_row(head.replace("\n", " "), *(values[number] for values in rows.values()))
+    table = Columns("Spearman", *heads, turn=True)
+    for name, values in rows.items():
+        table.add_row(name, *values)
     return table
 
 
@@ -175,13 +167,9 @@ def _not_averaged(systems: Mapping[str, Document]) -> list[str]:
     return [f"Left out of the mean of the incomplete subsets{of}: {words}." for of, words in told]
 
 
-def _table(*columns: str, others: Literal["left", "right"] = "right", caption: str | None = None) -> Table:
+def _table(*columns: str, others: Literal["left", "right"] = "right", caption: str | None = None) -> Columns:
     """An empty table; `others` is how columns after the first are aligned."""
-    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
-    for number, column in enumerate(columns):
-        # Numbers are never folded; text in later columns may be.
-        table.add_column(column, justify="left" if number == 0 else others, no_wrap=number == 0 or others == "right")
-    return table
+    return Columns(*columns, others=others, caption=caption)
 
 
 def _availability(availability: Any) -> str:

@@ -1,14 +1,17 @@
 """`limssr systems`: lists the comparison systems."""
 
+import textwrap
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from tyro import conf
 
+from limssr.cli.columns import Columns
 from limssr.cli.options import Common, Position
 from limssr.cli.output import Answer
+
+WIDTH = 78
 
 
 @dataclass(frozen=True)
@@ -17,12 +20,18 @@ class Systems:
 
     name: Annotated[Position[str | None], conf.arg(metavar="NAME")] = None
     """One system: everything about it, with its options."""
+    bibtex: bool = False
+    """Print BibTeX entries: of this software, of the paper it implements, and of the systems compared."""
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """List."""
         from limssr.systems.catalogue import catalogue, regressions, system_document
 
+        if self.bibtex:
+            from limssr.systems.bibtex import bibtex
+
+            return Answer({"bibtex": bibtex()}, (bibtex(),))
         if self.name is None:
             document = {**catalogue(), "regressions": regressions()}
             return Answer(document, _lines(document))
@@ -35,25 +44,31 @@ def _lines(document: dict[str, Any]) -> tuple[RenderableType, ...]:
 
     lines: list[RenderableType] = []
     for family, title in FAMILIES.items():
-        table = Table(
-            "name", "what it is", "complete training data", "peculiar to it", "an absent stream is", "checked against"
-        )
+        lines += ["", title[0].upper() + title[1:]]
         for system in document["systems"]:
             if system["family"] == family:
-                table.add_row(
-                    system["name"],
-                    f"{system['title']}: {system['summary']}",
-                    _need(system),
-                    _special(system),
-                    system["absent"],
-                    system["checked"],
-                )
-        lines += [title[0].upper() + title[1:], table]
+                lines.append(_short(system))
     named = ", ".join(document["regressions"])
     return (
         *lines,
         f"Regressions on pooled statistics, for evaluation.references of a recipe: {named}",
         "Train one: limssr train RECIPE --system NAME. Everything about one: limssr systems NAME.",
+    )
+
+
+def _short(system: dict[str, Any]) -> str:
+    """A system in the list: what it is, then what is peculiar to it."""
+    facts = (
+        f"complete training data: {_need(system)}",
+        _special(system),
+        f"an absent stream is: {system['absent']}",
+        f"checked against: {system['checked']}",
+    )
+    head = f"{system['name']}: {system['title']}: {system['summary']}"
+    lines = [("  ", head), *(("      ", fact) for fact in facts if fact)]
+    return "\n".join(
+        textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}    ", break_on_hyphens=False)
+        for indent, text in lines
     )
 
 
@@ -94,7 +109,7 @@ def _one(document: dict[str, Any]) -> tuple[RenderableType, ...]:
     }
     lines: list[RenderableType] = [document["title"], *(f"  {name}: {value}" for name, value in facts.items())]
     if document["options"]:
-        table = Table("model.options.", "default", "meaning")
+        table = Columns("model.options.", "default", "meaning", others="left")
         for option in document["options"]:
             table.add_row(option["name"], str(option["default"]), option["meaning"])
         lines.append(table)
