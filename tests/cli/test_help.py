@@ -31,11 +31,16 @@ FLAGS = {
     "data import fisv": {"--align", "--allow-missing"},
     "data import rg": {"--align", "--allow-missing"},
     "data import mfn": {"--dataset"},
-    "data import table": {"--scale", "--name", "--segment-s"},
+    "data import table": {
+        *("--scale", "--name", "--segment-s", "--rate", "--time", "--align", "--split", "--seed"),
+        # What a table cannot say of itself, and what is refused unless somebody says that it is meant.
+        *("--header", "--columns", "--zeros", "--copies"),
+    },
     "data inspect": {"--figure"},
     "data verify": set(),
     "data mask": {"--rate", "--seed", "--pattern", "--splits"},
     "config": set(),
+    "data split": {"--out", "--seed"},
     "systems": {"--bibtex"},
     "train": {
         "--out",
@@ -61,7 +66,7 @@ FLAGS = {
         "--allow-download",
     },
     "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
-    "predict": {"--out", "--member", "--int8", "--device"},
+    "predict": {"--out", "--member", "--int8", "--device", "--header", "--columns"},
     "report": set(),
     "compare": {
         "--against",
@@ -155,6 +160,7 @@ POSITIONALS = {
     "data import mfn": ["ROOT", "STORE"],
     "data import table": ["MANIFEST", "STORE"],
     "data mask": ["STORE", "OUT"],
+    "data split": ["SOURCE", "SHARES"],
     "train": ["RECIPE"],
     "import-checkpoint": ["FILE", "OUT"],
     "evaluate": ["RUN"],

@@ -213,7 +213,15 @@ def test_a_split_without_any_score_is_refused(gymnastics, tmp_path, store_path):
         load_run_data(make_config(path))
 
 
-def test_a_store_without_validation_is_told_what_to_do(gymnastics):
-    with pytest.raises(InputError, match=r"data\.validation=\{share: 0\.15\}"):
-        load_run_data(make_config(gymnastics, validation=None))
+def test_a_store_without_validation_holds_one_out_by_groups_and_says_so(gymnastics, tmp_path):
+    auto = load_run_data(make_config(gymnastics, validation=None))
+    asked = load_run_data(make_config(gymnastics, validation={"share": 0.15}))
+    assert [one.id for one in auto.splits["val"]] == [one.id for one in asked.splits["val"]] != []
+    assert {one.group for one in auto.splits["val"]}.isdisjoint(one.group for one in auto.splits["train"])
     assert load_run_data(make_config(gymnastics, validation=None, selection="last")).splits["val"] == []
+    reporter = Notes()
+    out = train_run(make_config(gymnastics, validation=None), tmp_path / "run", reporter=reporter)
+    assert any("held out by whole groups, for the store has no validation split" in text for text in reporter.notes)
+    assert read_run(out).document["validation"]["share"] == 0.15
+    again = {*evaluate_run(out, split="val").predictions["id"].to_pylist()}
+    assert again == {one.id for one in auto.splits["val"]}

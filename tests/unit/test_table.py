@@ -11,6 +11,7 @@ import pytest
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality
 from limssr.data.importers import IMPORTERS
+from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.table import import_table, read_manifest
 from limssr.data.store.reader import FeatureStore
 
@@ -121,7 +122,9 @@ def test_every_kind_of_array_file(table):
     pq.write_table(pa.table(columns), table.folder / "p.parquet")
     for row, cell in enumerate(("one.npz", "two.npz::video", "plain.csv", "p.parquet")):
         table.rows[row]["stream:video"] = cell
-    table.read()
+    with pytest.raises(InputError, match=r"named columns \(f0, f1, f2, f3\), found values without names"):
+        table.read()
+    table.read(reading=Reading(columns="by-place"))
     for row in range(4):
         np.testing.assert_array_equal(table.store.sample(f"s{row}").streams["video"], table.arrays[row, "video"])
 
@@ -141,7 +144,8 @@ def test_headers_of_csv_streams_are_found_and_reported(table, kind):
     text, decision, expected = HEADERS[kind]
     (table.folder / "stream.csv").write_text(text, encoding="utf-8")
     table.rows[0]["stream:audio"], table.rows[0]["stream:video"] = "stream.csv", ""
-    report = table.read()
+    # All other files have no names.
+    report = table.read(reading=Reading(columns="by-place"))
     np.testing.assert_array_equal(table.store.sample("s0").streams["audio"], expected)
     assert f"stream 'audio': csv files read with {decision} line: 1" in report.notes
 
@@ -238,7 +242,6 @@ FULL = np.ones((4, 4), np.float32)
 BAD = {
     "unknown column": (everywhere("streams:flow", ""), "Unknown column 'streams:flow'.*did you mean 'stream:NAME'"),
     "no id column": (without("id"), "expected a column 'id'"),
-    "no split column": (without("split"), "expected a column 'split'"),
     "no score column": (
         lambda t: (without("score:total")(t), without("score:art")(t)),
         "expected a column 'score:NAME'",
@@ -252,7 +255,6 @@ BAD = {
     "a repeated id": (spoil_cell(1, "id", "s0"), "occur once, found 's0'"),
     "an unknown split": (spoil_cell(1, "split", "tran"), "'tran'.*did you mean 'train'"),
     "no split": (spoil_cell(1, "split", ""), "'s1': expected a split"),
-    "an empty split": (spoil_cell(3, "split", "test"), "split 'val', found none"),
     "a group on two sides": (spoil_cell(1, "group", "g4"), "group 'g4' in train and test"),
     "a score that is no number": (spoil_cell(1, "score:total", "good"), "line 3.*'score:total', found 'good'"),
     "an infinite score": (spoil_cell(1, "score:total", "inf"), "found inf"),
@@ -284,7 +286,7 @@ BAD = {
     "text in a csv": (spoil_file("a.csv", b"1,2,3,4\n1,x,3,4\n"), "expected numbers.*'x' in line 2"),
     "ragged csv": (spoil_file("a.csv", b"1,2,3,4\n1,2,3\n"), "expected 4 cells.*found 3 in line 2"),
     "empty csv": (spoil_file("a.csv", b""), "at least one segment, found zero|width 4"),
-    "csv that is no text": (spoil_file("a.csv", b"\xff\xfe\x00"), "a.csv, found that it cannot be read"),
+    "csv that is no text": (spoil_file("a.csv", b"\xff\xfe\x00"), "a.csv, found that it is no text in UTF-8"),
     "NaN in part of a segment": (
         spoil_array(np.where(np.eye(4), np.nan, FULL)),
         "all NaN.*1 of 4 values NaN in segment 0",
@@ -335,7 +337,8 @@ def test_wrong_options_are_refused(table, options, message):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("m.xlsx", b"", "manifest of kind"),
+        ("m.xls", b"", r"manifest of kind .*save the sheet as .xlsx or .csv"),
+        ("m.xlsx", b"PK", "m.xlsx, found that it cannot be read"),
         ("m.csv", b"\xff\xfe", "UTF-8"),
         ("m.csv", b"id,split,score:a,stream:v\n1,2\n", "line 2: expected 4 cells"),
         ("m.csv", b"id,id,split,score:a,stream:v\n", "'id' repeated"),
@@ -355,7 +358,7 @@ def test_a_bad_manifest_is_refused(tmp_path, name, content, message):
 
 
 def test_a_manifest_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(InputError, match="found nothing"):
+    with pytest.raises(InputError, match=r"m\.csv, found nothing"):
         import_table(tmp_path / "m.csv", tmp_path / "store")
 
 

@@ -46,6 +46,14 @@ DryRun = Annotated[
     bool, conf.arg(help="Write nothing: print what would run, and how long it takes by a few timed steps.")
 ]
 SplitName = Literal["train", "val", "test"]
+HeaderName = Annotated[
+    Literal["detect", "first-line", "none"],
+    conf.arg(help="Whether the first line of text tables names their columns; detect finds out."),
+]
+ColumnsName = Annotated[
+    Literal["by-name", "by-place"],
+    conf.arg(help="Whether columns are found by their names, or by their place where not all files have names."),
+]
 
 
 @dataclass(frozen=True)

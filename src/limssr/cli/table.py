@@ -18,6 +18,7 @@ from limssr.cli.verbs.data import (
     ImportTable,
     Inspect,
     Mask,
+    SplitData,
     Verify,
 )
 from limssr.cli.verbs.extract import Extract
@@ -43,7 +44,7 @@ class Entry:
 
 
 FOLDERS = {
-    "data": "make, look at, check and mask feature stores",
+    "data": "make, look at, check, mask and divide feature stores",
     "data import": "read data from where it lies into a feature store",
 }
 """Words that only lead on to a verb."""
@@ -66,6 +67,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "data inspect": Entry(verb=Inspect, line="what a store holds"),
         "data verify": Entry(verb=Verify, line="hash and check every file and sample of a store again"),
         "data mask": Entry(verb=Mask, line="a copy of a store from which streams are removed"),
+        "data split": Entry(verb=SplitData, line="a copy of a store or a manifest with new splits, by group"),
     },
     "One model": {
         "train": Entry(verb=Train, line="train as a recipe says, evaluate, write the report"),

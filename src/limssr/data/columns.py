@@ -3,14 +3,14 @@
 Data that names its features is read by name, never by place.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from limssr.core.errors import InputError, unknown_name
-from limssr.core.types import Modality
+from limssr.core.types import Modality, Sample
 
 Unnamed = Literal["refuse", "by-place"]
 """What is done with data without names where the stream has names."""
@@ -106,6 +106,57 @@ def between(held: Modality, wanted: Modality, *, where: str) -> tuple[np.ndarray
     return order, added
 
 
+def as_known(
+    samples: Sequence[Sample],
+    held: Mapping[str, Modality],
+    known: Sequence[Modality],
+    *,
+    where: str,
+    say: Callable[[str], None] | None = None,
+) -> list[Sample]:
+    """Samples of a store with their streams in the form that a model knows: order of columns and offsets.
+
+    Args:
+        samples: As the store has them.
+        held: The streams of the store by name.
+        known: The streams of the model that the store has.
+        where: Beginning of the messages: the store.
+        say: Told what was put right.
+
+    Raises:
+        InputError: A stream of another width, a column that is missing or unknown.
+    """
+    changes = {}
+    for modality in known:
+        if held[modality.name] != modality:
+            raise InputError(
+                f"{where} does not fit the model: expected stream '{modality.name}' to be {modality.dim} wide, found "
+                f"{held[modality.name].dim}: give the features that the model was trained on."
+            )
+        order, added = between(held[modality.name], modality, where=f"{where}, stream '{modality.name}'")
+        if order is not None or added is not None:
+            changes[modality.name] = (order, added)
+            if order is not None and say is not None:
+                say(f"stream '{modality.name}': columns put into the order of the model, by their names")
+    if not changes:
+        return list(samples)
+    return [
+        replace(
+            sample,
+            streams={
+                name: _changed(stream_TD, *changes[name]) if name in changes else stream_TD
+                for name, stream_TD in sample.streams.items()
+            },
+        )
+        for sample in samples
+    ]
+
+
+def _changed(stream_TD: np.ndarray, order: np.ndarray | None, added: np.ndarray | None) -> np.ndarray:
+    ordered = stream_TD if order is None else stream_TD[:, order]
+    return np.ascontiguousarray(ordered if added is None else ordered + added, dtype=np.float32)
+
+
 def subtract(values: np.ndarray, offsets: Sequence[float] | None) -> np.ndarray:
     """Values less the offsets of their columns, computed in float64."""
     if offsets is None or values.ndim != 2 or values.shape[1] != len(offsets) or values.dtype.kind not in "fiu":
@@ -113,37 +164,54 @@ def subtract(values: np.ndarray, offsets: Sequence[float] | None) -> np.ndarray:
     return values.astype(np.float64) - np.array(offsets)
 
 
-def find_offsets(blocks: Iterable[np.ndarray]) -> tuple[float, ...] | None:
-    """What to subtract from each column so that float32 keeps it; None where float32 keeps all as they are.
+class Ranges:
+    """The smallest and largest value of each column over many arrays [T, D]."""
 
-    Args:
-        blocks: Arrays [T, D] of one stream; such as are not of rank 2 or not numbers are passed over.
-    """
-    low = high = None
-    for block in blocks:
+    def __init__(self) -> None:
+        self.low: np.ndarray | None = None
+        self.high: np.ndarray | None = None
+
+    def add(self, block: np.ndarray) -> None:
+        """Look at an array; one that is not of rank 2 or no numbers, or float32 already, is passed over."""
         if (
             block.ndim != 2
             or block.dtype.kind not in "fiu"
             or block.dtype in (np.float32, np.float16)
             or not block.size
         ):
-            continue
+            return
         values = block.astype(np.float64)
         values = values[np.isfinite(values).all(axis=1)]
-        if not len(values) or (low is not None and len(low) != values.shape[1]):
-            continue
-        low = values.min(axis=0) if low is None else np.minimum(low, values.min(axis=0))
-        high = values.max(axis=0) if high is None else np.maximum(high, values.max(axis=0))
-    if low is None or high is None:
+        if not len(values) or (self.low is not None and len(self.low) != values.shape[1]):
+            return
+        low, high = values.min(axis=0), values.max(axis=0)
+        self.low = low if self.low is None else np.minimum(self.low, low)
+        self.high = high if self.high is None else np.maximum(self.high, high)
+
+    def lost(self) -> np.ndarray:
+        """[D]: whether float32 would lose the variation of a column."""
+        if self.low is None or self.high is None:
+            return np.zeros(0, dtype=bool)
+        span = self.high - self.low
+        largest = np.maximum(np.abs(self.low), np.abs(self.high))
+        step = largest * float(np.finfo(np.float32).eps) / 2
+        # Below the first bound a column only differs by the rounding of float64: it is constant.
+        return (span > NOISE * largest) & (step > LOST_SHARE * span) & (largest < float(np.finfo(np.float32).max))
+
+
+def find_offsets(blocks: Iterable[np.ndarray]) -> tuple[float, ...] | None:
+    """What to subtract from each column so that float32 keeps it; None where float32 keeps all as they are.
+
+    Args:
+        blocks: Arrays [T, D] of one stream.
+    """
+    ranges = Ranges()
+    for block in blocks:
+        ranges.add(block)
+    lost = ranges.lost()
+    if ranges.low is None or ranges.high is None or not lost.any():
         return None
-    span = high - low
-    largest = np.maximum(np.abs(low), np.abs(high))
-    step = largest * float(np.finfo(np.float32).eps) / 2
-    # Below the first bound a column only differs by the rounding of float64: it is constant.
-    lost = (span > NOISE * largest) & (step > LOST_SHARE * span) & (largest < float(np.finfo(np.float32).max))
-    if not lost.any():
-        return None
-    middle = low + span / 2
+    middle = ranges.low + (ranges.high - ranges.low) / 2
     return tuple(float(value) if is_lost else 0.0 for value, is_lost in zip(middle, lost, strict=True))
 
 

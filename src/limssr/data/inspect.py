@@ -98,6 +98,7 @@ class StoreSummary:
         scores: One a criterion.
         availability: How the store was made incomplete; None if it never was.
         provenance: As in the store.
+        decisions: What was decided on import, a sentence each.
     """
 
     name: str
@@ -113,6 +114,7 @@ class StoreSummary:
     scores: tuple[ScoreSummary, ...]
     availability: Mapping[str, Any] | None
     provenance: Mapping[str, Any]
+    decisions: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; what does not exist is None."""
@@ -142,6 +144,7 @@ def describe_store(store: FeatureStore) -> StoreSummary:
         scores=tuple(_score(criterion, rows, store) for criterion in store.criteria),
         availability=store.info.availability,
         provenance=store.info.provenance,
+        decisions=tuple(store.info.decisions),
     )
 
 
@@ -160,6 +163,7 @@ def render(summary: StoreSummary) -> RenderableType:
     if summary.availability:
         told = ", ".join(f"{key} {_told(value)}" for key, value in summary.availability.items())
         parts.append(f"Made incomplete: {_escaped(told)}")
+    parts += [f"note: {_escaped(decision)}" for decision in summary.decisions]
     parts.append(f"Fingerprint {summary.fingerprint[:16]}")
     return Group(*parts)
 
@@ -186,8 +190,10 @@ def figure(summary: StoreSummary, path: Path | str) -> None:
     _draw_owned(owned, summary, labels[0])
     _draw_valid(valid, summary, labels[1])
     _draw_scores(scores, summary, labels[2])
-    drawing.legend(*owned.get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False)
-    drawing.legend(*valid.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
+    for axes, columns in ((owned, 3), (valid, 1)):
+        # Below its own panel, under the label of its axis.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.9 / axes.figure.get_figheight()), ncols=columns)
+        axes.get_legend().set_frame_on(False)
     drawing.suptitle(f"{summary.name}: {summary.num_samples} samples")
     buffer = io.BytesIO()
     # No date and no random names: the same store gives the same picture.

@@ -11,6 +11,8 @@ from limssr.data.groups import group_name
 
 # A group that holds more than this share of all samples is placed before the others, where it still fits.
 LARGE_GROUP = 0.05
+# For data without splits, where nobody says how to divide it.
+DEFAULT_SHARES = "70/15/15"
 
 
 def held_out_groups(labels: Sequence[str], fraction: float, *, seed: int) -> set[str]:

@@ -142,7 +142,7 @@ def extract(
         work.assemble(writer)
     damaged = work.damage()
     return ExtractReport(
-        imported=ImportReport.of(store, notes=[*work.notes(), *scale_notes(criteria, derived, light)]),
+        imported=ImportReport.of(store, decisions=[*work.notes(), *scale_notes(criteria, derived, light)]),
         failures=failures,
         failure_list=_write_failures(store, failures),
         damaged=damaged,
@@ -249,7 +249,7 @@ def _already_made(store: Path, provenance: Mapping[str, Any]) -> ExtractReport:
             f"Expected at {store} a store that was extracted in the same way, found another {' and '.join(different)}: "
             "choose another path, or remove the store (what was decoded is kept)."
         )
-    report = ImportReport.of(store, notes=["the store was there already; nothing was done"])
+    report = ImportReport.of(store, decisions=["the store was there already; nothing was done"])
     return ExtractReport(imported=report, failures={}, failure_list=None, damaged={})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from limssr.core.errors import InputError, MissingExtraError
 from limssr.core.types import Modality, Sample
-from limssr.data.importers.table.manifest import DELIMITERS, JSON_LINES
+from limssr.data.importers.table.manifest import MANIFESTS
 from limssr.data.store.format import HEADER_NAME
 from limssr.data.validate import check_sample
 from limssr.media.assemble import assemble
@@ -47,7 +47,7 @@ def is_recordings(source: Path) -> bool:
     """Whether a path is a recording, a folder or a manifest of recordings, and neither a store nor another manifest."""
     if source.is_dir():
         return not (source / HEADER_NAME).exists()
-    if source.suffix.lower() in (*DELIMITERS, *JSON_LINES):
+    if source.suffix.lower() in MANIFESTS:
         return source.exists() and has_recordings(source)
     return source.is_file()
 
@@ -93,7 +93,7 @@ def read_recordings(source: Path, record: ExtractionRecord, modalities: Sequence
 
 
 def _rows(source: Path, streams: Sequence[StreamRecord]) -> list[Recording]:
-    if source.is_file() and source.suffix.lower() in (*DELIMITERS, *JSON_LINES):
+    if source.is_file() and source.suffix.lower() in MANIFESTS:
         return list(load_recordings(source, use="predict").rows)
     columns = list(dict.fromkeys(stream.column for stream in streams if stream.kind == "media"))
     if len(columns) != 1:

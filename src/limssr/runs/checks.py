@@ -8,7 +8,7 @@ from limssr.core.errors import InputError, unknown_name
 from limssr.core.locks import LOCK_NAME
 from limssr.core.progress import Reporter
 from limssr.nn.contract import Network
-from limssr.runs.data import RunData
+from limssr.runs.data import RunData, validation_of
 from limssr.runs.folder import read_run
 from limssr.systems.catalogue import target_words
 from limssr.systems.references import REFERENCES
@@ -69,6 +69,11 @@ def run_warnings(config: RunConfig) -> list[str]:
 
 
 def _say_what_to_know(config: RunConfig, data: RunData, reporter: Reporter) -> None:
+    if config.data.validation is None and (held := validation_of(config, data.store)) is not None:
+        reporter.note(
+            f"validation: {len(data.splits['val'])} of the training samples were held out by whole groups, for the "
+            f"store has no validation split (data.validation: {{share: {held.share:g}, seed: {held.seed}}})"
+        )
     if text := left_out_words(data):
         reporter.note(text)
     if text := unseen_words(data):

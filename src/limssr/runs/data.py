@@ -10,6 +10,7 @@ import numpy as np
 from limssr.core.config import RunConfig, ValidationConfig
 from limssr.core.errors import InputError
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.data.columns import as_known
 from limssr.data.mask import make_incomplete
 from limssr.data.missing import check_pattern
 from limssr.data.splits import cross_validate, hold_out
@@ -46,6 +47,17 @@ class RunData:
         return tuple(modality.name for modality in self.modalities)
 
 
+def validation_of(config: RunConfig, store: FeatureStore) -> ValidationConfig | None:
+    """How validation is held out: as the recipe says; None: the store's own split, or none is needed.
+
+    Where the recipe says nothing, the store has no validation split and the epoch is chosen on one, whole groups of the
+    training samples are held out as the defaults of `ValidationConfig` say.
+    """
+    if config.data.validation is not None or config.train.selection != "val" or store.ids("val"):
+        return config.data.validation
+    return ValidationConfig()
+
+
 def load_run_data(config: RunConfig) -> RunData:
     """Open and check the store, choose streams and criteria, apply availability, check splits and scores.
 
@@ -67,16 +79,10 @@ def load_run_data(config: RunConfig) -> RunData:
     store.check()
     if config.missing.availability is not None:
         check_pattern(config.missing.availability.pattern, [modality.name for modality in modalities])
-    complete, left_out = _judged_splits(store, modalities, criteria, config.data.validation)
+    complete, left_out = _judged_splits(store, modalities, criteria, validation_of(config, store))
     required: list[Split] = [split for split in SPLITS if split != "val" or config.train.selection == "val"]
     for split in required:
         _check_judged(store, split, len(complete[split]), left_out[split], criteria)
-    if "val" in required and not complete["val"]:
-        raise InputError(
-            f"Expected at least one sample in split 'val' of {store.path}, on which train.selection: val chooses the "
-            "epoch, found none: hold out part of the training samples with data.validation={share: 0.15}, or use "
-            "train.selection=last."
-        )
     light = [dataclasses.replace(sample, streams={}) for samples in complete.values() for sample in samples]
     check_collection(light, criteria, splits_required=required)
     splits: dict[Split, list[Sample]] = {split: make_incomplete(samples, config) for split, samples in complete.items()}
@@ -181,12 +187,13 @@ def load_split(
     criteria = model.criteria
     names = [[one.name for one in modalities], [one.name for one in criteria]]
     found = opened.select(*names)
-    for expected, actual in zip((*modalities, *criteria), (*found[0], *found[1]), strict=True):
-        if expected != actual:
+    for expected, actual in zip(criteria, found[1], strict=True):
+        # A scale that was derived from this store's own scores says nothing: the model's holds.
+        if expected != actual and actual.name not in opened.info.derived_scales:
             raise InputError(f"{opened.path} does not fit the model: expected {expected}, found {actual}.")
     opened.check()
     if incomplete:
-        divided, left_out = _judged_splits(opened, modalities, criteria, config.data.validation)
+        divided, left_out = _judged_splits(opened, modalities, criteria, validation_of(config, opened))
         samples, num_left_out = divided[split], left_out[split]
     else:
         every = opened.samples(split, *names)
@@ -195,4 +202,6 @@ def load_split(
     _check_judged(opened, split, len(samples), num_left_out, criteria)
     if not samples:
         raise InputError(f"Expected samples in split '{split}' of {opened.path}, found none: choose another split.")
+    held = {modality.name: modality for modality in opened.modalities}
+    samples = as_known(samples, held, modalities, where=str(opened.path))
     return opened, make_incomplete(samples, config) if incomplete else samples

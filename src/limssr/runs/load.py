@@ -1,7 +1,7 @@
 """What has been trained, opened for scoring: a run, what stands beside it, an estimator's folder, a model folder."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,14 @@ class Loaded:
         modalities: The M streams that it knows, in order.
         criteria: The C criteria that it predicts.
         scorer: Scores checked samples.
+        reading: How the tables of the run's store were read, as its options say; empty where that is not known.
     """
 
     name: str
     modalities: tuple[Modality, ...]
     criteria: tuple[Criterion, ...]
     scorer: Scorer
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, samples: Any) -> np.ndarray:
         """Scores [N, C] in the data set's unit, a column a criterion; NaN where nothing can be said.
@@ -94,7 +96,13 @@ def load_scorer(
         if weights == "int8":
             raise InputError(f"Expected a run with a language model for int8 weights, found the regression {folder}.")
         pooled = PooledModel.load(held)
-        return Loaded(name=folder.name, modalities=pooled.modalities, criteria=pooled.criteria, scorer=pooled)
+        return Loaded(
+            name=folder.name,
+            modalities=pooled.modalities,
+            criteria=pooled.criteria,
+            scorer=pooled,
+            reading=_reading_of(folder),
+        )
     choice = choose_device(device)
     model = load_pretrained(held)
     check_model_precision(model.config, choice.device)
@@ -108,7 +116,20 @@ def load_scorer(
         num_segments=data.num_segments,
         padding=data.padding,
     )
-    return Loaded(name=folder.name, modalities=model.modalities, criteria=model.criteria, scorer=scorer)
+    return Loaded(
+        name=folder.name,
+        modalities=model.modalities,
+        criteria=model.criteria,
+        scorer=scorer,
+        reading=_reading_of(folder),
+    )
+
+
+def _reading_of(folder: Path) -> Mapping[str, Any]:
+    """How the tables of a run's store were read; nothing where the folder is neither a run nor beside one."""
+    run = next((one for one in (folder, folder.parent.parent) if (one / "run.json").exists()), None)
+    store = None if run is None else read_run(run).document.get("store")
+    return (store or {}).get("reading") or {}
 
 
 def _member_folder(run: Path, member: str) -> Path:

@@ -3,16 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from limssr.core.errors import InputError
 from limssr.core.files import check_output, write_atomically
 from limssr.core.types import Modality, Sample, Split
+from limssr.data.columns import as_known
+from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.table import read_manifest
 from limssr.data.store.reader import FeatureStore
 from limssr.runs.load import Loaded, load_scorer
@@ -32,19 +35,22 @@ def predict(
     weights: Weights = "trained",
     member: str | None = None,
     say: Callable[[str], None] | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> pa.Table:
     """Score samples, each from exactly the streams that it owns.
 
     Args:
         run_or_model: A run folder, a folder of its references, or a model folder as `save_pretrained` writes it. A run
             folder also says how performances are cropped and padded; a model folder alone takes them whole.
-        source: A manifest (CSV or JSON lines; no scores needed) or a store.
+        source: A manifest (no scores needed) or a store.
         device: See `limssr.core.runtime.choose_device`.
         split: Only these samples of a store; None: all.
         batch_size: Samples at once.
         weights: "int8": see `limssr.model.int8`; `limssr.runs.evaluate` measures what that changes.
         member: What stands beside the run, such as ridge, in place of the run itself.
-        say: Told what of the source is not read.
+        say: Told what was decided: what of the source is not read, columns that were put in order, samples without a
+            score.
+        reading: Options of `Reading` for the tables of a manifest, over those that the run's store was read with.
 
     Returns:
         Columns id, streams ("timing+dynamics": what was there and used), and one a criterion, in the data set's unit;
@@ -55,7 +61,8 @@ def predict(
         ArtifactError: The model, the run or the store is damaged or of a newer format.
     """
     found = load_scorer(Path(run_or_model), member=member, device=device, weights=weights, batch_size=batch_size)
-    samples = read_source(Path(source), found.modalities, split=split, say=say)
+    how = Reading.from_dict({**found.reading, **(reading or {})})
+    samples = read_source(Path(source), found.modalities, split=split, say=say, reading=how)
     table = score_table(found, samples)
     if say is not None and (silent := sum(not sample.streams for sample in samples)):
         say(f"{silent} of {len(samples)} samples own no stream that the model knows: their scores stay empty")
@@ -64,7 +71,9 @@ def predict(
 
 def score_table(found: Loaded, samples: Sequence[Sample]) -> pa.Table:
     """Score samples; the table is that of `predict`."""
-    scores_NC = found.score(samples)
+    scores_NC = np.full((len(samples), len(found.criteria)), np.nan)
+    owning = [index for index, sample in enumerate(samples) if sample.streams]
+    scores_NC[owning] = found.score([samples[index] for index in owning])
     columns: dict[str, Any] = {
         "id": pa.array([sample.id for sample in samples], pa.string()),
         "streams": pa.array(["+".join(sample.streams) for sample in samples], pa.string()),
@@ -117,10 +126,16 @@ def read_source(
     *,
     split: Split | None = None,
     say: Callable[[str], None] | None = None,
+    reading: Reading | None = None,
 ) -> list[Sample]:
-    """Samples from a manifest or a store, with those streams that the model knows.
+    """Samples from a manifest or a store, with those streams that the model knows; a sample may own none of them.
 
-    A sample of a store that owns none of them is kept, without a stream.
+    Args:
+        source: A manifest or a store.
+        modalities: The streams that the model knows.
+        split: Only these samples; None: all.
+        say: Told what was decided.
+        reading: How the tables of a manifest are read.
 
     Raises:
         InputError: Nothing there, another width, or no sample to score.
@@ -128,8 +143,12 @@ def read_source(
     if not source.exists():
         raise InputError(f"Expected a manifest or a store at {source}, found nothing: give a path that exists.")
     is_store = source.is_dir()
-    samples = _from_store(source, modalities, split, say) if is_store else _from_manifest(source, modalities, split)
-    if not samples:
+    samples = (
+        _from_store(source, modalities, split, say)
+        if is_store
+        else _from_manifest(source, modalities, split, say, reading)
+    )
+    if not any(sample.streams for sample in samples):
         raise InputError(f"Expected samples with a stream that the model knows in {source}, found none.")
     return samples
 
@@ -138,27 +157,28 @@ def _from_store(
     source: Path, modalities: Sequence[Modality], split: Split | None, say: Callable[[str], None] | None
 ) -> list[Sample]:
     store = FeatureStore.open(source)
-    store.check()
+    store.check(say)
     held = {modality.name: modality for modality in store.modalities}
     known = [modality for modality in modalities if modality.name in held]
     if not known:
         wanted = ", ".join(modality.name for modality in modalities)
         raise InputError(f"Expected at least one of the streams {wanted} in {source}, found only {', '.join(held)}.")
-    for modality in known:
-        if held[modality.name] != modality:
-            raise InputError(f"{source} does not fit the model: expected {modality}, found {held[modality.name]}.")
     unknown = [name for name in held if name not in {modality.name for modality in known}]
     if unknown and say is not None:
         say(f"{source}: {', '.join(unknown)} is not read, as the model knows {', '.join(m.name for m in modalities)}")
     names = tuple(modality.name for modality in known)
     samples = [store.sample(sample_id).restricted_to(names) for sample_id in store.ids(split)]
-    return samples if any(sample.streams for sample in samples) else []
+    return as_known(samples, held, known, where=str(source), say=say)
 
 
 def _from_manifest(
-    source: Path, modalities: Sequence[Modality], split: Literal["train", "val", "test"] | None
+    source: Path,
+    modalities: Sequence[Modality],
+    split: Split | None,
+    say: Callable[[str], None] | None,
+    reading: Reading | None,
 ) -> list[Sample]:
-    samples = read_manifest(source, modalities=modalities, need_scores=False)
+    samples = read_manifest(source, modalities=modalities, need_scores=False, reading=reading, say=say)
     return [sample for sample in samples if split is None or sample.split == split]
 
 

@@ -10,7 +10,7 @@ from limssr.core.runtime import DeviceChoice, environment
 from limssr.core.types import Sample
 from limssr.data.store.reader import FeatureStore
 from limssr.nn.contract import Network
-from limssr.runs.data import RunData
+from limssr.runs.data import RunData, validation_of
 from limssr.runs.folder import read_run
 from limssr.systems.catalogue import hidden_values
 
@@ -30,6 +30,7 @@ def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: Netw
             "path": str(data.store.path.absolute()),
             "name": data.store.info.name,
             "segment_s": data.store.info.segment_s,
+            "reading": data.store.info.reading,
             "fingerprint": data.store.fingerprint,
             "extraction": data.store.info.extraction,
         },
@@ -73,7 +74,7 @@ def _now() -> str:
 
 def validation_record(config: RunConfig, data: RunData) -> dict[str, Any] | None:
     """How validation was held out, for run.json; None where the split is the store's own or there is none."""
-    validation = config.data.validation
+    validation = validation_of(config, data.store)
     if validation is None:
         return None
     held = data.splits["val"]

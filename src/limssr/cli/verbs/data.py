@@ -1,4 +1,4 @@
-"""`limssr data ...`: make a feature store, look at it, check it, make it incomplete."""
+"""`limssr data ...`: make a feature store, look at it, check it, make it incomplete, divide it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro import conf
 
-from limssr.cli.options import Common, Position, SplitName, counting
+from limssr.cli.options import ColumnsName, Common, HeaderName, Position, SplitName, counting
 from limssr.cli.output import Answer
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ class ImportPercepiano:
 
 @dataclass(frozen=True)
 class ImportTable:
-    """Read own data: a CSV or JSONL manifest that names one array file a stream and sample."""
+    """Read own data: a table that names one file of features a stream and sample."""
 
     manifest: Annotated[Position[Path], conf.arg(metavar="MANIFEST")]
-    """CSV or JSONL with the columns id, split, group (optional), score:NAME and stream:NAME (docs/data-format.md)."""
+    """CSV, XLSX or JSONL with the columns id, split, group, score:NAME and stream:NAME (docs/data-format.md)."""
     store: Annotated[Position[Path], conf.arg(metavar="STORE")]
     """Folder to make."""
     scale: Annotated[
@@ -43,12 +43,42 @@ class ImportTable:
     name: Annotated[str | None, conf.arg(metavar="NAME")] = None
     """What the data set is called in tables and reports; without it the manifest's name."""
     segment_s: Annotated[float | None, conf.arg(metavar="SECONDS")] = None
-    """Time that one segment stands for."""
+    """Time that one segment stands for. Streams with a time column or a rate are averaged over it."""
+    rate: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(metavar="NAME=HZ", help="Rows a second of a stream without a time column; repeat it for each stream."),
+    ] = ()
+    time: Annotated[str | None, conf.arg(metavar="COLUMN")] = None
+    """Column that holds the time of each row; none: no column does. Without it, it is found by its name."""
+    align: Literal["refuse", "shortest", "resample"] = "refuse"
+    """Streams of one sample that differ in length: an error, cut at their ends, or averaged to the shortest."""
+    split: Annotated[str | None, conf.arg(metavar="SHARES")] = None
+    """Divide the samples by whole groups where the manifest has no column split, such as 70/15/15 or 80/20."""
+    seed: Annotated[int, conf.arg(metavar="N")] = 0
+    """Of the division into splits."""
+    header: HeaderName = "detect"
+    columns: ColumnsName = "by-name"
+    zeros: Literal["keep", "absent"] = "keep"
+    """What a stream is that holds nothing but zeros in a sample."""
+    copies: Literal["refuse", "keep"] = "refuse"
+    """What is done with the same features under several ids in several splits."""
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """Import."""
-        options = {"scales": scales(self.scale), "name": self.name, "segment_s": self.segment_s}
+        from limssr.data.importers.table.reading import Reading
+
+        reading = Reading(
+            header=self.header,
+            columns=self.columns,
+            time=self.time,
+            rates=rates(self.rate),
+            segment_s=self.segment_s,
+            align=self.align,
+            zeros=self.zeros,
+        )
+        options = {"scales": scales(self.scale), "name": self.name, "reading": reading}
+        options |= {"split": self.split, "seed": self.seed, "copies": self.copies}
         return _import("table", self.manifest, self.store, options)
 
 
@@ -197,6 +227,29 @@ class Mask:
         return _summary_answer(describe_store(store))
 
 
+@dataclass(frozen=True)
+class SplitData:
+    """Divide the samples of a store or a manifest into training, validation and test, by whole groups, into a copy."""
+
+    source: Annotated[Position[Path], conf.arg(metavar="SOURCE")]
+    """Folder of a store, or a manifest."""
+    shares: Annotated[Position[str], conf.arg(metavar="SHARES")]
+    """Percent of the samples: 70/15/15 (train, val, test) or 80/20 (train, test)."""
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """What to write; without it the name of the source with -split added, beside it."""
+    seed: Annotated[int, conf.arg(metavar="N")] = 0
+    """Another seed, another division."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Divide."""
+        from limssr.data.resplit import split_data
+
+        with counting("dividing") as progress:
+            divided = split_data(self.source, self.shares, out=self.out, seed=self.seed, progress=progress)
+        return Answer(divided.to_dict(), (f"{divided.out}", *(f"note: {one}" for one in divided.decisions)))
+
+
 def scales(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     """Texts of the form NAME=low:high -> name to (low, high).
 
@@ -218,6 +271,26 @@ def scales(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     return found
 
 
+def rates(texts: tuple[str, ...]) -> dict[str, float]:
+    """Texts of the form NAME=HZ -> name to rate.
+
+    Raises:
+        InputError: A text of another form.
+    """
+    from limssr.core.errors import InputError
+
+    found: dict[str, float] = {}
+    for text in texts:
+        name, equals, rate = text.rpartition("=")
+        try:
+            if not (name and equals):
+                raise ValueError
+            found[name] = float(rate)
+        except ValueError:
+            raise InputError(f"Expected a rate such as --rate sensor=50, found {text!r}.") from None
+    return found
+
+
 def _import(source: str, root: Path, store: Path, options: dict[str, object]) -> Answer:
     from limssr.cli.text import outline
     from limssr.data.importers import IMPORTERS
@@ -225,10 +298,10 @@ def _import(source: str, root: Path, store: Path, options: dict[str, object]) ->
     with counting("reading") as progress:
         report = IMPORTERS[source](root, store, progress=progress, **options)
     document = report.to_dict()
-    # People read the notes, which say in sentences what the details count; where there are none, they read the details.
-    hidden = ("notes", "details") if report.notes else ("notes",)
+    # People read the decisions, which say in sentences what the details count; without them they read the details.
+    hidden = ("notes", "decisions", *(("details",) if report.decisions or not report.details else ()))
     shown = {key: value for key, value in document.items() if key not in hidden}
-    return Answer(document, (*outline(shown), *(f"note: {note}" for note in report.notes)))
+    return Answer(document, (*outline(shown), *(f"note: {decision}" for decision in report.decisions)))
 
 
 def _summary_answer(summary: "StoreSummary") -> Answer:

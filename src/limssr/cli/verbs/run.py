@@ -214,6 +214,10 @@ class Predict:
     """Score with a simple model that stands beside the run, such as ridge, instead of the run itself."""
     int8: bool = False
     """Round the language model's frozen weights to int8, for a CPU; `limssr evaluate RUN --int8` says what it costs."""
+    header: Annotated[Literal["as-trained", "detect", "first-line", "none"], conf.arg(metavar="WORD")] = "as-trained"
+    """Whether the first line of text tables names their columns (detect, first-line, none); else as the run's data."""
+    columns: Annotated[Literal["as-trained", "by-name", "by-place"], conf.arg(metavar="WORD")] = "as-trained"
+    """Whether columns are found by their names (by-name) or by their place (by-place); else as the run's data."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
@@ -239,6 +243,7 @@ class Predict:
             lines = [*_seconds_lines(scores.seconds), *(f"note: {note}" for note in scores.notes)]
             lines += [f"not scored: {name}: {reason}" for name, reason in scores.failures.items()]
         else:
+            said = {"header": self.header, "columns": self.columns}
             notes: list[str] = []
             table = predict(
                 self.run_folder,
@@ -247,6 +252,7 @@ class Predict:
                 weights=weights,
                 member=self.member,
                 say=notes.append,
+                reading={name: word for name, word in said.items() if word != "as-trained"},
             )
             more = {"notes": notes} if notes else {}
             lines = [f"note: {note}" for note in notes]

@@ -18,13 +18,16 @@ SIMPLE = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 TEXT = (pa.types.is_string, pa.types.is_large_string)
 
 
-def read_parquet(outside: Outside, *, columns: Sequence[str] | None = None, numbers_only: bool = False) -> pa.Table:
+def read_parquet(
+    outside: Outside, *, columns: Sequence[str] | None = None, numbers_only: bool = False, with_times: bool = False
+) -> pa.Table:
     """A Parquet file of numbers and texts.
 
     Args:
         outside: The file.
         columns: Only these, in this order; None: all.
         numbers_only: Whether a column of texts is refused.
+        with_times: Whether columns of times of the calendar are read beside numbers.
 
     Raises:
         InputError: No such file, no Parquet, damaged, columns of other types or lacking, or too large.
@@ -36,7 +39,7 @@ def read_parquet(outside: Outside, *, columns: Sequence[str] | None = None, numb
             schema = pq.read_schema(file)
             texts = [field.name for field in schema if any(is_text(field.type) for is_text in TEXT)]
             opened = pq.ParquetFile(file, read_dictionary=texts)
-            _check(opened, schema, outside, numbers_only=numbers_only)
+            _check(opened, schema, outside, numbers_only=numbers_only, with_times=with_times)
             lacking = [name for name in columns or () if schema.names.count(name) != 1]
             if lacking:
                 raise outside.refused(f"no column '{shortened(lacking[0])}', or several")
@@ -53,7 +56,9 @@ def read_parquet(outside: Outside, *, columns: Sequence[str] | None = None, numb
             raise outside.unreadable(error) from None
 
 
-def _check(opened: pq.ParquetFile, schema: pa.Schema, outside: Outside, *, numbers_only: bool) -> None:
+def _check(
+    opened: pq.ParquetFile, schema: pa.Schema, outside: Outside, *, numbers_only: bool, with_times: bool
+) -> None:
     about = opened.metadata
     groups = [about.row_group(number) for number in range(about.num_row_groups)]
     if about.num_columns > MAX_COLUMNS or about.num_rows * max(about.num_columns, 1) > MAX_VALUES:
@@ -65,6 +70,7 @@ def _check(opened: pq.ParquetFile, schema: pa.Schema, outside: Outside, *, numbe
     if sum(max(group.total_byte_size, 0) for group in groups) > MAX_TABLE_BYTES:
         raise outside.refused(f"more than {MAX_TABLE_BYTES:,} bytes of values")
     kinds = SIMPLE if numbers_only else (*SIMPLE, *TEXT, pa.types.is_null)
+    kinds = (*kinds, pa.types.is_timestamp) if with_times else kinds
     for field in schema:
         if not any(is_kind(field.type) for is_kind in kinds):
             what = "numeric columns" if numbers_only else "columns of numbers and texts"

@@ -20,7 +20,7 @@ class ImportReport:
         streams: Stream -> samples that own it.
         criteria: Criterion -> [low, high] of its scale.
         fingerprint: Of the store.
-        notes: Decisions that the importer took, as sentences (headers found, scales derived).
+        decisions: What was decided for the user, a sentence each (headers found, scales derived, columns put in order).
         details: More counts, as plain JSON values.
     """
 
@@ -30,12 +30,17 @@ class ImportReport:
     streams: Mapping[str, int]
     criteria: Mapping[str, tuple[float, float]]
     fingerprint: str
-    notes: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The decisions, under their older name."""
+        return self.decisions
 
     @classmethod
     def of(
-        cls, store: Path | str, *, notes: Sequence[str] = (), details: Mapping[str, Any] | None = None
+        cls, store: Path | str, *, decisions: Sequence[str] = (), details: Mapping[str, Any] | None = None
     ) -> "ImportReport":
         """The report on a store that has just been written."""
         written = FeatureStore.open(store)
@@ -49,7 +54,7 @@ class ImportReport:
             },
             criteria={criterion.name: (criterion.low, criterion.high) for criterion in written.criteria},
             fingerprint=written.fingerprint,
-            notes=tuple(notes),
+            decisions=tuple(decisions),
             details=dict(details or {}),
         )
 
@@ -62,6 +67,7 @@ class ImportReport:
             "streams": dict(self.streams),
             "criteria": {name: list(scale) for name, scale in self.criteria.items()},
             "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
+            "decisions": list(self.decisions),
+            "notes": list(self.decisions),
             "details": dict(self.details),
         }

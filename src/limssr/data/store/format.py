@@ -61,12 +61,25 @@ class StoreInfo:
         return self.provenance.get("availability")
 
     @property
+    def reading(self) -> Mapping[str, Any] | None:
+        """How its tables were read (`limssr.data.importers.table.reading`), also where streams were hidden since."""
+        return self._from_source("reading")
+
+    @property
+    def decisions(self) -> Sequence[str]:
+        """What was decided when the features were imported, a sentence each."""
+        return self._from_source("decisions") or ()
+
+    def _from_source(self, key: str) -> Any:
+        provenance: Mapping[str, Any] = self.provenance
+        while key not in provenance and "parent" in provenance:
+            provenance = provenance["parent"]["provenance"]
+        return provenance.get(key)
+
+    @property
     def extraction(self) -> Mapping[str, Any] | None:
         """How its features were made from recordings, also where streams were hidden since; None if they were not."""
-        provenance: Mapping[str, Any] = self.provenance
-        while "extraction" not in provenance and "parent" in provenance:
-            provenance = provenance["parent"]["provenance"]
-        return provenance.get("extraction")
+        return self._from_source("extraction")
 
 
 def read_header(path: Path) -> tuple[bytes, dict[str, Any]]:

@@ -27,6 +27,7 @@ from limssr.data.store.format import (
     shard_name,
     without_streams,
 )
+from limssr.data.store.observed import Observed
 from limssr.data.store.verified import remember
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample, duplicate_id
 
@@ -49,6 +50,9 @@ class StoreWriter:
         derived_scales: Criteria whose scale was taken from the training scores; values outside it are accepted.
         splits_required: Splits that must not be empty.
         shard_bytes: A shard is closed when it holds this much.
+
+    Attributes:
+        observed: What was seen in the samples so far.
 
     Raises:
         InputError: The path exists; a name, a scale, the provenance, a sample or all of them together are not right.
@@ -86,6 +90,7 @@ class StoreWriter:
             "derived_scales": sorted(derived_scales),
             "provenance": _checked_json(provenance),
         }
+        self.observed = Observed()
         self._splits_required = tuple(splits_required)
         self._shard_bytes = shard_bytes
         self._pending: dict[str, np.ndarray] = {}
@@ -128,11 +133,20 @@ class StoreWriter:
         size = sum(stream_TD.nbytes for stream_TD in checked.streams.values())
         if self._pending and self._pending_bytes + size > self._shard_bytes:
             self._write_shard()
+        self.observed.add(sample, checked)
         self._light[checked.id] = without_streams(checked)
         self._rows.append(self._row(checked))
         for stream, stream_TD in checked.streams.items():
             self._pending[shards.tensor_name(checked.id, stream)] = stream_TD
         self._pending_bytes += size
+
+    def record(self, **provenance: Any) -> None:
+        """Add to the provenance what only became known while samples were written.
+
+        Raises:
+            InputError: Not plain JSON values.
+        """
+        self._header["provenance"] |= _checked_json(provenance)
 
     def _row(self, sample: Sample) -> dict[str, Any]:
         row: dict[str, Any] = {

@@ -87,7 +87,9 @@ def import_mfn(
                 done += 1
                 if progress:
                     progress(done, total)
-    return ImportReport.of(store, notes=_notes(release, modalities, parts, details), details=details)
+    return ImportReport.of(
+        store, decisions=[*_notes(release, modalities, parts, details), *writer.observed.sentences()], details=details
+    )
 
 
 def _cut(part: Part, split: str, folder: Path) -> list[Clip]:

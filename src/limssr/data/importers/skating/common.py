@@ -143,7 +143,8 @@ def write_published(
             if progress:
                 progress(done, len(kept))
     decided = [*_label_notes(data_set, labels), *notes, *_feature_notes(data_set, survey, alignment)]
-    return ImportReport.of(store, notes=decided, details=_details(labels, survey, alignment))
+    decided += writer.observed.sentences()
+    return ImportReport.of(store, decisions=decided, details=_details(labels, survey, alignment))
 
 
 def _survey(name: str, clips: Sequence[str], sources: Mapping[str, StreamSource], missing: Missing) -> Survey:

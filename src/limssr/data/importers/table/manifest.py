@@ -1,8 +1,9 @@
-"""The table that names one array file a stream and sample: CSV (comma), TSV (tab) or JSON lines.
+"""The table that names one array file a stream and sample: CSV (comma, semicolon or tab), a spreadsheet or JSON lines.
 
-Columns: `id`, `split` (train, val, test), `group` (optional), `score:NAME`, `stream:NAME` (a path relative to the
-manifest, or absolute). An empty stream cell says that the stream is absent, an empty score cell that the criterion was
-not judged. For samples that are to be scored only `id` and `stream:NAME` are needed.
+Columns: `id`, `split` (train, val, test; optional), `group` (optional), `score:NAME`, `stream:NAME` (a path relative to
+the manifest, or absolute). An empty stream cell says that the stream is absent, an empty score cell that the criterion
+was not judged; so do the words that tables write there (NA, NaN, null, None). For samples that are to be scored only
+`id` and `stream:NAME` are needed.
 """
 
 import csv
@@ -18,12 +19,16 @@ from limssr.core.errors import InputError, unknown_name
 from limssr.core.quoting import listed, quoted, shortened
 from limssr.core.reading.documents import parse_json
 from limssr.core.reading.regular import Outside, read_text
+from limssr.data.groups import is_missing
+from limssr.data.importers.table.sheets import OTHER_SHEETS, read_sheet
+from limssr.data.importers.table.text import DECIMAL_COMMA, read_score
 
 PLAIN_COLUMNS = ("id", "split", "group")
 SCORE_PREFIX = "score:"
 STREAM_PREFIX = "stream:"
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
+TEXTS = (".csv", ".tsv", ".txt")
 JSON_LINES = (".jsonl", ".ndjson")
+MANIFESTS = (*TEXTS, ".xlsx", *JSON_LINES)
 MAX_BYTES = 64 * 2**20
 MAX_COLUMNS = 2_000
 
@@ -40,6 +45,8 @@ class Manifest:
         criteria: Names of the `score:` columns, in their order.
         rows: One mapping column -> cell a sample; JSON lines may leave keys out.
         lines: Line number of each row, for messages.
+        has_split: Whether it has the column `split`.
+        remarks: How it was read, where that is not what the name of the file says.
     """
 
     path: Path
@@ -47,31 +54,63 @@ class Manifest:
     criteria: tuple[str, ...]
     rows: tuple[dict[str, Cell], ...]
     lines: tuple[int, ...]
+    has_split: bool = True
+    remarks: tuple[str, ...] = ()
+
+    def where(self, row: int) -> str:
+        """The place of a row, for messages."""
+        return f"{self.path}, line {self.lines[row]}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table of cells.
+
+    Attributes:
+        columns: Names, in their order.
+        rows: One mapping column -> cell a row.
+        lines: Line number of each row.
+        remarks: How it was read.
+    """
+
+    columns: list[str]
+    rows: list[dict[str, Cell]]
+    lines: list[int]
+    remarks: tuple[str, ...] = ()
 
 
 def load_manifest(path: Path | str, *, use: Literal["import", "predict"]) -> Manifest:
     """Read a manifest and check its columns.
 
     Args:
-        path: .csv, .tsv, .jsonl or .ndjson.
-        use: "import" needs `split` and at least one score as well.
+        path: .csv, .tsv, .txt, .xlsx, .jsonl or .ndjson.
+        use: "import" needs at least one score as well.
 
     Raises:
         InputError: Not such a file, unknown, repeated or missing columns, or no rows.
     """
     path = Path(path)
-    columns, rows, lines = read_rows(path)
+    found = read_table(path)
+    columns = found.columns
     _check_columns(path, columns, use)
-    if not rows:
+    if not found.rows:
         raise InputError(f"{path}: expected at least one sample, found only column names: add rows.")
-    return Manifest(path, _named(columns, STREAM_PREFIX), _named(columns, SCORE_PREFIX), tuple(rows), tuple(lines))
+    return Manifest(
+        path,
+        _named(columns, STREAM_PREFIX),
+        _named(columns, SCORE_PREFIX),
+        tuple(found.rows),
+        tuple(found.lines),
+        "split" in columns,
+        found.remarks,
+    )
 
 
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, Cell]], list[int]]:
     """Read a table of text cells.
 
     Args:
-        path: .csv, .tsv, .jsonl or .ndjson.
+        path: .csv, .tsv, .txt, .xlsx, .jsonl or .ndjson.
 
     Returns:
         Names of the columns, one mapping column -> cell a row, and the line of each row.
@@ -79,20 +118,38 @@ def read_rows(path: Path) -> tuple[list[str], list[dict[str, Cell]], list[int]]:
     Raises:
         InputError: Not such a file, or not a rectangular table.
     """
+    found = read_table(path)
+    return found.columns, found.rows, found.lines
+
+
+def read_table(path: Path) -> Rows:
+    """As `read_rows`, with what was decided: what separates the cells, and how decimals are written.
+
+    Raises:
+        InputError: Not such a file, or not a rectangular table.
+    """
     suffix = path.suffix.lower()
-    if suffix not in (*DELIMITERS, *JSON_LINES):
-        raise InputError(
-            f"Expected a manifest of kind {', '.join((*DELIMITERS, *JSON_LINES))}, found '{path.name}': save the table "
-            "in one of these forms."
-        )
-    text = read_text(Outside(path=path, what="a manifest in UTF-8", remedy="check the path"), limit=MAX_BYTES)
-    return _json_lines(path, text) if suffix in JSON_LINES else _separated(path, text)
+    if suffix not in MANIFESTS:
+        more = "save the sheet as .xlsx or .csv" if suffix in OTHER_SHEETS else "save the table in one of these forms"
+        raise InputError(f"Expected a manifest of kind {', '.join(MANIFESTS)}, found '{path.name}': {more}.")
+    outside = Outside(path=path, what="a manifest in UTF-8", remedy="check the path, or save the table again")
+    if suffix == ".xlsx":
+        rows = list(enumerate(read_sheet(outside), start=1))
+        return _table(path, rows, "")
+    text = read_text(outside, limit=MAX_BYTES)
+    if suffix in JSON_LINES:
+        return Rows(*_json_lines(path, text))
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    separator = "\t" if suffix == ".tsv" else max(",;\t", key=first.count)
+    return _table(path, _cells(path, text, separator), separator)
 
 
 def text_cell(row: dict[str, Cell], column: str) -> str:
-    """A cell as text without surrounding blanks; "" where it is empty, null or not there."""
+    """A cell as text without surrounding blanks; "" where it is empty, not there, or a word that means missing."""
     value = row.get(column)
-    return "" if value is None else str(value).strip()
+    if column == "id":  # a sample may be called NA
+        return "" if value is None else str(value).strip()
+    return "" if is_missing(value) else str(value).strip()
 
 
 def score_cell(row: dict[str, Cell], criterion: str, *, where: str) -> float:
@@ -105,36 +162,50 @@ def score_cell(row: dict[str, Cell], criterion: str, *, where: str) -> float:
     if not text:
         return math.nan
     try:
-        return float(text)
+        return read_score(text)
     except ValueError as error:
+        hint = " (write decimals with a point)" if DECIMAL_COMMA.fullmatch(text) else ""
         raise InputError(
             f"{where}: expected a number or nothing in column '{SCORE_PREFIX}{shortened(criterion)}', "
-            f"found {quoted(text)}: correct it."
+            f"found {quoted(text)}: correct it{hint}."
         ) from error
 
 
-def _separated(path: Path, text: str) -> tuple[list[str], list[dict[str, Cell]], list[int]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
-    columns: list[str] = []
-    rows: list[dict[str, Cell]] = []
-    lines: list[int] = []
+def _cells(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not columns:
-                columns = [cell.strip() for cell in cells]
-                continue
-            if len(cells) != len(columns):
-                raise InputError(
-                    f"{path}, line {reader.line_num}: expected {len(columns)} cells as in the first line, found "
-                    f"{len(cells)}: make the table rectangular (quote cells that hold the separator)."
-                )
-            rows.append(dict(zip(columns, cells, strict=True)))
-            lines.append(reader.line_num)
+        return [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: expected a table, found {error}: correct it.") from error
-    return columns, rows, lines
+
+
+def _table(path: Path, lines: Sequence[tuple[int, list[str]]], separator: str) -> Rows:
+    filled = [(number, cells) for number, cells in lines if any(cell.strip() for cell in cells)]
+    if not filled:
+        return Rows([], [], [])
+    columns = [cell.strip() for cell in filled[0][1]]
+    for number, cells in filled[1:]:
+        if len(cells) != len(columns):
+            raise InputError(
+                f"{path}, line {number}: expected {len(columns)} cells as in the first line, found "
+                f"{len(cells)}: make the table rectangular (quote cells that hold the separator)."
+            )
+    rows: list[dict[str, Cell]] = [dict(zip(columns, cells, strict=True)) for _, cells in filled[1:]]
+    remarks = ["manifest: cells separated by semicolons"] if separator == ";" else []
+    if separator != "," and _use_points(rows):
+        remarks.append("manifest: scores with decimal commas read as decimal points")
+    return Rows(columns, rows, [number for number, _ in filled[1:]], tuple(remarks))
+
+
+def _use_points(rows: Sequence[dict[str, Cell]]) -> bool:
+    """Write 31.5 for 31,5 in the columns of scores; whether there was anything to do."""
+    found = False
+    for row in rows:
+        for column, cell in row.items():
+            if column.startswith(SCORE_PREFIX) and DECIMAL_COMMA.fullmatch(str(cell).strip()):
+                row[column] = str(cell).replace(",", ".")
+                found = True
+    return found
 
 
 def _json_lines(path: Path, text: str) -> tuple[list[str], list[dict[str, Cell]], list[int]]:
@@ -186,7 +257,7 @@ def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
             )
     needed = {"id": "id" in columns, f"{STREAM_PREFIX}NAME": bool(_named(columns, STREAM_PREFIX))}
     if use == "import":
-        needed |= {"split": "split" in columns, f"{SCORE_PREFIX}NAME": bool(_named(columns, SCORE_PREFIX))}
+        needed[f"{SCORE_PREFIX}NAME"] = bool(_named(columns, SCORE_PREFIX))
     for column, there in needed.items():
         if not there:
             raise InputError(

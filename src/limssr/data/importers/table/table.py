@@ -1,8 +1,8 @@
 """Own data: a manifest (see `manifest.py`) and one array file a stream and sample."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -10,11 +10,13 @@ from limssr.core.errors import InputError, unknown_name
 from limssr.core.files import check_new, sha256_of
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
 from limssr.data.importers.report import ImportReport
-from limssr.data.importers.table.files import read_stream
 from limssr.data.importers.table.manifest import STREAM_PREFIX, Manifest, load_manifest, score_cell, text_cell
+from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.scales import find_criteria, scale_notes
-from limssr.data.store.reader import StoreWriter
-from limssr.data.validate import check_collection, check_sample
+from limssr.data.importers.table.streams import StreamReader
+from limssr.data.splits import DEFAULT_SHARES, parse_shares, split_samples, split_words
+from limssr.data.store.writer import StoreWriter
+from limssr.data.validate import check_collection, check_criteria, check_sample
 
 
 def import_table(
@@ -25,18 +27,27 @@ def import_table(
     scales: Mapping[str, tuple[float, float]] | None = None,
     units: Mapping[str, str] | None = None,
     segment_s: float | None = None,
+    reading: Reading | None = None,
+    split: str | None = None,
+    seed: int = 0,
+    copies: Literal["refuse", "keep"] = "refuse",
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:
     """Read a manifest and its arrays into a new store.
 
     Args:
-        manifest: CSV or JSON lines.
+        manifest: CSV, TSV, a spreadsheet or JSON lines.
         store: Folder to make; must not exist.
         name: Of the data set; without it the manifest's file name.
         scales: Criterion -> (lowest, highest possible score). A criterion without one gets 0 (or the lowest training
             score, if that is negative) to the highest training score (paper, appendix B), and the report says so.
         units: Criterion -> what its score is counted in; "points" without one.
-        segment_s: Length of a segment in seconds.
+        segment_s: Length of a segment in seconds; `reading` may say it as well.
+        reading: How the tables of streams are read.
+        split: Shares such as "70/15/15" by which whole groups are divided, for a manifest without the column `split`.
+            Such a manifest is divided by `DEFAULT_SHARES` without it, and the report says so.
+        seed: Of that division.
+        copies: What is done with a recording that stands under several ids in several splits.
         progress: Called as (done, total) after every sample.
 
     Returns:
@@ -48,27 +59,41 @@ def import_table(
     """
     check_new(Path(store), "store")
     table = load_manifest(manifest, use="import")
-    light = [_described(table, row) for row in range(len(table.rows))]
+    reading = reading or Reading(segment_s=segment_s)
+    reading.check_streams(table.streams)
+    light, decisions = _divided(table, [_described(table, row) for row in range(len(table.rows))], split, seed)
     criteria, derived = find_criteria(table.criteria, light, scales or {}, units or {})
     # What the manifest alone shows is said before a large array is read.
-    check_collection(light, criteria)
-    modalities = _modalities(table)
-    headers: Counter[tuple[str, str]] = Counter()
+    check_criteria(criteria)
+    check_collection(light, criteria, splits_required=[])
+    streams = StreamReader.of(table, reading)
+    provenance = {"importer": "table", "manifest": table.path.name, "manifest_sha256": sha256_of(table.path)}
+    if said := reading.to_dict():
+        provenance["reading"] = said
     with StoreWriter(
         store,
         name=name or table.path.stem,
-        modalities=modalities,
+        modalities=streams.modalities,
         criteria=criteria,
-        segment_s=segment_s,
-        provenance={"importer": "table", "manifest": table.path.name, "manifest_sha256": sha256_of(table.path)},
+        segment_s=segment_s or reading.segment_s,
+        provenance=provenance,
         derived_scales=derived,
+        splits_required=[],
     ) as writer:
         for row, sample in enumerate(light):
-            streams = _streams(table, row, table.streams, headers)
-            writer.add(Sample(sample.id, streams, sample.scores, sample.group, sample.split))
+            arrays = streams.read(row)
+            if arrays is not None:
+                writer.add(Sample(sample.id, arrays, sample.scores, sample.group, sample.split))
             if progress:
                 progress(row + 1, len(light))
-    return ImportReport.of(store, notes=[*scale_notes(criteria, derived, light), *_header_notes(headers)])
+        streams.check_lengths()
+        if copies == "refuse":
+            writer.observed.check_copies()
+        seen = [*streams.sentences(), *writer.observed.sentences()]
+        if seen:
+            writer.record(decisions=seen)
+    found = [*table.remarks, *decisions, *scale_notes(criteria, derived, light), *_split_notes(light), *seen]
+    return ImportReport.of(store, decisions=found)
 
 
 def read_manifest(
@@ -77,6 +102,8 @@ def read_manifest(
     modalities: Sequence[Modality],
     criteria: Sequence[Criterion] | None = None,
     need_scores: bool,
+    reading: Reading | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[Sample]:
     """Read samples that are to be scored, with any subset of the streams.
 
@@ -85,18 +112,19 @@ def read_manifest(
         modalities: The streams that the model knows.
         criteria: The scores to read; None, or a manifest without any `score:` column, gives empty scores.
         need_scores: Whether a manifest without a column for every criterion is an error.
+        reading: How the tables of streams are read.
+        say: Told what was decided, a sentence each.
 
     Returns:
-        Checked samples in the manifest's order.
+        Checked samples in the manifest's order. One that owns no stream of the model has none: it cannot be scored.
 
     Raises:
-        InputError: Anything in the manifest or the arrays that is not right, or a stream that the model does not know.
+        InputError: Anything in the manifest or the arrays that is not right, or a stream that the model does not know
+            where one that it knows is not there.
     """
     table = load_manifest(path, use="predict")
-    names = tuple(modality.name for modality in modalities)
-    for stream in table.streams:
-        if stream not in names:
-            raise InputError(f"{table.path}, column '{STREAM_PREFIX}{stream}': {unknown_name('stream', stream, names)}")
+    known = tuple(modality for modality in modalities if modality.name in table.streams)
+    _check_streams(table, modalities)
     wanted = tuple(criterion.name for criterion in criteria or ())
     missing = [criterion for criterion in wanted if criterion not in table.criteria]
     if need_scores and (missing or not wanted):
@@ -106,24 +134,40 @@ def read_manifest(
         )
     # Where new samples carry only some of the scores, the others were not judged.
     read = wanted if any(criterion in table.criteria for criterion in wanted) else ()
+    streams = StreamReader(table, reading or Reading(), known)
     samples, seen = [], set()
     for row in range(len(table.rows)):
         sample = _described(table, row, criteria=read)
         if sample.id in seen:
-            raise InputError(
-                f"{_where(table, row)}: expected ids that occur once, found '{sample.id}' again: rename it."
-            )
+            raise InputError(f"{table.where(row)}: expected ids that occur once, found '{sample.id}' again: rename it.")
         seen.add(sample.id)
-        given = Sample(
-            sample.id, _streams(table, row, table.streams, Counter()), sample.scores, sample.group, sample.split
-        )
-        samples.append(check_sample(given, modalities, criteria or (), scores="optional"))
+        arrays = streams.read(row)
+        if arrays is None:
+            continue  # `check_lengths` says which and why
+        if not arrays:
+            samples.append(sample)
+            continue
+        given = Sample(sample.id, arrays, sample.scores, sample.group, sample.split)
+        samples.append(check_sample(given, known, criteria or (), scores="optional"))
+    streams.check_lengths()
+    for sentence in [*table.remarks, *streams.sentences()] if say is not None else []:
+        say(sentence)
     return samples
+
+
+def _check_streams(table: Manifest, modalities: Sequence[Modality]) -> None:
+    """Refuse a stream that the model does not know and that may be a misspelt one."""
+    names = tuple(modality.name for modality in modalities)
+    unknown = [stream for stream in table.streams if stream not in names]
+    if unknown and (set(names) - set(table.streams)):
+        raise InputError(
+            f"{table.path}, column '{STREAM_PREFIX}{unknown[0]}': {unknown_name('stream', unknown[0], names)}"
+        )
 
 
 def _described(table: Manifest, row: int, criteria: Sequence[str] | None = None) -> Sample:
     """A row without its arrays."""
-    cells, where = table.rows[row], _where(table, row)
+    cells, where = table.rows[row], table.where(row)
     sample_id = text_cell(cells, "id")
     if not sample_id:
         raise InputError(f"{where}: expected an id, found an empty cell: give every sample a unique id.")
@@ -136,50 +180,40 @@ def _described(table: Manifest, row: int, criteria: Sequence[str] | None = None)
     return Sample(sample_id, {}, scores_C, text_cell(cells, "group"), split)
 
 
-def _streams(
-    table: Manifest, row: int, names: Sequence[str], headers: Counter[tuple[str, str]]
-) -> dict[str, np.ndarray]:
-    cells = table.rows[row]
-    streams = {}
-    for name in names:
-        cell = text_cell(cells, STREAM_PREFIX + name)
-        if not cell:
-            continue
-        where = f"{_where(table, row)}: sample '{text_cell(cells, 'id')}', stream '{name}'"
-        found = read_stream(cell, table.path.parent, where=where)
-        if found.header:
-            headers[name, found.header] += 1
-        streams[name] = found.array
-    return streams
-
-
-def _modalities(table: Manifest) -> list[Modality]:
-    """The streams with their widths: each from its first file; `StoreWriter` holds all others against it."""
-    modalities = []
-    for name in table.streams:
-        rows = [row for row, cells in enumerate(table.rows) if text_cell(cells, STREAM_PREFIX + name)]
-        if not rows:
+def _divided(table: Manifest, light: list[Sample], split: str | None, seed: int) -> tuple[list[Sample], list[str]]:
+    """The samples with a split, and what is said of it where the manifest has none."""
+    given = table.has_split and any(sample.split for sample in light)
+    if given:
+        if split is not None:
             raise InputError(
-                f"{table.path}: expected at least one sample with the stream '{name}', found only empty cells: "
-                f"remove the column '{STREAM_PREFIX}{name}' or fill it in."
+                f"{table.path}: expected no column 'split' beside --split {split}, found one: leave the option out, or "
+                "the column."
             )
-        array = _streams(table, rows[0], [name], Counter())[name]
-        if array.ndim != 2 or 0 in array.shape:
-            raise InputError(
-                f"{_where(table, rows[0])}: sample '{text_cell(table.rows[rows[0]], 'id')}', stream '{name}': expected "
-                f"an array [segments, features] that is not empty, found shape {array.shape}: give one feature vector "
-                "a segment."
+        return light, []
+    shares = parse_shares(split or DEFAULT_SHARES)
+    divided = split_samples(light, shares, seed=seed)
+    why = "" if split else "; the manifest has no column 'split', so these are the defaults of --split and --seed"
+    return divided, [split_words(divided, shares, seed) + why]
+
+
+def _split_notes(light: Sequence[Sample]) -> list[str]:
+    """What a person should know of the splits and groups."""
+    counts = {split: sum(sample.split == split for sample in light) for split in SPLITS}
+    notes = []
+    if counts["train"] and not counts["val"]:
+        notes.append(
+            "no validation split: training holds one out of the training samples by whole groups (data.validation)"
+        )
+    if not counts["train"]:
+        notes.append("no training split: a trained run can be evaluated on this store, nothing can be trained on it")
+    folded: dict[str, dict[str, str]] = {}
+    for sample in light:
+        if sample.group:
+            folded.setdefault(sample.group.casefold(), {})[sample.group] = str(sample.split)
+    for names in folded.values():
+        if len(set(names.values())) > 1:
+            notes.append(
+                f"groups {' and '.join(map(repr, names))} differ in capitals alone and stand in several splits: taken "
+                "for different groups"
             )
-        modalities.append(Modality(name, int(array.shape[1])))
-    return modalities
-
-
-def _header_notes(headers: Counter[tuple[str, str]]) -> list[str]:
-    return [
-        f"stream '{stream}': csv files read with {'a' if kind == 'header' else 'no'} header line: {count}"
-        for (stream, kind), count in sorted(headers.items())
-    ]
-
-
-def _where(table: Manifest, row: int) -> str:
-    return f"{table.path}, line {table.lines[row]}"
+    return notes
