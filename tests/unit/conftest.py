@@ -2,6 +2,7 @@
 
 import pytest
 
+from helpers.own_tables import Own
 from limssr.core.errors import InputError
 from limssr.data.importers import IMPORTERS
 
@@ -36,3 +37,11 @@ def tree(layouts, tmp_path):
             (self.root / name).write_text("".join(f"{line}\n" for line in change(lines)))
 
     return Tree
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIMSSR_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return Own(folder)

@@ -144,7 +144,6 @@ def test_headers_of_csv_streams_are_found_and_reported(table, kind):
     text, decision, expected = HEADERS[kind]
     (table.folder / "stream.csv").write_text(text, encoding="utf-8")
     table.rows[0]["stream:audio"], table.rows[0]["stream:video"] = "stream.csv", ""
-    # All other files have no names.
     report = table.read(reading=Reading(columns="by-place"))
     np.testing.assert_array_equal(table.store.sample("s0").streams["audio"], expected)
     assert f"stream 'audio': csv files read with {decision} line: 1" in report.notes
@@ -278,7 +277,7 @@ BAD = {
     "an unknown key": (wrong_key, "'tow'.*did you mean 'two'"),
     "a truncated npy": (
         spoil_file("cut.npy", b"\x93NUMPY\x01\x00v\x00{'descr'"),
-        "cut.npy, found that it found nothing",
+        "cut.npy, found that it cannot be read",
     ),
     "a truncated npz": (spoil_file("cut.npz", b"PK\x03\x04rest"), "cut.npz"),
     "a broken parquet": (spoil_file("cut.parquet", b"PAR1PAR1"), "cut.parquet"),
