@@ -1,4 +1,4 @@
-"""`limssr demo --video`: the road from recordings to the score of a new one, on routines that are filmed by code.
+"""`limssr demo --video`: from recordings to the score of a new one, on routines that are filmed by code.
 
 film -> extract -> take streams away, on disk -> train -> score a new recording -> a page with pictures.
 """
@@ -84,7 +84,7 @@ def run_video_demo(out: Path, options: VideoDemoOptions, *, reporter: Reporter |
     Args:
         out: Folder to make.
         options: How large.
-        reporter: Who hears of the progress.
+        reporter: Is told of the progress.
 
     Raises:
         InputError: A package is missing, or the folder exists.

@@ -1,4 +1,4 @@
-"""What has been trained, opened for scoring: a run, what stands beside it, an estimator's folder, a model folder."""
+"""Opens what has been trained for scoring: a run, one of its references, an estimator's folder, a model folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ def load(path: str | Path, member: str | None = None, *, device: str = "auto") -
 
     Args:
         path: A run folder, one of the folders in its `references/`, a folder that `save_pretrained` wrote.
-        member: Of a run folder: the name of what stands beside the run, such as "ridge"; None: the run itself.
+        member: Of a run folder: the name of a reference, such as "ridge"; None: the run itself.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Raises:

@@ -47,7 +47,7 @@ def predict(
         split: Only these samples of a store; None: all.
         batch_size: Samples at once.
         weights: "int8": see `limssr.model.int8`; `limssr.runs.evaluate` measures what that changes.
-        member: What stands beside the run, such as ridge, in place of the run itself.
+        member: A reference of the run, such as ridge, in place of the run itself.
         say: Told what was decided: what of the source is not read, columns that were put in order, samples without a
             score.
         reading: Options of `Reading` for the tables of a manifest, over those that the run's store was read with.

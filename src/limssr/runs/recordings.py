@@ -44,7 +44,7 @@ def predict_recordings(
         source: See `limssr.media.samples`.
         device: See `limssr.core.runtime.choose_device`.
         weights: "int8": see `limssr.model.int8`.
-        member: What stands beside the run, such as ridge, in place of the run itself.
+        member: A reference of the run, such as ridge, in place of the run itself.
 
     Raises:
         InputError: The run does not know how its features were made, an encoder differs, or nothing can be read.

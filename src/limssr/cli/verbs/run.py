@@ -211,7 +211,7 @@ class Predict:
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """File to write: .csv, .json or .parquet. Without it the scores are printed."""
     member: Annotated[str | None, conf.arg(metavar="NAME")] = None
-    """Score with a simple model that stands beside the run, such as ridge, instead of the run itself."""
+    """Score with a reference of the run, such as ridge, instead of the run itself."""
     int8: bool = False
     """Round the language model's frozen weights to int8, for a CPU; `limssr evaluate RUN --int8` says what it costs."""
     header: Annotated[Literal["as-trained", "detect", "first-line", "none"], conf.arg(metavar="WORD")] = "as-trained"

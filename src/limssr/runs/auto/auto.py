@@ -47,7 +47,7 @@ def train_auto(config: RunConfig, out: Path, *, device: str = "auto", reporter: 
         config: From `auto_config`.
         out: Run folder to write; must not exist, or be empty.
         device: See `limssr.core.runtime.choose_device`.
-        reporter: Hears of everything; None: silence.
+        reporter: Is told of the progress; None: nobody is.
 
     Returns:
         The run folder: like any other, and auto.json in it.
@@ -108,7 +108,7 @@ def _final_model(
     reporter: Reporter,
     clock: Clock,
 ) -> Mixture:
-    """Members learned once more from all labelled samples; solved candidates stand beside them without a weight.
+    """Members learned once more from all labelled samples; solved candidates are kept with them, without a weight.
 
     Members whose training would end too late are left out, and the others take their weight.
     """

@@ -48,7 +48,7 @@ class Setting:
 
 @dataclass
 class Watch(SilentReporter):
-    """Hears of a candidate's epochs, and ends its training where it would not be done in time.
+    """Is told of a candidate's epochs, and ends its training where it would not be done in time.
 
     Attributes:
         allowed_s: Seconds for one training.
