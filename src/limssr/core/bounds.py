@@ -1,6 +1,6 @@
 """What a key of a recipe may hold: sizes, counts, names and paths, each with its bounds."""
 
-import os.path
+import os
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -16,6 +16,8 @@ MAX_TOGETHER = 131_072
 """Width of all members of an ensemble side by side."""
 MAX_SEED = 2**32 - 1
 MAX_FILE_NAME_BYTES = 200
+MAX_PART_BYTES = 255
+"""Of a name in a path; no file system has longer ones."""
 
 
 def _is_name(value: str) -> str:
@@ -26,6 +28,12 @@ def _is_name(value: str) -> str:
         or max(len(part.encode()) for part in value.split("/")) > MAX_FILE_NAME_BYTES
     ):
         raise ValueError(f"a name of at most {MAX_FILE_NAME_BYTES} bytes is needed, as it names a folder")
+    return value
+
+
+def _is_path(value: str) -> str:
+    if not is_text(value) or "\0" in value or any(len(os.fsencode(part)) > MAX_PART_BYTES for part in value.split("/")):
+        raise ValueError(f"a path is needed, whose names have at most {MAX_PART_BYTES} bytes")
     return value
 
 
@@ -44,5 +52,5 @@ Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 Name = Annotated[str, AfterValidator(_is_name), Field(max_length=2_000)]
 Option = Annotated[bool | int | float | str | None, AfterValidator(_is_option)]
 
-PathText = Annotated[str, AfterValidator(os.path.expanduser)]
+PathText = Annotated[str, AfterValidator(os.path.expanduser), AfterValidator(_is_path)]
 """A path, or a name that may be one; what begins with ~/ leads home."""

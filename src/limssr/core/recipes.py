@@ -30,7 +30,7 @@ from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.quoting import listed, quoted, shortened
 from limssr.core.reading.documents import MAX_DEPTH, parse_yaml, read_yaml
-from limssr.core.reading.regular import Outside
+from limssr.core.reading.regular import Outside, exists
 from limssr.core.recipe_errors import recipe_error
 
 MAX_BASES = 8
@@ -144,9 +144,9 @@ def _read_tree(path: Path, depth: int) -> dict[str, Any]:
     if not isinstance(base, str):
         raise InputError(f"{path}: expected the path of a recipe under `base:`, found {quoted(base)}.")
     below = path.parent / Path(base).expanduser()
-    if not below.is_file() and base in recipe_names():
+    if base in recipe_names() and not exists(below):
         below = recipe_path(base)
-    elif not below.is_file():
+    elif not exists(below):
         raise InputError(
             f"{path}: expected under `base:` the path of a recipe, relative to this one, or one of "
             f"{listed(recipe_names())}, found {quoted(base)}."

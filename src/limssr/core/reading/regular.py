@@ -82,6 +82,14 @@ def open_regular(outside: Outside) -> BinaryIO:
         raise
 
 
+def exists(path: Path) -> bool:
+    """Whether anything stands at a path; False for a path that no file can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def read_bytes(outside: Outside, *, limit: int) -> bytes:
     """All of a regular file, if it is no longer than `limit` bytes.
 

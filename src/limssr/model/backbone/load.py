@@ -5,11 +5,14 @@ rows for the prompt, and the transformer's own embedding layer is taken out.
 """
 
 import contextlib
+import glob
 import hashlib
 import importlib.util
 import io
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +24,19 @@ from torch import Tensor, nn
 from limssr.core.cache import cache_folder
 from limssr.core.config import BackboneConfig
 from limssr.core.errors import ArtifactError, InputError, LimssrError
+from limssr.core.reading.regular import open_regular
 from limssr.model.backbone.families import KNOWN, KnownBackbone, recorded_encoder
 from limssr.model.backbone.fitness import check_causal
+from limssr.model.backbone.foreign import check_described, check_folder, check_settings, outside_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 MAX_SPARE_ROWS = 256
+
+
+LEFT_S = 3_600.0
+"""Age at which a half-converted backbone belongs to no process that is still at work."""
 
 
 Encode = Callable[[str], list[int]]
@@ -86,10 +95,12 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
     _take_layers(config, settings)
     dtype = DTYPES[config.dtype]
     with _loading(config.name):
+        if where is not None and config.name not in KNOWN:
+            check_described(settings, Path(where))
         if where is None or config.init == "random":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                model = AutoModel.from_config(settings, dtype=dtype)
+                model = AutoModel.from_config(settings, dtype=dtype, trust_remote_code=False)
             fingerprint, origin = hash_weights(model), f"{config.name}, random weights"
         else:
             model, origin = _pretrained(where, settings, dtype, arguments), str(where)
@@ -214,7 +225,7 @@ def _locate(config: BackboneConfig) -> tuple[str | None, dict[str, Any], str]:
         converted, fingerprint = _converted(folder.absolute())
         return str(converted), dict(LOCAL), fingerprint
     if known is None and folder.is_dir():
-        return str(folder), dict(LOCAL), _hash_files(sorted(folder.glob("*.safetensors")))
+        return str(folder), dict(LOCAL), _hash_files(check_folder(folder))
     return _locate_on_hub(config, known)
 
 
@@ -242,10 +253,7 @@ def _locate_on_hub(config: BackboneConfig, known: KnownBackbone | None) -> tuple
         raise InputError(
             f"Backbone {hub_id!r} could not be loaded: {type(error).__name__}. {remedy}, or choose --backbone tiny."
         ) from None
-    files = sorted(Path(folder).glob("*.safetensors"))
-    if not files:
-        raise InputError(f"{hub_id!r} holds no *.safetensors weights; pickled weights are not loaded.")
-    return folder, dict(LOCAL), _hash_files(files)
+    return folder, dict(LOCAL), _hash_files(check_folder(Path(folder)))
 
 
 def _converted(file: Path) -> tuple[Path, str]:
@@ -257,12 +265,16 @@ def _converted(file: Path) -> tuple[Path, str]:
     folder = cache_folder() / "backbones" / f"{file.stem}-{fingerprint[:16]}"
     if (folder / "model.safetensors").is_file() and (folder / "tokenizer.json").is_file():
         return folder, fingerprint
-    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f"{glob.escape(folder.name)}.*partial*"):
+        if time.time() - leftover.stat().st_mtime > LEFT_S:
+            shutil.rmtree(leftover, ignore_errors=True)
+    # A name of its own: what a killed process left under any other stands in nobody's way.
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
     try:
         with _loading(str(file)), contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
-            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
-            model = AutoModel.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, **LOCAL)
+            model = AutoModel.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32, **LOCAL)
         tokenizer.save_pretrained(partial)
         del model.config.quantization_config  # the weights are plain float32 from here on
         model.config.save_pretrained(partial)
@@ -295,7 +307,7 @@ def _hash_files(files: list[Path]) -> str:
         raise ArtifactError("Expected at least one *.safetensors file in the backbone folder, found none.")
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
+        with open_regular(outside_of(file)) as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
 
@@ -313,7 +325,7 @@ def _read_settings(where: str, arguments: Mapping[str, Any]) -> Any:
 
     with _loading(where):
         settings = AutoConfig.from_pretrained(where, **arguments)
-    return vars(settings).get("text_config") or settings
+    return check_settings(vars(settings).get("text_config") or settings, Path(where))
 
 
 def _take_layers(config: BackboneConfig, settings: Any) -> None:
@@ -335,7 +347,7 @@ def _pretrained(where: str, settings: Any, dtype: torch.dtype, arguments: Mappin
 
     with _quiet():  # it would list every weight of the layers that are left out
         model, found = AutoModel.from_pretrained(
-            where, config=settings, dtype=dtype, output_loading_info=True, **arguments
+            where, config=settings, dtype=dtype, use_safetensors=True, output_loading_info=True, **arguments
         )
     missing = sorted(found["missing_keys"])
     if missing:
@@ -353,7 +365,10 @@ def _loading(name: str) -> Iterator[None]:
         yield
     except (LimssrError, MemoryError):
         raise
-    except Exception as error:
+    except BaseException as error:
+        # What Rust calls a panic passes by every ordinary handler.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"Expected a language model that transformers can load in {name}, found a damaged or incomplete one, or "
@@ -367,6 +382,8 @@ def _tokenizer(where: str, arguments: Mapping[str, Any]) -> tuple[Encode, int]:
 
     with _loading(where):
         tokenizer = AutoTokenizer.from_pretrained(where, **arguments)
+        if not tokenizer(" a", add_special_tokens=False)["input_ids"]:
+            raise outside_of(Path(where), "a tokenizer").refused("one that makes nothing of text")
     return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"]), len(tokenizer)
 
 

@@ -82,10 +82,8 @@ def _check_pickle(content: Any, length: int, outside: Outside) -> bool:
             if too_large and opcode.name not in ("PROTO", "FRAME"):
                 raise outside.refused(f"the number {shortened(str(argument)[:40])}, beyond the size of the file")
             if opcode.name == "GLOBAL" and str(argument).split(" ")[-1] in MAKERS:
-                raise outside.refused(
-                    f"that it asks for {str(argument).replace(' ', '.')}, which no state dict needs; that was refused, "
-                    "and nothing of it was run"
-                )
+                name = str(argument).replace(" ", ".")
+                raise outside.refused(f"that it asks for {name}, which no state dict needs; nothing of it was run")
     except InputError:
         raise
     except Exception:  # a damaged pickle ends in whatever pickletools stumbles over
