@@ -119,11 +119,11 @@ class TestDivergence:
     def test_twice_is_refused_with_what_to_do(self):
         config = small_config("attention-mean", dropout=0.0)
         with pytest.raises(InputError, match=r"lower train\.learning_rate"):
-            train_on(config, make_samples(48, 64), epochs=8, rate=1e6, clip_norm=1e9, warmup_epochs=0)
+            train_on(config, make_samples(48, 64), epochs=8, rate=1e6, clip_norm=1e6, warmup_epochs=0)
 
     def test_features_that_are_read_as_they_are_get_the_blame(self):
         config = RunConfig(model=small_config("attention-mean", input_scaling="none"))
-        said = why_diverged(Diverged("the loss is nan"), make_samples(48, 8, scale=1e9), config)
+        said = why_diverged(Diverged("the loss is nan"), make_samples(48, 8, scale=1e6), config)
         assert "and are read as they are; use model.input_scaling=standard" in said
         assert "lower train.learning_rate" in why_diverged(Diverged("the loss is nan"), make_samples(48, 8), config)
 

@@ -321,7 +321,8 @@ class TrainConfig(_Config):
     clip_norm: float = Field(default=1.0, gt=0.0, le=1e6)
     """Largest norm of the gradient; a longer one is scaled down to it."""
     accumulate: Count = 1
-    """Batches whose gradients are added up for one optimizer step."""
+    """A step is on `batch_size` times as many samples, which the language model reads in so many pieces to save memory.
+    The numbers are those of one large batch; reading in pieces takes a third longer."""
     precision: Literal["float32", "tf32", "bf16", "fp16"] = "float32"
     """Precision of the computation in training. bf16 and fp16: mixed precision. tf32: float32 with shortened matrix
     products, on NVIDIA GPUs."""

@@ -127,6 +127,10 @@ class LimssrModel(Network):
         if isinstance(self.head, StatisticsHead):
             self.head.statistics.fit(samples)
 
+    def read_in_pieces(self, pieces: int) -> None:
+        """The language model reads a training batch in so many pieces; all around it sees the whole batch."""
+        self.reader.pieces = pieces
+
     def group_of(self, parameter: str) -> ParameterGroup:
         """Adapters and learned rows are of the backbone, the head's members an ensemble on moments."""
         if parameter.startswith(OF_BACKBONE):

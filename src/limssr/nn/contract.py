@@ -187,6 +187,10 @@ class Network(nn.Module, ABC):
         """Take the shapes of saved tensors where they depend on the training samples; most networks have none."""
         del shapes
 
+    def read_in_pieces(self, pieces: int) -> None:
+        """Read a training batch in so many pieces, where reading takes memory; its numbers stay those of the batch."""
+        del pieces
+
     def save_frozen_weights(self) -> None:
         """From now on a saved model carries the frozen weights, as nothing else could bring them back."""
         if self.frozen is not None:

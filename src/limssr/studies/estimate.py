@@ -98,7 +98,8 @@ def _shape_of(config: RunConfig) -> str:
     """What decides how long a step takes: the model, the data and the batch; which score is predicted does not."""
     criteria = config.data.criteria
     data = config.data.model_copy(update={"criteria": None if criteria is None else ("?",) * len(criteria)})
-    train = (config.train.batch_size, config.train.precision, config.train.batches, config.train.selection)
+    own = config.train
+    train = (own.batch_size, own.accumulate, own.precision, own.batches, own.selection)
     parts = (config.model.model_dump_json(), data.model_dump_json(), config.missing.model_dump_json(), str(train))
     return "\n".join(parts)
 
@@ -109,10 +110,10 @@ def _measure(config: RunConfig, device: torch.device, num_steps: int) -> _Pace:
     # `fit` itself is timed, for one epoch a stage of as many samples as the steps need and without validation.
     stages = model.stages
     train = config.train.model_copy(
-        update={"epochs": len(stages), "selection": "last", "patience": None, "accumulate": 1, "warmup_epochs": 0}
+        update={"epochs": len(stages), "selection": "last", "patience": None, "warmup_epochs": 0}
     )
     short = config.model_copy(update={"train": train})
-    size = config.train.batch_size
+    size = config.train.batch_size * config.train.accumulate
     samples = _spread(data.splits["train"], num_steps * size)
     fit(model, samples[:size], (), config=short, device=device)
     timed = fit(model, samples, (), config=short, device=device)
@@ -144,7 +145,7 @@ def _total(config: RunConfig, pace: _Pace) -> Estimate:
     judged = sum(num_chosen(sample) for sample in splits["val"])
     if train.selection == "test":
         judged += len(splits["test"])
-    steps = math.ceil(len(splits["train"]) / train.batch_size)
+    steps = math.ceil(len(splits["train"]) / (train.batch_size * train.accumulate))
     scored = sum(num_chosen(sample) for sample in splits["test"])
     lengths = stage_epochs(pace.stages, train.epochs)
     trained_s = steps * sum(epochs * step_s for epochs, step_s in zip(lengths, pace.steps_s, strict=True))

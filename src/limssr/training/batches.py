@@ -49,7 +49,8 @@ class EpochBatches(Dataset[Batch]):
         self.config = config
         self.epoch = epoch
         train = config.train
-        self.plan = batches(samples, batch_size=train.batch_size, seed=config.seed, epoch=epoch, shuffle=train.batches)
+        size = train.batch_size * train.accumulate
+        self.plan = batches(samples, batch_size=size, seed=config.seed, epoch=epoch, shuffle=train.batches)
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -66,13 +67,6 @@ class EpochBatches(Dataset[Batch]):
         """The batches in order, read ahead by `train.workers` processes."""
         # Its own generator: making a loader draws a number, which must not come out of the run's randomness.
         return DataLoader(self, batch_size=None, num_workers=self.config.train.workers, generator=torch.Generator())
-
-    def update_sizes(self) -> list[int]:
-        """For every batch, the number of samples of the update that it belongs to (`train.accumulate` batches)."""
-        sizes = [len(indices) for indices in self.plan]
-        step = self.config.train.accumulate
-        groups = [sizes[start : start + step] for start in range(0, len(sizes), step)]
-        return [sum(group) for group in groups for _ in group]
 
     def _seen(self, sample: Sample, step: int) -> tuple[Sample, Sample]:
         """The piece of a sample that this step shows, and the same piece of every stream that it owns."""

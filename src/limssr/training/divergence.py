@@ -16,6 +16,9 @@ from limssr.nn.scaling import OutputScale
 FACTOR = 10.0
 """So many times the loss of a constant, or of the best epoch where that is larger, is no longer a training."""
 
+FIRST_SQUARED = 4.0
+"""So many times the loss of a constant may be that of the first outputs, where they are standardised."""
+
 RESTART_SHARE = 0.1
 """Of every learning rate, in the second attempt."""
 
@@ -44,7 +47,8 @@ class DivergenceLimit:
         """For a model whose scales are measured, with the epochs that are behind it."""
         limit = cls(constant_loss(model, samples))
         if any(part.mode == "standardized" for part in model.modules() if isinstance(part, OutputScale)):
-            limit.best = limit.constant  # its first outputs are within deviations of the mean
+            # its first outputs are within a few deviations of the mean: those of CoFInAl within three
+            limit.best = FIRST_SQUARED * limit.constant
         for record in history:
             limit.best = min(limit.best, record.get("train_task", math.inf))
         return limit

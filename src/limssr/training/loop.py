@@ -227,6 +227,7 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, pl
         group["lr"] = rate * factor
     _enter(parts, place)
     resting = [one for name, one in model.named_parameters() if not place.stage.moves(name)]
+    model.read_in_pieces(train.accumulate)
     model.train()
     plan = EpochBatches(
         samples,
@@ -236,16 +237,13 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, pl
         epoch=epoch,
         with_owned=model.looks_at_hidden,
     )
-    update_sizes = plan.update_sizes()
     # Sums stay on the device: reading a number inside a step would make it wait.
     sums = torch.zeros(len(TERMS), device=accelerator.device)
-    for step, batch in enumerate(plan.loader()):
+    for batch in plan.loader():
         batch = batch.to(accelerator.device)
         terms = total_loss(_in_float32(model(batch)), batch.unit_scores_BC, parts.config.loss)
-        accelerator.backward(terms.total * (len(batch) / update_sizes[step]))
+        accelerator.backward(terms.total)
         sums += len(batch) * torch.stack([getattr(terms, name).detach() for name in TERMS])
-        if (step + 1) % train.accumulate and step + 1 < len(plan):
-            continue
         for parameter in resting:
             parameter.grad = None  # and so neither moment nor weight decay moves it
         accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)

@@ -93,7 +93,7 @@ def chunked(
             chunks.append([b])
         else:
             chunk.append(b)
-    even = _spread(lengths, prompts, len(chunks))
+    even = in_pieces(lengths, prompts, len(chunks))
     if max(_tokens(chunk, lengths, prompts) for chunk in even) <= room:
         chunks = even
     return [sorted(chunk) for chunk in chunks]
@@ -115,12 +115,12 @@ def together(parts: Sequence[Tensor], chunks: Sequence[Sequence[int]], dim: int)
     return padded.index_select(0, order.to(padded.device))
 
 
-def _spread(lengths: Sequence[int], prompts: Sequence[Prompt], number: int) -> list[list[int]]:
-    """As many chunks, each about as large: the largest of them decides what memory it takes."""
+def in_pieces(lengths: Sequence[int], prompts: Sequence[Prompt], number: int) -> list[list[int]]:
+    """Samples of a batch in so many chunks, each about as large: the largest of them decides what memory it takes."""
     chunks: list[list[int]] = [[] for _ in range(number)]
     for b in sorted(range(len(lengths)), key=lambda b: -lengths[b]):
         min(chunks, key=lambda chunk: _tokens([*chunk, b], lengths, prompts)).append(b)
-    return [chunk for chunk in chunks if chunk]
+    return [sorted(chunk) for chunk in chunks if chunk]
 
 
 def _tokens(chunk: Sequence[int], lengths: Sequence[int], prompts: Sequence[Prompt]) -> int:

@@ -15,7 +15,7 @@ from limssr.model.backbone.fitness import position_limit
 from limssr.model.backbone.lora import RowDraws
 from limssr.model.layout import Layout
 from limssr.model.reading.attention import KeysAndValues, Reading, exchange_attention, joined, read_row
-from limssr.model.reading.chunks import bytes_a_token, chunked, rows_of, together
+from limssr.model.reading.chunks import bytes_a_token, chunked, in_pieces, rows_of, together
 from limssr.model.reading.packing import PackedLayout, Prompt, pack, pack_prompts, prompts_of
 
 MAX_KEPT_TOKENS = 4096
@@ -92,6 +92,7 @@ class Reader:
 
     Attributes:
         how: May be changed from packed to padded and back.
+        pieces: In how many pieces a training batch is read where no `memory_gb` decides that.
         keeps_prompts: Whether packed reading in evaluation mode without gradients keeps what it computed of prompts.
         leaves_out: Whether packed reading leaves out of the last layer what no head reads.
 
@@ -105,6 +106,7 @@ class Reader:
         self.backbone, self.tokens, self.memory_gb = backbone, tokens, memory_gb
         self._token_bytes: float | None = None
         self._limit = position_limit(backbone)
+        self.pieces = 1
         self.keeps_prompts = self.leaves_out = True
         self._can_pack = False
         self._kept: KeptPrompts | None = None
@@ -144,10 +146,10 @@ class Reader:
         """
         if self._limit is not None:
             self._limit.check(int(layout.lengths_B.max()))
+        prompts, trains = prompts_of(layout, prompt_lengths), self.backbone.training and torch.is_grad_enabled()
         if self.how == "padded":
-            return self._read_padded(bank_RH, layout.to(bank_RH.device))
-        prompts = prompts_of(layout, prompt_lengths)
-        if self.backbone.training and torch.is_grad_enabled():
+            return self._read_padded(bank_RH, layout, prompts, pieces=self.pieces if trains else 1)
+        if trains:
             return self._read_to_train(bank_RH, layout, prompts, with_inputs=with_inputs)
         kept = self._keep(bank_RH, prompts)
         device = bank_RH.device
@@ -160,10 +162,10 @@ class Reader:
         self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt], *, with_inputs: bool
     ) -> States:
         """In as many chunks as memory asks for; dropout draws by sequence, so that their number changes nothing."""
-        chunks = [list(range(len(prompts)))]
-        seed = int(torch.randint(2**62, ()))
-        if self.memory_gb is not None:
-            lengths = layout.lengths_B.tolist()
+        seed, lengths = int(torch.randint(2**62, ())), layout.lengths_B.tolist()
+        if self.memory_gb is None:
+            chunks = in_pieces(lengths, prompts, self.pieces)
+        else:
             measured = self._measured(bank_RH, layout, prompts)
             chunks = chunked(lengths, prompts, token_bytes=measured, budget_gb=self.memory_gb)
         numbers = {prompt: -1 - n for n, prompt in enumerate(dict.fromkeys(prompts))}
@@ -171,7 +173,7 @@ class Reader:
         for rows in chunks:
             packed = self._packed(rows_of(layout, rows), [prompts[b] for b in rows], bank_RH.device)
             draws = None
-            if bank_RH.device.type == "cpu" or self.memory_gb is not None:
+            if bank_RH.device.type == "cpu" or self.memory_gb is not None or self.pieces > 1:
                 parts = [(numbers[name] if isinstance(name, tuple) else rows[name], n) for name, n in packed.parts]
                 draws = RowDraws(seed, tuple(parts))
             layouts.append(packed)
@@ -212,12 +214,23 @@ class Reader:
     ) -> PackedLayout:
         return pack(layout, prompts, kept=kept, device_type=device.type, leave_out=self.leaves_out).to(device)
 
-    def _read_padded(self, bank_RH: Tensor, layout: Layout) -> States:
+    def _read_padded(
+        self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt] = (), *, pieces: int = 1
+    ) -> States:
         """Padding stands at the end and the backbone is causal: nothing real can see it."""
-        inputs_BLH = _unpacked(bank_RH, layout.source_BL)
+        on_device = layout.to(bank_RH.device)
+        inputs_BLH = _unpacked(bank_RH, on_device.source_BL)
+        if pieces == 1:
+            hidden_BLH = self._hidden(inputs_BLH)
+        else:
+            chunks = in_pieces(layout.lengths_B.tolist(), prompts, pieces)
+            parts = [checkpoint(self._hidden, inputs_BLH[rows], use_reentrant=False) for rows in chunks]
+            hidden_BLH = together(parts, chunks, 1)
+        return States(inputs_BLH, hidden_BLH, on_device.pool_BML, on_device.fusion_BK)
+
+    def _hidden(self, inputs_BLH: Tensor) -> Tensor:
         output = self.backbone(inputs_embeds=inputs_BLH.to(self._dtype), use_cache=False)
-        hidden_BLH = output.last_hidden_state.to(bank_RH.dtype)
-        return States(inputs_BLH, hidden_BLH, layout.pool_BML, layout.fusion_BK)
+        return output.last_hidden_state.to(inputs_BLH.dtype)
 
     def _read_packed(
         self, bank_RH: Tensor, packed: PackedLayout, kept: KeptPrompts | None, *, draws: RowDraws | None = None
@@ -244,7 +257,7 @@ class Reader:
         model.eval()
         packed = pack(layout, prompts_of(layout, [2, 2]), device_type=weight.device.type).to(weight.device)
         packed_BLH = _unpacked(self._read_packed(bank_RH, packed, None), packed.body_BL)
-        padded_BLH = self._read_padded(bank_RH, layout.to(weight.device)).hidden_BLH
+        padded_BLH = self._read_padded(bank_RH, layout).hidden_BLH
         model.train(was_training)
         difference = max((padded_BLH[b, 2:n] - packed_BLH[b, : n - 2]).abs().max().item() for b, n in ((0, 8), (1, 6)))
         if not difference <= TOLERANCES[weight.dtype] * padded_BLH.abs().max().item():
