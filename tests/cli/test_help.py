@@ -42,6 +42,7 @@ FLAGS = {
     "config": set(),
     "data split": {"--out", "--seed"},
     "systems": {"--bibtex"},
+    "auto": {"--out", "--minutes", "--candidates", "--without", "--set", "--backbone", "--seed", "--device"},
     "train": {
         "--out",
         "--resume",

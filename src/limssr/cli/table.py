@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from limssr.cli.options import Verb
 from limssr.cli.verbs.ablate import Ablate
+from limssr.cli.verbs.auto import Auto
 from limssr.cli.verbs.benchmark import Benchmark
 from limssr.cli.verbs.checkpoint import ImportCheckpoint
 from limssr.cli.verbs.compare import Compare
@@ -70,6 +71,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "data split": Entry(verb=SplitData, line="a copy of a store or a manifest with new splits, by group"),
     },
     "One model": {
+        "auto": Entry(verb=Auto, line="the best model for a store, in the time there is"),
         "train": Entry(verb=Train, line="train as a recipe says, evaluate, write the report"),
         "evaluate": Entry(verb=Evaluate, line="score a split with every subset of the streams"),
         "predict": Entry(verb=Predict, line="score new samples, each with the streams it has"),

@@ -20,7 +20,7 @@ from limssr.model.int8 import check_int8, use_int8
 from limssr.runs.folder import ESTIMATOR_FORMAT, FORMAT_VERSION, read_run
 from limssr.systems.pooled import SETTINGS as POOLED_SETTINGS
 from limssr.systems.pooled import PooledModel
-from limssr.systems.saving import Weights, load_pretrained
+from limssr.systems.saving import MEMBERS, Weights, load_pretrained
 
 REFERENCES_FOLDER = "references"
 
@@ -127,18 +127,21 @@ def load_scorer(
 
 def _reading_of(folder: Path) -> Mapping[str, Any]:
     """How the tables of a run's store were read; nothing where the folder is neither a run nor beside one."""
-    run = next((one for one in (folder, folder.parent.parent) if (one / "run.json").exists()), None)
+    run = next(
+        (one for one in (folder, folder.parent.parent, folder.parent.parent.parent) if (one / "run.json").exists()),
+        None,
+    )
     store = None if run is None else read_run(run).document.get("store")
     return (store or {}).get("reading") or {}
 
 
 def _member_folder(run: Path, member: str) -> Path:
     read_run(run)
-    beside = run / REFERENCES_FOLDER
-    found = sorted(path.name for path in beside.iterdir() if path.is_dir()) if beside.is_dir() else []
+    places = [run / REFERENCES_FOLDER, run / "model" / MEMBERS]  # the latter of a mixture, as `limssr auto` makes it
+    found = {path.name: path for place in places if place.is_dir() for path in sorted(place.iterdir()) if path.is_dir()}
     if member not in found:
-        raise unknown_name(f"member of {run}", member, found)
-    return beside / member
+        raise unknown_name(f"member of {run}", member, list(found))
+    return found[member]
 
 
 def _model_folder(folder: Path) -> tuple[Path, DataConfig]:

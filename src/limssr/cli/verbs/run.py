@@ -153,6 +153,10 @@ class Train:
         config = read_config(self.recipe, changes, system=self.system)
         out = self.out or Path("runs") / folder_name(config.name)
         resume: Literal["never", "auto"] = "auto" if self.resume else "never"
+        if config.model.system == "auto":
+            from limssr.cli.verbs.auto import auto_answer
+
+            return auto_answer(config, out, self.device)
         if self.dry_run:
             return _preview(config, out, resume, self.device)
         run = train_run(config, out, device=self.device, resume=resume, reporter=make_reporter())
@@ -211,7 +215,7 @@ class Predict:
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """File to write: .csv, .json or .parquet. Without it the scores are printed."""
     member: Annotated[str | None, conf.arg(metavar="NAME")] = None
-    """Score with a reference of the run, such as ridge, instead of the run itself."""
+    """Score with a reference of the run or a member of a mixture, such as ridge, instead of the run itself."""
     int8: bool = False
     """Round the language model's frozen weights to int8, for a CPU; `limssr evaluate RUN --int8` says what it costs."""
     header: Annotated[Literal["as-trained", "detect", "first-line", "none"], conf.arg(metavar="WORD")] = "as-trained"

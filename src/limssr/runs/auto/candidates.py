@@ -20,6 +20,9 @@ ENSEMBLE_STEPS, ENSEMBLE_EPOCHS = 1600, (8, 40)
 READING_STEPS, READING_EPOCHS = 320, (3, 12)
 BATCH_SIZE = 16
 
+SURE_AFTER = 0.1
+"""Share of the allowed time after which the pace of the epochs so far is believed."""
+
 
 class OutOfTime(LimssrError):
     """A candidate would take longer than the budget has left for it."""
@@ -73,8 +76,10 @@ class Watch(SilentReporter):
         """
         del best_epoch
         self.history.append(record)
-        left = (total - record["epoch"] - 1) * record["seconds"]
-        if time.monotonic() - self.began + left > self.allowed_s:
+        passed = time.monotonic() - self.began
+        pace = sum(one["seconds"] for one in self.history) / len(self.history)
+        left = (total - record["epoch"] - 1) * pace
+        if passed > SURE_AFTER * self.allowed_s and passed + left > self.allowed_s:
             raise OutOfTime("it would take longer than the budget has left")
 
 

@@ -1,0 +1,115 @@
+"""`limssr auto`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro import conf
+
+from limssr.cli.options import BackboneName, Common, Device, Position, Settings
+from limssr.cli.output import Answer
+
+if TYPE_CHECKING:
+    from limssr.core.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Find the best model for a store in the time there is: judge several by folds of whole groups and mix them."""
+
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """A feature store. Its test split is scored once, in the end, by what was chosen."""
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """Run folder; without it runs/NAME, NAME being the store's."""
+    minutes: Annotated[float | None, conf.arg(metavar="N")] = None
+    """Time it may take, all in all; without it 30."""
+    candidates: Annotated[str | None, conf.arg(metavar="NAMES")] = None
+    """Judge only these, separated by commas: ridge,convolutions,limssr."""
+    without: Annotated[str | None, conf.arg(metavar="NAMES")] = None
+    """Do not judge these; language-model stands for all that have one."""
+    set: Settings = ()
+    backbone: BackboneName = None
+    seed: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Of folds, models and resamples."""
+    device: Device = "auto"
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Search."""
+        import json
+
+        from limssr.cli.recipes import Changes, folder_name, read_config
+
+        options = {"minutes": self.minutes, "candidates": self.candidates, "without": self.without}
+        given = [f"model.options.{key}={json.dumps(one)}" for key, one in options.items() if one is not None]
+        changes = Changes(settings=(*self.set, *given), backbone=self.backbone, store=self.store, seed=self.seed)
+        config = read_config("auto", changes)
+        return auto_answer(config, self.out or Path("runs") / folder_name(config.name), self.device)
+
+
+def auto_answer(config: "RunConfig", out: Path, device: str) -> Answer:
+    """Search as configured, and say what was found."""
+    from limssr.core.progress import make_reporter
+    from limssr.runs.auto.auto import train_auto
+    from limssr.runs.folder import read_run
+
+    run = train_auto(config, out, device=device, reporter=make_reporter())
+    document: dict[str, Any] = dict(read_run(run).document["auto"])
+    document["run"], document["report"] = str(run), str(run / "report.html")
+    return Answer(document, (*auto_lines(document), f"Report: {document['report']}"))
+
+
+def auto_lines(document: Mapping[str, Any]) -> list[str]:
+    """Leaderboard, what carries the score, what the language model adds, warnings."""
+    rows = [
+        (row["member"], _value(row["incomplete"]), _value(row["full"]), _difference(row["behind"]), str(row["seconds"]))
+        for row in document["leaderboard"]
+    ]
+    heads = ("model", "incomplete", "all streams", "chosen minus it", "seconds")
+    return [
+        "Spearman on held-out groups (out of fold), with 95 % intervals over groups:",
+        *_aligned([heads, *rows]),
+        _chosen(document),
+        *_language_model(document),
+        *(f"left out: {name}: {why}" for name, why in document["left_out"].items()),
+        *(f"warning: {text}" for text in document["warnings"]),
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _chosen(document: Mapping[str, Any]) -> str:
+    weights = sorted(document["weights"]["common"].items(), key=lambda pair: -pair[1])
+    if document["chosen"] != "sum":
+        return f"Chosen: {document['chosen']} alone; the sum of all is not better."
+    total = sum(weight for _, weight in weights) or 1.0
+    carried = ", ".join(f"{name} {weight / total:.0%}" for name, weight in weights)
+    return f"Chosen: the sum, carried by {carried}; by itself: limssr predict RUN SOURCE --member {weights[0][0]}"
+
+
+def _language_model(document: Mapping[str, Any]) -> list[str]:
+    adds = document["language_model_adds"]
+    if adds is None:
+        return ["The language model was not judged."]
+    line = f"The language model adds {_difference(adds)} here"
+    if "limssr" in " ".join(document["weights"]["common"]):
+        return [f"{line}; scoring without it is much cheaper: --without language-model"]
+    return [f"{line}, and is not part of what was chosen."]
+
+
+def _value(part: Mapping[str, Any]) -> str:
+    if part["spearman"] is None:
+        return "n/a"
+    return f"{part['spearman']:.3f}{_interval(part['ci'])}"
+
+
+def _difference(part: Mapping[str, Any]) -> str:
+    return "n/a" if part["spearman"] is None else f"{part['spearman']:+.3f}{_interval(part['ci'])}"
+
+
+def _interval(ci: Sequence[float] | None) -> str:
+    return "" if ci is None else f" [{ci[0]:.3f}, {ci[1]:.3f}]"

@@ -1,0 +1,182 @@
+"""`limssr auto`: what is judged, how it is summed, and that its run is a run like any other."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from limssr.core.errors import InputError
+from limssr.core.progress import SilentReporter
+from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.store.writer import StoreWriter
+from limssr.runs.auto.auto import train_auto
+from limssr.runs.auto.candidates import CANDIDATES, OutOfTime, Watch
+from limssr.runs.auto.choice import paired
+from limssr.runs.auto.folds import Folds
+from limssr.runs.auto.judge import ALL, Shown, interval, judge
+from limssr.runs.auto.settings import AutoSettings, auto_config
+from limssr.runs.auto.stack import learn_weights, out_of_fold_sum, pruned
+from limssr.runs.evaluate import evaluate_run
+from limssr.runs.folder import read_run
+from limssr.runs.predict import predict
+
+MODALITIES = (Modality("video", 3), Modality("audio", 2))
+CRITERIA = (Criterion("score", 0.0, 10.0),)
+
+
+def make_samples(num_samples: int = 60, *, seed: int = 0) -> list[Sample]:
+    """Video knows the score well, audio a little; groups of three, the last fifth is the test split."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(num_samples):
+        score, length = rng.uniform(1, 9), int(rng.integers(5, 9))
+        streams = {
+            "video": (rng.normal(size=(length, 3)) + score).astype(np.float32),
+            "audio": (rng.normal(size=(length, 2)) + 0.4 * score).astype(np.float32),
+        }
+        split = "test" if number >= 0.8 * num_samples else "val" if number >= 0.65 * num_samples else "train"
+        if split != "test" and number % 3 == 0:
+            del streams["video" if number % 2 else "audio"]
+        found.append(Sample(f"p{number}", streams, np.array([score]), f"g{number // 3}", split))
+    return found
+
+
+@pytest.fixture(scope="module")
+def shown():
+    samples = [one for one in make_samples(120) if one.split != "test"]
+    return Shown.of(samples, ["video", "audio"], seed=0)
+
+
+class TestJudge:
+    def test_a_perfect_prediction_has_correlation_one_in_every_cell(self, shown):
+        score = judge(shown, shown.truth_RC, seed=0)
+        assert score.full == pytest.approx(np.tanh(np.arctanh(0.999)))
+        assert score.incomplete == pytest.approx(score.full)
+        assert interval(score.draws_D)[0] > 0.99
+
+    def test_each_sample_counts_once_and_cells_hold_what_is_owned(self, shown):
+        assert shown.weight_R.sum() == pytest.approx(len(shown.samples))
+        assert all(len(shown.samples[shown.rows[row][0]].streams) == 2 for row in shown.cells[ALL])
+
+    def test_a_paired_difference_is_surer_than_the_two_scores(self, shown):
+        rng = np.random.default_rng(0)
+        noisy = shown.truth_RC + rng.normal(size=shown.truth_RC.shape) * 2
+        one, two = judge(shown, noisy, seed=0), judge(shown, noisy + 0.2 * rng.normal(size=noisy.shape), seed=0)
+        low, high = paired(one, two)["ci"]
+        assert high - low < 0.5 * (interval(one.draws_D)[1] - interval(one.draws_D)[0])
+
+    def test_folds_keep_groups_together_and_repeat_for_few_samples(self, shown):
+        folds = Folds.of(shown, seed=0)
+        assert len(folds.fold_RR) == 3
+        for fold_R in folds.fold_RR:
+            of_group = {}
+            for row, (n, _) in enumerate(shown.rows):
+                assert of_group.setdefault(shown.groups[n], fold_R[row]) == fold_R[row]
+
+
+class TestStack:
+    def centred(self, shown, noises):
+        rng = np.random.default_rng(1)
+        target = (shown.truth_RC - shown.truth_RC.mean()) / shown.truth_RC.std()
+        return np.stack([target + noise * rng.normal(size=target.shape) for noise in noises]), target
+
+    def test_the_better_member_has_the_larger_weight_and_none_is_negative(self, shown):
+        members, target = self.centred(shown, [0.3, 1.5])
+        weights = learn_weights(shown, members, target, np.arange(len(shown.rows)))
+        assert weights.common[0] > 3 * weights.common[1] >= 0
+        assert set(weights.by_pattern) == {("video",), ("audio",), ("video", "audio")}
+
+    def test_a_sum_of_equals_is_better_than_each_also_out_of_fold(self, shown):
+        members, target = self.centred(shown, [1.0, 1.0, 1.0])
+        summed = out_of_fold_sum(shown, members, target, Folds.of(shown, seed=0).fold_RR[0])
+        best = max(judge(shown, member, seed=0).value for member in members)
+        assert judge(shown, summed, seed=0).value > best + 0.02
+
+    def test_noise_is_pruned(self, shown):
+        members, target = self.centred(shown, [0.2, 30.0])
+        weights = learn_weights(shown, members, target, np.arange(len(shown.rows)))
+        assert pruned(["good", "noise"], weights) == ["good"]
+
+
+class TestSettings:
+    def test_the_language_model_can_be_left_out_by_one_word(self):
+        found = AutoSettings.of(auto_config("store", without=["language-model"]))
+        assert "limssr" not in found.candidates
+        assert "convolutions" in found.candidates
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"candidates": ["rigde"]}, "ridge"),
+            ({"minutes": -1.0}, "minutes"),
+            ({"candidates": ["constant"]}, "candidate that learns"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, options, message):
+        with pytest.raises(InputError, match=message):
+            AutoSettings.of(auto_config("store", **options))
+
+    def test_a_watch_ends_what_would_not_be_done_in_time(self):
+        watch = Watch(allowed_s=10.0)
+        watch.began -= 2.0
+        watch.epoch({"epoch": 0, "seconds": 0.1}, total=20, best_epoch=None)
+        with pytest.raises(OutOfTime):
+            watch.epoch({"epoch": 1, "seconds": 2.0}, total=20, best_epoch=None)
+
+
+class _Heard(SilentReporter):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("auto")
+    with StoreWriter(folder / "store", name="toy", modalities=MODALITIES, criteria=CRITERIA, provenance={}) as writer:
+        for sample in make_samples():
+            writer.add(sample)
+    heard = _Heard()
+    candidates = ["constant", "ridge", "extra-trees", "limssr-paper"]
+    backbone = {"backbone": {"name": "tiny", "num_layers": 1}}
+    config = auto_config(folder / "store", minutes=20, candidates=candidates, tree={"model": backbone})
+    return train_auto(config, folder / "run", reporter=heard), heard.notes
+
+
+class TestRun:
+    def test_says_in_six_lines_what_it_saw_and_will_do(self, run):
+        firsts = [line.split()[0] for line in run[1][:6]]
+        assert firsts == ["samples", "streams", "lengths", "patterns", "scores", "plan"]
+
+    def test_the_document_has_what_scripts_ask_for(self, run):
+        document = read_run(run[0]).document["auto"]
+        rows = {row["member"]: row for row in document["leaderboard"]}
+        assert set(rows) == {"constant", "ridge", "extra-trees", "limssr-paper", "sum"}
+        assert rows["ridge"]["full"]["spearman"] > 0.8
+        low, high = rows["ridge"]["incomplete"]["ci"]
+        assert low < rows["ridge"]["incomplete"]["spearman"] < high
+        assert set(document["language_model_adds"]) == {"spearman", "ci"}
+        assert document["weights"]["common"]
+        assert isinstance(document["warnings"], list)
+
+    def test_is_evaluated_and_predicts_like_any_run(self, run):
+        folder, _ = run
+        evaluation = evaluate_run(folder)
+        assert evaluation.full["spearman"].value > 0.8
+        table = predict(folder, folder.parent / "store", split="test")
+        alone = predict(folder, folder.parent / "store", split="test", member="ridge")
+        assert table.num_rows == alone.num_rows == 12
+        assert (folder / "report.html").exists()
+        with pytest.raises(InputError, match="ridge"):
+            predict(folder, folder.parent / "store", member="rigde")
+
+    def test_keeps_every_out_of_fold_prediction_of_training_and_validation(self, run):
+        rows = pq.read_table(run[0] / "out_of_fold.parquet").to_pylist()
+        assert {row["member"] for row in rows} >= {"ridge", "auto"}
+        assert {row["id"] for row in rows} == {one.id for one in make_samples() if one.split != "test"}
+        assert all(np.isfinite(row["prediction"]) for row in rows if row["member"] == "ridge")
+
+    def test_every_candidate_is_named_in_the_table(self):
+        assert next(iter(CANDIDATES)) == "constant"
+        assert {"ridge", "convolutions", "extra-trees", "ensemble", "limssr", "limssr-random"} <= set(CANDIDATES)
