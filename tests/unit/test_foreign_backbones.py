@@ -19,28 +19,22 @@ from limssr.model.backbone import load
 from limssr.model.backbone.load import load_backbone
 
 SHAPE = {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-KINDS = {
-    "llama": {**SHAPE, "intermediate_size": 32, "num_key_value_heads": 2},
-    "mamba": {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},
-    "bart": {"vocab_size": 300, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16,
-             "decoder_ffn_dim": 16, "encoder_attention_heads": 2, "decoder_attention_heads": 2},
-}  # fmt: skip
 
 
-def made(folder: Path, kind: str) -> Path:
+def made(folder: Path) -> Path:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.train_from_iterator([], trainers.BpeTrainer(vocab_size=290, initial_alphabet=alphabet, show_progress=False))
     with torch.random.fork_rng(devices=[]):
-        AutoModel.from_config(AutoConfig.for_model(kind, **KINDS[kind])).save_pretrained(folder)
+        AutoModel.from_config(AutoConfig.for_model("llama", **SHAPE, intermediate_size=32)).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=raw).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("backbone") / "llama", "llama")
+    return made(tmp_path_factory.mktemp("backbone") / "llama")
 
 
 @pytest.fixture
@@ -126,7 +120,7 @@ DAMAGE = {
     ),
     "another shape": (lambda f: said(f / "config.json", intermediate_size=48), "damaged|weights"),
     "a size that no machine has": (lambda f: said(f / "config.json", hidden_size=10**7), "values where the weights"),
-    "many layers": (lambda f: said(f / "config.json", num_hidden_layers=10**6), "1,000,000 layers"),
+    "many layers": (lambda f: said(f / "config.json", num_hidden_layers=10**6), "with 1000000 layers"),
     "a number without end": (lambda f: said(f / "config.json", hidden_size=10**30), "no size of a model"),
     "no size": (lambda f: said(f / "config.json", hidden_size="wide"), "config.json|hidden_size"),
     "a broken description": (write("config.json", "{"), "no JSON"),
@@ -165,12 +159,6 @@ def test_the_weights_that_are_hashed_are_the_weights_that_are_read(folder):
     table = safetensors.torch.load_file(folder / "model.safetensors")["embed_tokens.weight"]
     torch.testing.assert_close(loaded(folder).table_VH, table[:256], atol=0, rtol=0, check_dtype=False)
     assert not (folder / "ran").exists()
-
-
-@pytest.mark.parametrize("kind", ["mamba", "bart"])
-def test_models_of_another_kind_are_refused(tmp_path, kind):
-    with pytest.raises(InputError, match="decoder-only"):
-        loaded(made(tmp_path / kind, kind))
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"GGUF", b"GGUF\x03\0\0\0" + b"\xff" * 64])

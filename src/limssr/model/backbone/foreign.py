@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from limssr.core.quoting import quoted
+from limssr.core.quoting import quoted, shortened
 from limssr.core.reading.documents import read_json
 from limssr.core.reading.regular import Outside
 from limssr.core.reading.tensors import read_header
@@ -89,20 +89,17 @@ def check_described(settings: Any, folder: Path) -> None:
 
 
 def check_settings(settings: Any, folder: Path) -> Any:
-    """The settings of the language model, if limssr can read it.
+    """The settings of the language model, whose number of layers is one that a model has.
 
     Raises:
-        InputError: An encoder-decoder, or a model without attention layers.
+        InputError: It is not.
     """
-    kind, outside = str(getattr(settings, "model_type", "unknown")), outside_of(folder, "a decoder-only transformer")
-    if getattr(settings, "is_encoder_decoder", False):
-        raise outside.refused(f"the encoder-decoder {kind}")
-    for name in ("num_hidden_layers", "num_attention_heads", "hidden_size"):
-        value = getattr(settings, name, None)
-        if type(value) is not int or value < 1:
-            raise outside.refused(f"{kind} with {name} {quoted(value)}")
-    if settings.num_hidden_layers > MAX_LAYERS:
-        raise outside.refused(f"{kind} with {settings.num_hidden_layers:,} layers")
+    layers = getattr(settings, "num_hidden_layers", None)
+    if type(layers) is not int or not 1 <= layers <= MAX_LAYERS:
+        kind = str(getattr(settings, "model_type", "unknown"))
+        raise outside_of(folder, f"a language model of 1 to {MAX_LAYERS:,} layers").refused(
+            f"{shortened(kind)} with {quoted(layers)} layers"
+        )
     return settings
 
 
