@@ -13,7 +13,7 @@ from typing import Any
 from limssr.core.errors import InputError
 from limssr.core.version import __version__
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "pyarrow", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "pyarrow", "numpy", "scipy", "scikit-learn")
 MIN_PYTHON = (3, 11)
 MIN_FREE_GIB = 2.0
 PRECISIONS = ("float32", "tf32", "bf16", "fp16")

@@ -14,16 +14,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError
 from limssr.core.rng import integer
 from limssr.core.version import __version__
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 MIXED_PRECISION = {"float32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -88,7 +89,7 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(words[0]) if words else frozenset()
 
 
-def make_accelerator(device: torch.device, precision: str = "float32") -> Accelerator:
+def make_accelerator(device: torch.device, precision: str = "float32") -> "Accelerator":
     """An Accelerator on exactly this device with exactly this precision.
 
     Accelerate keeps one state a process, which the first Accelerator fixes. A process that trains twice (references, an
@@ -97,6 +98,9 @@ def make_accelerator(device: torch.device, precision: str = "float32") -> Accele
     Raises:
         InputError: Launched as one of several processes, which this version does not support.
     """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(
             f"Expected one process, found WORLD_SIZE={os.environ['WORLD_SIZE']}: this version trains on one device; "

@@ -10,11 +10,10 @@ import numpy as np
 from limssr.core.errors import InputError, MissingExtraError
 from limssr.core.types import Modality, Sample
 from limssr.data.importers.table.manifest import MANIFESTS
-from limssr.data.store.format import HEADER_NAME
 from limssr.data.validate import check_sample
 from limssr.media.assemble import assemble
 from limssr.media.jobs import media_job
-from limssr.media.manifest import Recording, Source, has_recordings, load_recordings
+from limssr.media.manifest import Recording, Source, load_recordings
 from limssr.media.record import ExtractionRecord, StreamRecord, check_same_encoders
 from limssr.media.work import encode_file
 
@@ -41,15 +40,6 @@ class NewRecordings:
     read_s: Mapping[str, float]
     failures: Mapping[str, str]
     notes: tuple[str, ...]
-
-
-def is_recordings(source: Path) -> bool:
-    """Whether a path is a recording, a folder or a manifest of recordings, and neither a store nor another manifest."""
-    if source.is_dir():
-        return not (source / HEADER_NAME).exists()
-    if source.suffix.lower() in MANIFESTS:
-        return source.exists() and has_recordings(source)
-    return source.is_file()
 
 
 def read_recordings(source: Path, record: ExtractionRecord, modalities: Sequence[Modality]) -> NewRecordings:

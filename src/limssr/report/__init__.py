@@ -7,12 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from limssr.core.files import check_output, write_atomically
-from limssr.report.run_page import build_contents
-from limssr.report.runfolder import read_run_folder
 
 
 def write_report(run_dir: Path) -> Path:
@@ -27,6 +22,10 @@ def write_report(run_dir: Path) -> Path:
     Raises:
         ArtifactError: No run.json, or one of a newer format; a file that is there but cannot be read.
     """
+    # Figures bring matplotlib along; a table on the terminal, whose words stand in this room too, does without.
+    from limssr.report.run_page import build_contents
+    from limssr.report.runfolder import read_run_folder
+
     run_dir = Path(run_dir)
     if (run_dir / "run.json").is_file():  # else the words below say what is missing
         check_output(run_dir / "report.html", "a copy of the run folder")
@@ -38,6 +37,9 @@ def write_report(run_dir: Path) -> Path:
 
 def render_page(template: str, contents: Mapping[str, Any]) -> bytes:
     """A page from one of the templates beside this file, with the style of all our pages inside it."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
     environment = Environment(
         loader=PackageLoader("limssr.report", "."),
         autoescape=True,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -14,7 +14,9 @@ from limssr.core.reading.documents import read_yaml
 from limssr.core.reading.records import EvaluationDocument, RunDocument, own_file, read_document
 from limssr.core.reading.tables import read_parquet
 from limssr.core.recipes import dump_config, parse_config
-from limssr.evaluation.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from limssr.evaluation.evaluate import Evaluation
 
 FORMAT_VERSION = 1
 ESTIMATOR_FORMAT = 1
@@ -84,7 +86,7 @@ class SystemScores:
     predictions: pa.Table
 
     @classmethod
-    def of(cls, system: str, evaluation: Evaluation) -> "SystemScores":
+    def of(cls, system: str, evaluation: "Evaluation") -> "SystemScores":
         """From an evaluation."""
         return cls(system, evaluation.to_dict(), evaluation.to_table(system), evaluation.to_predictions(system))
 

@@ -16,7 +16,6 @@ from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.arrays import as_streams, make_samples
 from limssr.evaluation.scorer import ModelScorer, Scorer
-from limssr.model.int8 import check_int8, use_int8
 from limssr.runs.folder import ESTIMATOR_FORMAT, FORMAT_VERSION, read_run
 from limssr.systems.pooled import SETTINGS as POOLED_SETTINGS
 from limssr.systems.pooled import PooledModel
@@ -107,6 +106,8 @@ def load_scorer(
     model = load_pretrained(held)
     check_model_precision(model.config, choice.device)
     if weights == "int8":
+        from limssr.model.int8 import check_int8, use_int8  # brings transformers along, which few systems need
+
         check_int8(model, choice.device)
         use_int8(model)
     scorer = ModelScorer(

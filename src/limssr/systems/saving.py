@@ -120,7 +120,6 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
         InputError: Int8 weights are not supported here.
         ArtifactError: Not a model folder, a newer format, altered weights, or a backbone whose hash differs.
     """
-    from limssr.model.int8 import use_int8
     from limssr.systems.build import build_model
 
     folder = Path(folder)
@@ -141,6 +140,8 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
     load_saved_weights(model, folder)
     model.leave_unseen(settings.get("unseen_streams", ()))
     if weights == "int8":
+        from limssr.model.int8 import use_int8  # brings transformers along, which few systems need
+
         use_int8(model)
     model.eval()
     return model

@@ -228,7 +228,7 @@ class Predict:
     def run(self) -> Answer:
         """Predict."""
         from limssr.cli.text import rows_table
-        from limssr.media.samples import is_recordings
+        from limssr.media.recognise import is_recordings
         from limssr.runs.predict import check_output_file, predict, write_predictions
 
         if self.out is not None:

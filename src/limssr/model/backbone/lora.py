@@ -1,5 +1,6 @@
 """Low-rank adapters for the backbone, and a dropout whose draws are cheap on a CPU."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,19 +12,65 @@ from limssr.core.errors import InputError
 
 
 def add_lora(model: nn.Module, config: LoraConfig, *, dropout: Literal["cheap", "torch"] = "cheap") -> None:
-    """Freeze the backbone and add trainable adapters in place, with our cheap dropout or with that of torch."""
-    import peft
+    """Freeze the backbone and add trainable adapters in place, with our cheap dropout or with that of torch.
 
+    Weights, their names and their first values are those that the package peft gives (a test compares them). It is not
+    used, as importing it takes a second, which every scoring would pay.
+
+    Raises:
+        InputError: A target that no linear map of the backbone is called by, or that is none.
+    """
     model.requires_grad_(False)
-    settings = peft.LoraConfig(
-        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.targets)
-    )
-    try:
-        peft.inject_adapter_in_model(settings, model)
-    except ValueError as error:
-        raise InputError(f"LoRA targets {list(config.targets)} do not fit this backbone: {error}") from None
+    found = [(name, child) for name, child in model.named_modules() if name.rpartition(".")[2] in config.targets]
+    other = [name for name, child in found if not (isinstance(child, nn.Linear) or _is_transposed(child))]
+    missing = set(config.targets) - {name.rpartition(".")[2] for name, _ in found}
+    if other or not found:
+        wrong = f"{other[0]} is no linear map" if other else f"it has no {', '.join(sorted(missing))}"
+        raise InputError(f"LoRA targets {list(config.targets)} do not fit this backbone: {wrong}.")
+    for name, child in found:
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, Adapted(child, config))
     if dropout == "cheap":
         draw_cheaply(model)
+
+
+class Adapted(nn.Module):
+    """A frozen linear map and a trainable map of low rank beside it, which begins at zero.
+
+    Args:
+        base_layer: The frozen map.
+        config: Rank, scale and dropout.
+    """
+
+    def __init__(self, base_layer: nn.Module, config: LoraConfig) -> None:
+        super().__init__()
+        weight: Tensor = base_layer.weight  # type: ignore[assignment]
+        shape = weight.shape if _is_transposed(base_layer) else weight.shape[::-1]
+        self.base_layer = base_layer
+        self.scale = config.alpha / config.rank
+        self.lora_dropout = _named(nn.Dropout(config.dropout) if config.dropout else nn.Identity())
+        self.lora_A = _named(nn.Linear(shape[0], config.rank, bias=False))
+        self.lora_B = _named(nn.Linear(config.rank, shape[1], bias=False))
+        nn.init.kaiming_uniform_(self.lora_A["default"].weight, a=math.sqrt(5))  # pyright: ignore[reportArgumentType]
+        nn.init.zeros_(self.lora_B["default"].weight)  # pyright: ignore[reportArgumentType]
+        for adapter in (self.lora_A, self.lora_B):
+            adapter.to(weight.device, weight.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
+        result = self.base_layer(x)
+        down, up, dropout = self.lora_A["default"], self.lora_B["default"], self.lora_dropout["default"]
+        added = up(down(dropout(x.to(down.weight.dtype)))) * self.scale  # pyright: ignore[reportArgumentType]
+        return (result + added).to(result.dtype)
+
+
+def _named(module: nn.Module) -> nn.ModuleDict:
+    return nn.ModuleDict({"default": module})
+
+
+def _is_transposed(module: nn.Module) -> bool:
+    """Whether a module is the linear map of GPT-2, whose weight is [in, out]."""
+    return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
 
 
 STEPS = 2**16
