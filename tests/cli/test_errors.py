@@ -10,9 +10,10 @@ from limssr.core.errors import ResourceError
 from limssr.runs import train as run_module
 
 RECIPE = """
+name: small
 data: {store: %s}
 model: {backbone: {name: tiny}}
-train: {epochs: 1}
+train: {epochs: 1, selection: last}
 """
 
 

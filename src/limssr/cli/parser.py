@@ -202,6 +202,11 @@ def _innermost(kind: Any) -> Any:
     return kind
 
 
+def _union(kind: Any) -> tuple[Any, ...]:
+    """The alternatives of `X | None`, also where it is annotated."""
+    return typing.get_args(typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind)
+
+
 def _place(option: _Option) -> str:
     return f"as {option.name.upper()}" if option.positional else f"after {option.name}"
 
@@ -255,7 +260,11 @@ def _quiet_defaults(verb: type[Verb]) -> None:
         for name, kind in inspect.get_annotations(owner).items():
             metadata = typing.get_args(kind)[1:] if typing.get_origin(kind) is Annotated else ()
             if name != "common" and _DEFAULT not in metadata:
-                owner.__annotations__[name] = Annotated[kind, _DEFAULT]
+                inner = _innermost(typing.get_args(kind)[0] if metadata else kind)
+                chosen = typing.get_args(inner) if typing.get_origin(inner) is Literal else ()
+                # Without this, tyro offers None as one of the choices of an option that may be left out.
+                named = (conf.arg(metavar=f"{{{','.join(chosen)}}}"),) if chosen and type(None) in _union(kind) else ()
+                owner.__annotations__[name] = Annotated[(kind, *named, _DEFAULT)]
 
 
 def _default(value: str) -> str:

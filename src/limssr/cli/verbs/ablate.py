@@ -20,7 +20,7 @@ class Ablate:
         conf.arg(metavar="3|4|5|6|7|8|ours|all", help="A table; may be repeated."),
     ] = ()
     seeds: Annotated[int, conf.arg(metavar="N")] = 3
-    """Runs a row: the recipe's seed and the ones after it."""
+    """Runs of each row: with the recipe's seed and the seeds after it."""
     extra_backbone: Annotated[
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(

@@ -32,13 +32,13 @@ class Benchmark:
     weights: Literal["random", "pretrained"] = "random"
     """random builds the named shape with a stand-in tokenizer and needs no download."""
     num_layers: Annotated[int | None, conf.arg(metavar="N")] = None
-    """Keep only the first so many layers of it."""
+    """Number of its layers to keep, counted from the first."""
     modalities: Annotated[int, conf.arg(metavar="M")] = 3
     """Number of streams; 3 are the published ones. A store brings its own."""
     segments: Annotated[int, conf.arg(metavar="T")] = 95
     """Length of the dense works, and the one length that the published computation pads and crops to."""
     batch_size: Annotated[int, conf.arg(metavar="N")] = 8
-    """Samples at once, on both sides."""
+    """Samples in a batch, on both sides."""
     num_samples: Annotated[int, conf.arg(metavar="N")] = 32
     """Samples of real length, for the works epoch, subsets and read."""
     store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
@@ -57,7 +57,7 @@ class Benchmark:
     repeats: Annotated[int | None, conf.arg(metavar="N")] = None
     """Measured rounds of each work; without it between 3 and 9."""
     quick: bool = False
-    """A first look in a minute or so: two layers, few samples, few rounds, neither memory nor savings."""
+    """A quick look in about a minute: two layers, few samples, few rounds, no memory, no savings."""
     growth: bool = False
     """Measure how cost grows instead, with fitted exponents: two layers and a batch of two if not said otherwise."""
     axes: Annotated[

@@ -34,7 +34,7 @@ class ImportCheckpoint:
         conf.arg(metavar="LOW:HIGH", help="Scale that scores were divided by; once a criterion, in the same order."),
     ] = ()
     num_segments: Annotated[int | None, conf.arg(metavar="T")] = None
-    """Segments it was trained on, which no tensor tells; without it the task's."""
+    """Number of segments it was trained on, which the file does not hold; without it the task's number."""
     streams: Annotated[
         tuple[str, ...],
         conf.arg(

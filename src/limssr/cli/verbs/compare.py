@@ -22,7 +22,7 @@ class Compare:
     no_references: bool = False
     """Leave out the references inside the runs."""
     order: Literal["given", "score"] = "given"
-    """Of the rows: as given, or the best Spearman over incomplete streams first."""
+    """Order of the rows: as given, or the best Spearman over incomplete streams first."""
     timing: bool = False
     """Also measure how long each takes to score, all of them in turns."""
     rounds: Annotated[int, conf.arg(metavar="N")] = 5

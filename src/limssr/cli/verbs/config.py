@@ -20,7 +20,7 @@ WIDTH = 78
 class Config:
     """List the keys of a recipe with type, default and meaning."""
 
-    key: Annotated[Position[str | None], conf.arg(metavar="KEY")] = None
+    key: Annotated[Position[str | None], conf.arg(metavar="[KEY]")] = None
     """A key (train.epochs), a group of keys (train), or the last word of keys (epochs); without it all keys."""
     common: Common = field(default_factory=Common)
 

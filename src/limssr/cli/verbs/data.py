@@ -55,7 +55,7 @@ class ImportTable:
     split: Annotated[str | None, conf.arg(metavar="SHARES")] = None
     """Divide the samples by whole groups where the manifest has no column split, such as 70/15/15 or 80/20."""
     seed: Annotated[int, conf.arg(metavar="N")] = 0
-    """Of the division into splits."""
+    """Seed of the division into splits."""
     header: HeaderName = "detect"
     columns: ColumnsName = "by-name"
     zeros: Literal["keep", "absent"] = "keep"
@@ -193,19 +193,19 @@ class Verify:
 
 @dataclass(frozen=True)
 class Mask:
-    """Write a copy of a store from which streams are physically gone, each with the same probability."""
+    """Write a copy of a store with streams removed, each with the same probability."""
 
     store: Annotated[Position[Path], conf.arg(metavar="STORE")]
     """Folder of the complete store."""
     out: Annotated[Position[Path], conf.arg(metavar="OUT")]
     """Folder to make."""
     rate: Annotated[float, conf.arg(metavar="P")] = 0.5
-    """Probability that a stream of a sample is absent; at least one stream always stays."""
+    """Probability that a stream of a sample is removed; every sample keeps at least one."""
     seed: Annotated[int, conf.arg(metavar="N")] = 0
-    """Another seed, another pattern."""
+    """Seed of the pattern."""
     pattern: Annotated[str, conf.arg(metavar="PATTERN")] = "independent"
     """independent, one-stream, or the name of the only stream that may be absent."""
-    splits: tuple[SplitName, ...] = ("train", "val")
+    splits: Annotated[tuple[SplitName, ...], conf.arg(metavar="train|val|test ...")] = ("train", "val")
     """Splits that become incomplete."""
     common: Common = field(default_factory=Common)
 
@@ -238,7 +238,7 @@ class SplitData:
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """What to write; without it the name of the source with -split added, beside it."""
     seed: Annotated[int, conf.arg(metavar="N")] = 0
-    """Another seed, another division."""
+    """Seed of the division."""
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:

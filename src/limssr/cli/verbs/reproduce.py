@@ -27,9 +27,9 @@ class Reproduce:
     """honest: streams missing in the data, padding masked, epoch chosen on validation. paper: as its text.
     published: as the released code, which also chooses the epoch on the test split."""
     seeds: Annotated[int, conf.arg(metavar="N")] = 6
-    """Runs of each score: the recipe's seed and the ones after it. The paper has 6."""
+    """Runs of each score: with the recipe's seed and the seeds after it. The paper has 6."""
     systems: Annotated[tuple[str, ...], conf.arg(metavar="NAME")] = ("limssr",)
-    """limssr and systems beside it: attention, statistics, ridge, extra-trees, random-backbone, ..."""
+    """Systems to train: limssr, attention, statistics, ridge, extra-trees, random-backbone, ..."""
     backbone: BackboneName = None
     set: Settings = ()
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None

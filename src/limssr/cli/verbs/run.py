@@ -44,16 +44,16 @@ class Doctor:
 
 @dataclass(frozen=True)
 class Demo:
-    """Everything once, on simulated data with a known answer: simulate, mask, fine-tune, evaluate, compare, report."""
+    """A complete example on simulated data with a known answer: simulate, mask, train, evaluate, compare, report."""
 
     backbone: Literal["smollm2-135m", "tiny"] = "smollm2-135m"
     """The language model. tiny is a miniature with random weights that needs no download."""
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """Folder to make; without it the first free one of runs/demo, runs/demo-2, ..."""
     epochs: Annotated[int | None, conf.arg(metavar="N")] = None
-    """Epochs to train; without it the recipe's."""
+    """Epochs of training; without it the recipe's number."""
     seed: Annotated[int, conf.arg(metavar="N")] = 42
-    """Of the simulated data and of training."""
+    """Seed of the simulated data and of the training."""
     video: bool = False
     """From recordings instead: films routines, extracts features, trains, and scores a new video (limssr[media])."""
     device: Device = "auto"
@@ -112,7 +112,7 @@ class Train:
 
     recipe: RecipeName
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
-    """Run folder; without it runs/NAME, NAME being the recipe's."""
+    """Run folder to make; without it runs/NAME with the name of the recipe, or of the store for the recipe `own`."""
     resume: bool = False
     """Go on after the last whole epoch of the run folder, if it holds one; the result is the same as in one go."""
     variant: VariantNames = ()
@@ -171,11 +171,11 @@ class Evaluate:
     run_folder: Annotated[Position[Path], conf.arg(name="run", metavar="RUN")]
     """A run folder that `limssr train` has made."""
     split: SplitName = "test"
-    """Part of the data."""
+    """Split to evaluate on."""
     store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
-    """Another store with the same streams and criteria; without it the one that the run was trained on."""
+    """Another store with the same streams and criteria; without it the store of the run."""
     seed: Annotated[int | None, conf.arg(metavar="N")] = None
-    """Of the resamples behind the intervals; without it the run's."""
+    """Seed of the resamples for intervals; without it the run's."""
     int8: bool = False
     """Round the language model's frozen weights to int8, for a CPU; says what that changes on the validation split."""
     device: Device = "auto"
@@ -271,7 +271,7 @@ class Predict:
 
 @dataclass(frozen=True)
 class Report:
-    """Write report.html anew from what a run folder holds."""
+    """Write report.html again from the files of a run folder."""
 
     run_folder: Annotated[Position[Path], conf.arg(name="run", metavar="RUN")]
     """A run folder."""

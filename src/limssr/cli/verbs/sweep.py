@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Sweep:
     """Train LIMSSR and the comparison systems on one store with the same budget of tuning, and compare them."""
 
-    what: Annotated[Position[Literal["systems"]], conf.arg(help="What is swept over.")]
+    what: Annotated[Position[Literal["systems"]], conf.arg(help="What to sweep over.")]
     recipe: RecipeName
     systems: Annotated[
         tuple[str, ...],
@@ -41,13 +41,13 @@ class Sweep:
         ),
     ] = ()
     seeds: Annotated[int, conf.arg(metavar="N")] = 3
-    """Runs a system: the recipe's seed and the ones after it."""
+    """Runs of each system: with the recipe's seed and the seeds after it."""
     tries: Annotated[int, conf.arg(metavar="N")] = 1
     """Settings tried for each system, the unchanged one included; the lowest validation loss wins."""
     folds: Annotated[int | None, conf.arg(metavar="N")] = None
     """Judge each try by cross-validation over training and validation samples, not on the one validation split."""
     sizes: Literal["paper", "small"] = "paper"
-    """Of the comparison systems: their papers', or reduced for two cores (limssr systems NAME says how)."""
+    """Sizes of the comparison systems: as in their papers, or reduced for two cores (see limssr systems NAME)."""
     epochs: Annotated[int | None, conf.arg(metavar="N")] = None
     """Epochs of the comparison systems; as many as the recipe's if not given."""
     training: Annotated[

@@ -18,7 +18,7 @@ WIDTH = 78
 class Systems:
     """List the comparison systems: what each needs, what it does where a stream is absent, what was verified."""
 
-    name: Annotated[Position[str | None], conf.arg(metavar="NAME")] = None
+    name: Annotated[Position[str | None], conf.arg(metavar="[NAME]")] = None
     """One system: everything about it, with its options."""
     bibtex: bool = False
     """Print BibTeX entries: of this software, of the paper it implements, and of the systems compared."""
