@@ -20,7 +20,7 @@ def table() -> str:
         cells = (
             name,
             card["reads"],
-            str(card["width"]),
+            str(card["width"] or "as configured"),
             card["does"],
             card["weights"],
             card["licence"],

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from limssr.core.errors import InputError
+from limssr.media.encoders.hub import FAMILIES, PICTURES_HZ, hub_card
 from limssr.media.encoders.table import DEFAULT, ENCODERS, missing_needs
 
 
@@ -27,4 +29,28 @@ def encoder_documents() -> list[dict[str, Any]]:
                 "install": list(install),
             }
         )
-    return documents
+    return [*documents, *(_family_document(name) for name in FAMILIES)]
+
+
+def _family_document(name: str) -> dict[str, Any]:
+    """A published model that is read from a folder or the hub's cache; its width is known when it is there."""
+    family = FAMILIES[name]
+    try:
+        card = hub_card(name)
+    except InputError:
+        card = None
+    return {
+        "name": name,
+        "default": False,
+        "reads": family.reads,
+        "pictures_hz": PICTURES_HZ if family.reads == "picture" else 0.0,
+        "width": None if card is None else card.dim,
+        "does": family.does,
+        "weights": f"{family.source} on the hub, or {name}=FOLDER",
+        "licence": family.licence,
+        "verified": "preparation and output against transformers, with small random weights",
+        "version": 1,
+        "columns": [] if card is None else list(card.columns),
+        "ready": card is not None,
+        "install": [] if card is not None else [f"hf download {family.source}"],
+    }

@@ -92,8 +92,9 @@ def _media_streams(
         return [encoder_record(name, source=source, encoder=name)]
     reading = [encoder for encoder in encoders if has[card_of(encoder).reads]]
     return [
-        encoder_record(f"{name}-{encoder}" if several else encoder, source=source, encoder=encoder)
+        encoder_record(f"{name}-{short}" if several else short, source=source, encoder=encoder)
         for encoder in reading
+        for short in [card_of(encoder).name]
     ]
 
 

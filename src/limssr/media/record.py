@@ -7,7 +7,7 @@ from typing import Any
 
 from limssr.core.errors import ArtifactError, InputError
 from limssr.media.clock import Segments, make_segments
-from limssr.media.encoders.table import ENCODERS, check_needs, load_encoder
+from limssr.media.encoders.table import check_needs, is_known, load_encoder
 
 FORMAT_VERSION = 1
 # Whose releases may change a feature in its last digits; recorded, and never a reason to refuse.
@@ -137,7 +137,7 @@ def check_same_encoders(record: ExtractionRecord, streams: Sequence[str]) -> Non
     """
     encoded = [stream for stream in record.streams if stream.encoder is not None and stream.name in streams]
     for stream in encoded:
-        if stream.encoder not in ENCODERS:
+        if not is_known(str(stream.encoder)):
             raise InputError(
                 f"The model reads the stream '{stream.name}' of the encoder '{stream.encoder}', which this limssr does "
                 "not have: install the limssr that extracted the training data."

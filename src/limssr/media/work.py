@@ -122,7 +122,7 @@ def _through_cache(job: Job, wanted: Sequence[str]) -> tuple[dict[str, Any], dic
 def _encode(job: Job, encoders: Sequence[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Decode all of the file, whatever is wanted of it: where it ends must not depend on that."""
     cards = {name: card_of(name) for name in encoders}
-    sessions: dict[str, Session] = {name: load_encoder(name).session() for name in encoders}
+    sessions: dict[str, Session] = {name: load_encoder(name).session(job.segments) for name in encoders}
     thinners = {name: Thinner(card.pictures_hz) for name, card in cards.items() if card.reads == "picture"}
     listeners = [sessions[name] for name, card in cards.items() if card.reads == "sound"]
     reader = Reader(job.path, pictures_hz=max((card.pictures_hz for card in cards.values()), default=0.0) or 1.0)

@@ -20,7 +20,7 @@ SECONDS = make_segments(1)
 
 
 def encoded(name, pieces, *, segments=SECONDS, number=4):
-    session = load_encoder(name).session()
+    session = load_encoder(name).session(segments)
     for piece in pieces:
         session.add(piece)
     values_TD = session.segments(segments, number)
@@ -92,7 +92,7 @@ def test_sound_mel_bands_are_those_of_transformers():
     samples_N = (0.1 * random.normal(size=SOUND_RATE_HZ)).astype(np.float32)
     filters = mel_filter_bank(FFT // 2 + 1, 40, 0.0, 8_000.0, SOUND_RATE_HZ, norm="slaney", mel_scale="slaney")
     np.testing.assert_allclose(mel_filters(FFT, 40), filters, atol=1e-8)
-    session = load_encoder("sound").session()
+    session = load_encoder("sound").session(SECONDS)
     for piece in heard(samples_N):
         session.add(piece)
     session.finish()

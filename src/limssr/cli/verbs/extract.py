@@ -99,7 +99,7 @@ def _encoder_lines(documents: "list[dict[str, Any]]") -> tuple[RenderableType, .
         table.add_row(
             card["name"] + default,
             card["reads"],
-            str(card["width"]),
+            str(card["width"] or "as configured"),
             card["does"],
             card["weights"],
             card["licence"],

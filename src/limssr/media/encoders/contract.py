@@ -90,8 +90,8 @@ class Encoder(ABC):
     weights_sha256: str | None = None
 
     @abstractmethod
-    def session(self) -> Session:
-        """Begin a recording."""
+    def session(self, segments: Segments) -> Session:
+        """Begin a recording that is cut by this clock."""
 
 
 class RowSession(Session):

@@ -64,7 +64,7 @@ class FaceEncoder(Encoder):
         self._detector = Detector(LiteModel(detection, encoder="face"), SHAPE)
         self._landmarks = LiteModel(landmarks, encoder="face")
 
-    def session(self) -> "FaceSession":
+    def session(self, segments: Segments) -> "FaceSession":
         """Begin a recording."""
         return FaceSession(FaceTracker(self._detector, self._landmarks))
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from limssr.media.clock import Segments
 from limssr.media.decode import Picture, Sound
 from limssr.media.encoders.contract import Encoder, EncoderCard, Need, RowSession
 from limssr.media.encoders.efficientnet import FEATURES, EfficientNetLite0
@@ -47,7 +48,7 @@ class ImageEncoder(Encoder):
         self.weights_sha256 = checked_sha256(path, SHA256)
         self._model = EfficientNetLite0.from_published(read_state(path))
 
-    def session(self) -> "ImageSession":
+    def session(self, segments: Segments) -> "ImageSession":
         """Begin a recording."""
         return ImageSession(self._model)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from limssr.media.clock import NS
+from limssr.media.clock import NS, Segments
 from limssr.media.decode import Picture, Sound
 from limssr.media.encoders.contract import Encoder, EncoderCard, Need, RowSession
 from limssr.media.encoders.pooling import statistic_names
@@ -44,7 +44,7 @@ class MotionEncoder(Encoder):
 
     card = CARD
 
-    def session(self) -> "MotionSession":
+    def session(self, segments: Segments) -> "MotionSession":
         """Begin a recording."""
         return MotionSession()
 

@@ -84,7 +84,7 @@ class PitchEncoder(Encoder):
         self.weights_sha256 = checked_sha256(path, SHA256)
         self._model = Crepe.from_published(read_state(path))
 
-    def session(self) -> "PitchSession":
+    def session(self, segments: Segments) -> "PitchSession":
         """Begin a recording."""
         return PitchSession(self._model)
 

@@ -45,7 +45,7 @@ class PoseEncoder(Encoder):
         self._models = PoseModels()
         self.weights_sha256 = self._models.sha256
 
-    def session(self) -> "PoseSession":
+    def session(self, segments: Segments) -> "PoseSession":
         """Begin a recording."""
         return PoseSession(PoseTracker(self._models))
 

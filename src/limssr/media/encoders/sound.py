@@ -40,7 +40,7 @@ class SoundEncoder(Encoder):
 
     card = CARD
 
-    def session(self) -> "SoundSession":
+    def session(self, segments: Segments) -> "SoundSession":
         """Begin a recording."""
         return SoundSession()
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from limssr.core.errors import InputError, MissingExtraError, unknown_name
 from limssr.media.encoders import face, image, motion, pitch, pose, sound, voice
 from limssr.media.encoders.contract import Encoder, EncoderCard
+from limssr.media.encoders.hub import FAMILIES, HubEncoder, hub_card, is_hub
 from limssr.media.extras import installed
 
 
@@ -62,9 +63,16 @@ def card_of(name: str) -> EncoderCard:
     Raises:
         InputError: No encoder of that name.
     """
+    if is_hub(name):
+        return hub_card(name)
     if name not in ENCODERS:
-        raise unknown_name("encoder", name, tuple(ENCODERS))
+        raise unknown_name("encoder", name, (*ENCODERS, *FAMILIES))
     return ENCODERS[name].card
+
+
+def is_known(name: str) -> bool:
+    """Whether there is an encoder of that name, with or without its weights."""
+    return name in ENCODERS or is_hub(name)
 
 
 def missing_needs(card: EncoderCard) -> tuple[str, ...]:
@@ -96,4 +104,4 @@ def load_encoder(name: str) -> Encoder:
         InputError: No encoder of that name, or what it needs is not installed.
     """
     card_of(name)
-    return ENCODERS[name].load()
+    return HubEncoder(name) if is_hub(name) else ENCODERS[name].load()

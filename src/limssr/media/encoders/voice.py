@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from limssr.media.clock import Segments
 from limssr.media.decode import Picture, Sound
 from limssr.media.encoders.contract import Encoder, EncoderCard, Need, RowSession
 from limssr.media.encoders.mel import hann, mel_filters
@@ -70,7 +71,7 @@ class VoiceEncoder(Encoder):
         self.weights_sha256 = checked_sha256(path, SHA256)
         self._model = SpeakerEncoder.from_published(read_state(path))
 
-    def session(self) -> "VoiceSession":
+    def session(self, segments: Segments) -> "VoiceSession":
         """Begin a recording."""
         return VoiceSession(self._model)
 
