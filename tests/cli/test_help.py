@@ -67,7 +67,7 @@ FLAGS = {
         "--allow-download",
     },
     "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
-    "predict": {"--out", "--member", "--int8", "--device", "--header", "--columns"},
+    "predict": {"--out", "--member", "--interval", "--int8", "--device", "--header", "--columns"},
     "report": set(),
     "compare": {
         "--against",

@@ -31,6 +31,7 @@ SAME_BYTES = (
     "references/attention/model/model.safetensors",
     "subsets.parquet",
     "predictions.parquet",
+    "calibration.parquet",
     "evaluation.json",
 )
 

@@ -119,8 +119,7 @@ def width(errors: Errors, shown: Sequence[str], level: float, *, count: Count = 
     Raises:
         InputError: `level` outside (0, 1), or no known stream.
     """
-    if not 0.0 < level < 1.0:
-        raise InputError(f"Expected a level between 0 and 1, as 0.9, found {level}: say which share to cover.")
+    check_level(level)
     pattern_M = np.array([name in shown for name in errors.streams], dtype=bool)
     if not pattern_M.any():
         raise InputError(
@@ -142,6 +141,12 @@ def width(errors: Errors, shown: Sequence[str], level: float, *, count: Count = 
         source_C=tuple(source for _, source, _ in found),
         num_C=np.array([num for _, _, num in found]),
     )
+
+
+def check_level(level: float) -> None:
+    """Raise `InputError` unless `level` is a share between 0 and 1."""
+    if not 0.0 < level < 1.0:
+        raise InputError(f"Expected a level between 0 and 1, as 0.9, found {level}: say which share to cover.")
 
 
 def smallest_number(level: float) -> int:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from scipy import stats
 
 from limssr.core.errors import ArtifactError
 from limssr.core.types import Criterion
@@ -88,6 +87,8 @@ def coverage(
         One document for each subset and criterion with judged samples: streams, criterion, num_samples, covered (a
         share), covered_ci (binomial, 95 %), width (mean, in the data set's unit), source (see `Width`).
     """
+    from scipy import stats  # scoring alone does not need it
+
     names = [criterion.name for criterion in criteria]
     rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
     columns = (predictions[name].to_pylist() for name in ("streams", "criterion", "score", "prediction"))

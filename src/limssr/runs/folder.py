@@ -86,9 +86,10 @@ class SystemScores:
     predictions: pa.Table
 
     @classmethod
-    def of(cls, system: str, evaluation: "Evaluation") -> "SystemScores":
-        """From an evaluation."""
-        return cls(system, evaluation.to_dict(), evaluation.to_table(system), evaluation.to_predictions(system))
+    def of(cls, system: str, evaluation: "Evaluation", *, coverage: Mapping[str, Any] | None = None) -> "SystemScores":
+        """From an evaluation, and how often intervals cover its samples' scores where that is known."""
+        document = evaluation.to_dict() if coverage is None else {**evaluation.to_dict(), "coverage": coverage}
+        return cls(system, document, evaluation.to_table(system), evaluation.to_predictions(system))
 
     @classmethod
     def read(cls, system: str, folder: Path) -> "SystemScores":

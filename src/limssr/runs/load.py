@@ -33,6 +33,7 @@ class Loaded:
         modalities: The M streams that it knows, in order.
         criteria: The C criteria that it predicts.
         scorer: Scores checked samples.
+        folder: Where it was opened.
         reading: How the tables of the run's store were read, as its options say; empty where that is not known.
     """
 
@@ -40,6 +41,7 @@ class Loaded:
     modalities: tuple[Modality, ...]
     criteria: tuple[Criterion, ...]
     scorer: Scorer
+    folder: Path
     reading: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, samples: Any) -> np.ndarray:
@@ -100,6 +102,7 @@ def load_scorer(
             modalities=pooled.modalities,
             criteria=pooled.criteria,
             scorer=pooled,
+            folder=folder,
             reading=_reading_of(folder),
         )
     choice = choose_device(device)
@@ -122,6 +125,7 @@ def load_scorer(
         modalities=model.modalities,
         criteria=model.criteria,
         scorer=scorer,
+        folder=folder,
         reading=_reading_of(folder),
     )
 

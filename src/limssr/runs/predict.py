@@ -18,6 +18,7 @@ from limssr.data.columns import as_known
 from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.table import read_manifest
 from limssr.data.store.reader import FeatureStore
+from limssr.runs.calibration import calibration_of, with_intervals
 from limssr.runs.load import Loaded, load_scorer
 from limssr.systems.saving import Weights
 
@@ -36,6 +37,7 @@ def predict(
     member: str | None = None,
     say: Callable[[str], None] | None = None,
     reading: Mapping[str, Any] | None = None,
+    interval: float | None = None,
 ) -> pa.Table:
     """Score samples, each from exactly the streams that it owns.
 
@@ -51,19 +53,24 @@ def predict(
         say: Told what was decided: what of the source is not read, columns that were put in order, samples without a
             score.
         reading: Options of `Reading` for the tables of a manifest, over those that the run's store was read with.
+        interval: Share of new scores that intervals are to cover, as 0.9 (`limssr.runs.calibration`); None: no
+            intervals.
 
     Returns:
         Columns id, streams ("timing+dynamics": what was there and used), and one a criterion, in the data set's unit;
-        in the order of the source.
+        in the order of the source. With intervals also low:NAME and high:NAME for each criterion.
 
     Raises:
         InputError: The source does not fit the model, or has no sample.
         ArtifactError: The model, the run or the store is damaged or of a newer format.
     """
     found = load_scorer(Path(run_or_model), member=member, device=device, weights=weights, batch_size=batch_size)
+    errors = None if interval is None else calibration_of(found, interval)
     how = Reading.from_dict({**found.reading, **(reading or {})})
     samples = read_source(Path(source), found.modalities, split=split, say=say, reading=how)
     table = score_table(found, samples)
+    if errors is not None and interval is not None:
+        table = with_intervals(table, errors, found.criteria, level=interval, say=say)
     if say is not None and (silent := sum(not sample.streams for sample in samples)):
         say(f"{silent} of {len(samples)} samples own no stream that the model knows: their scores stay empty")
     return table

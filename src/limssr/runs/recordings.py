@@ -11,6 +11,7 @@ import pyarrow as pa
 from limssr.core.errors import InputError
 from limssr.media.record import ExtractionRecord
 from limssr.media.samples import read_recordings
+from limssr.runs.calibration import calibration_of, with_intervals
 from limssr.runs.folder import read_run
 from limssr.runs.load import load_scorer
 from limssr.runs.predict import score_table
@@ -35,7 +36,13 @@ class RecordingScores:
 
 
 def predict_recordings(
-    run: Path, source: Path, *, device: str = "auto", weights: Weights = "trained", member: str | None = None
+    run: Path,
+    source: Path,
+    *,
+    device: str = "auto",
+    weights: Weights = "trained",
+    member: str | None = None,
+    interval: float | None = None,
 ) -> RecordingScores:
     """Score a recording, a folder of recordings, or a manifest of recordings.
 
@@ -45,6 +52,7 @@ def predict_recordings(
         device: See `limssr.core.runtime.choose_device`.
         weights: "int8": see `limssr.model.int8`.
         member: A reference of the run, such as ridge, in place of the run itself.
+        interval: See `limssr.runs.predict.predict`.
 
     Raises:
         InputError: The run does not know how its features were made, an encoder differs, or nothing can be read.
@@ -52,16 +60,19 @@ def predict_recordings(
     record = extraction_of(run)
     begun = time.perf_counter()
     ready = load_scorer(run, member=member, device=device, weights=weights)
+    errors = None if interval is None else calibration_of(ready, interval)
     loaded = time.perf_counter()
     found = read_recordings(source, record, ready.modalities)
     read = time.perf_counter()
-    table = score_table(ready, list(found.samples))
+    table, notes = score_table(ready, list(found.samples)), [*found.notes]
+    if errors is not None and interval is not None:
+        table = with_intervals(table, errors, ready.criteria, level=interval, say=notes.append)
     seconds = {
         "model": round(loaded - begun, 2),
         "reading": {name: round(read_s, 2) for name, read_s in found.read_s.items()},
         "scoring": round(time.perf_counter() - read, 2),
     }
-    return RecordingScores(table=table, failures=found.failures, notes=found.notes, seconds=seconds)
+    return RecordingScores(table=table, failures=found.failures, notes=tuple(notes), seconds=seconds)
 
 
 def extraction_of(run: Path) -> ExtractionRecord:

@@ -18,6 +18,7 @@ from limssr.evaluation.evaluate import evaluate
 from limssr.evaluation.metrics import arithmetic_mean, fisher_mean, mse, spearman
 from limssr.evaluation.scorer import ModelScorer, Scorer
 from limssr.nn.contract import Network
+from limssr.runs.calibration import calibrate, covered, write_calibration
 from limssr.runs.data import RunData
 from limssr.runs.folder import FORMAT_VERSION, SystemScores, write_scores
 from limssr.runs.record import availability_record
@@ -60,6 +61,8 @@ def run_reference(
     else:
         scorer, details = _fit_network(name, data, config, folder, device=device, reporter=reporter)
         record |= details
+    errors = calibrate(scorer, data.splits["val"], data.names, data.criteria, config.evaluation)
+    write_calibration(folder, errors)
     evaluation = evaluate(
         scorer,
         data.splits["test"],
@@ -70,7 +73,7 @@ def run_reference(
         selection=config.train.selection if reference.pooled is None else None,
         availability=availability_record(config, data.store) if reference.trained_on == "available" else None,
     )
-    scores = SystemScores.of(name, evaluation)
+    scores = SystemScores.of(name, evaluation, coverage=covered(errors, evaluation, data.criteria))
     write_scores(folder, [scores])
     record["seconds"] = round(time.monotonic() - started, 3)
     # How it is scored with, also where the folder stands alone; run.json has it once for all.

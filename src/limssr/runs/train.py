@@ -19,6 +19,7 @@ from limssr.core.runtime import check_model_precision, check_precision, choose_d
 from limssr.evaluation.evaluate import evaluate
 from limssr.nn.contract import Network
 from limssr.report import write_report
+from limssr.runs.calibration import calibrate, covered, write_calibration
 from limssr.runs.checks import _checkpoint_bytes, _say_what_to_know, check_references, check_same_store, folder_status
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
@@ -108,7 +109,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
         )
         save_pretrained(model, out / "model")
         # 4. score it and its references
-        main = _score(model, data, config, choice.device, reporter)
+        main = _score(model, data, config, out, device=choice.device, reporter=reporter)
         beside = _score_references(data, config, out, choice.device, reporter)
         write_scores(out, [main, *(scores for scores, _ in beside)])
     # 5. close the books
@@ -131,9 +132,14 @@ def _bars_taken_away(reporter: Reporter) -> Iterator[None]:
         raise
 
 
-def _score(model: Network, data: RunData, config: RunConfig, device: torch.device, reporter: Reporter) -> SystemScores:
+def _score(
+    model: Network, data: RunData, config: RunConfig, out: Path, *, device: torch.device, reporter: Reporter
+) -> SystemScores:
+    scorer = scorer_of(model, config, device)
+    errors = calibrate(scorer, data.splits["val"], data.names, data.criteria, config.evaluation)
+    write_calibration(out, errors)
     evaluation = evaluate(
-        scorer_of(model, config, device),
+        scorer,
         data.splits["test"],
         data.names,
         data.criteria,
@@ -145,7 +151,7 @@ def _score(model: Network, data: RunData, config: RunConfig, device: torch.devic
         availability=availability_record(config, data.store),
     )
     reporter.finish()
-    return SystemScores.of(config.model.system, evaluation)
+    return SystemScores.of(config.model.system, evaluation, coverage=covered(errors, evaluation, data.criteria))
 
 
 def _score_references(

@@ -127,8 +127,7 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
     outside = own_file(folder / SETTINGS)
     # A folder from somebody else may name a model on a hub; only a recipe of one's own can have it fetched.
     config = offline(checked(ModelConfig, _with_older_meaning(settings["model"]), outside))
-    modalities = made(outside, "streams", lambda: tuple(Modality(**item) for item in settings["modalities"]))
-    criteria = made(outside, "criteria", lambda: tuple(Criterion(**item) for item in settings["criteria"]))
+    modalities, criteria = saved_names(folder)
     if config.system == MIXTURE:
         model: Network = Mixture(config, modalities, criteria, _load_members(folder, settings, weights))
     else:
@@ -145,6 +144,17 @@ def load_pretrained(folder: Path, *, weights: Weights = "trained") -> Network:
         use_int8(model)
     model.eval()
     return model
+
+
+def saved_names(folder: Path) -> tuple[tuple[Modality, ...], tuple[Criterion, ...]]:
+    """The streams and the criteria of a saved model.
+
+    Raises:
+        ArtifactError: Not a model folder, a newer format, or altered.
+    """
+    settings, outside = _read_settings(folder), own_file(folder / SETTINGS)
+    modalities = made(outside, "streams", lambda: tuple(Modality(**item) for item in settings["modalities"]))
+    return modalities, made(outside, "criteria", lambda: tuple(Criterion(**item) for item in settings["criteria"]))
 
 
 def _with_older_meaning(model: Any) -> Any:

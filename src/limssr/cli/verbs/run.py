@@ -185,6 +185,7 @@ class Evaluate:
         """Evaluate."""
         from limssr.cli.text import evaluation_lines, int8_lines
         from limssr.core.progress import make_reporter
+        from limssr.runs.calibration import covered_again
         from limssr.runs.evaluate import evaluate_run, int8_change, scored_store
 
         evaluation = evaluate_run(
@@ -197,6 +198,8 @@ class Evaluate:
             reporter=make_reporter(),
         )
         document = {**evaluation.to_dict(), "store": scored_store(self.run_folder, self.store)}
+        if self.split == "test" and (found := covered_again(self.run_folder, evaluation)):
+            document["coverage"] = found
         lines = evaluation_lines(document)
         if self.int8:
             change = int8_change(self.run_folder, device=self.device).to_dict()
@@ -216,6 +219,8 @@ class Predict:
     """File to write: .csv, .json or .parquet. Without it the scores are printed."""
     member: Annotated[str | None, conf.arg(metavar="NAME")] = None
     """Score with a reference of the run or a member of a mixture, such as ridge, instead of the run itself."""
+    interval: Annotated[float | None, conf.arg(metavar="SHARE")] = None
+    """Add low:NAME and high:NAME: intervals that hold this share of new scores, as 0.9."""
     int8: bool = False
     """Round the language model's frozen weights to int8, for a CPU; `limssr evaluate RUN --int8` says what it costs."""
     header: Annotated[Literal["as-trained", "detect", "first-line", "none"], conf.arg(metavar="WORD")] = "as-trained"
@@ -240,7 +245,12 @@ class Predict:
             from limssr.runs.recordings import predict_recordings
 
             scores = predict_recordings(
-                self.run_folder, self.source, device=self.device, weights=weights, member=self.member
+                self.run_folder,
+                self.source,
+                device=self.device,
+                weights=weights,
+                member=self.member,
+                interval=self.interval,
             )
             table = scores.table
             more = {"failures": dict(scores.failures), "notes": list(scores.notes), "seconds": dict(scores.seconds)}
@@ -257,6 +267,7 @@ class Predict:
                 member=self.member,
                 say=notes.append,
                 reading={name: word for name, word in said.items() if word != "as-trained"},
+                interval=self.interval,
             )
             more = {"notes": notes} if notes else {}
             lines = [f"note: {note}" for note in notes]
