@@ -85,6 +85,8 @@ def test_a_run_folder_has_all_its_files_and_nothing_else(run):
         "model/model.safetensors",
         "references/ridge/calibration.parquet",
         "references/ridge/evaluation.json",
+        "references/ridge/model/pooled.json",
+        "references/ridge/model/pooled.safetensors",
         "references/ridge/predictions.parquet",
         "references/ridge/reference.json",
         "references/ridge/subsets.parquet",
