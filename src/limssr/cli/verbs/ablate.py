@@ -45,6 +45,7 @@ class Ablate:
         from limssr.studies.ablation.tables import to_markdown, write_tables
         from limssr.studies.plan import check_study
 
+        check_study(self.out or Path("runs"), processes=self.processes)
         changes = Changes(settings=self.set, variant=self.variant, store=self.store)
         config = read_config(self.recipe, changes)
         out = self.out or Path("runs") / "ablate" / folder_name(config.name)

@@ -77,6 +77,7 @@ class Sweep:
         from limssr.studies.plan import check_study
         from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 
+        check_study(self.out or Path("runs"), processes=self.processes)
         changes = Changes(settings=self.set, variant=self.variant, backbone=self.backbone, store=self.store)
         config = read_config(self.recipe, changes)
         request = SweepRequest(
