@@ -21,7 +21,7 @@ from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
 from limssr.nn.contract import Stage
 from limssr.nn.layers import masked_mean
 from limssr.nn.transformers import num_heads_of
-from limssr.systems.parts.apart import learning_apart
+from limssr.systems.parts.separate_streams import separate_losses
 from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 PAPER_HIDDEN = 256
@@ -146,7 +146,7 @@ class Momke(ComparisonSystem):
         for index, (expert, head) in enumerate(zip(self.experts, self.own_heads, strict=True)):
             known_BTH = _where_owned(expert, x_BMTH[:, index], batch.valid_BMT[:, index])
             logits.append(head(masked_mean(known_BTH, batch.valid_BMT[:, index])))
-        return learning_apart(self, logits, owned_BM, batch, name="streams alone")
+        return separate_losses(self, logits, owned_BM, batch, name="streams alone")
 
     def _mixed(self, x_BMTH: Tensor, valid_BMT: Tensor) -> Tensor:
         """[B, M, T, H] -> [B, M, T, H]: the experts' answers, weighed; zeros where a stream is not valid."""

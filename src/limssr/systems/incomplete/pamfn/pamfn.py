@@ -27,7 +27,7 @@ from limssr.nn.layers import RowBatchNorm
 from limssr.nn.sequences import RealRows, TimeConv, padded_to, pool_all, pool_pairs
 from limssr.nn.transformers import num_heads_of
 from limssr.systems.incomplete.pamfn.fusion import BlockSizes, FusionBlock, Maps
-from limssr.systems.parts.apart import learning_apart
+from limssr.systems.parts.separate_streams import separate_losses
 from limssr.systems.system import ComparisonSystem, System, SystemOptions
 
 PAPER_HIDDEN = 256
@@ -163,7 +163,7 @@ class Pamfn(ComparisonSystem):
         if alone:
             heads = [branch.get_submodule("head") for branch in self.branches]
             logits = [head(own[-1][:, 0]) for head, own in zip(heads, maps, strict=True)]
-            return learning_apart(self, logits, valid_BMT.any(dim=2), batch, name="streams alone")
+            return separate_losses(self, logits, valid_BMT.any(dim=2), batch, name="streams alone")
         places_T = torch.arange(valid_BMT.shape[2], device=valid_BMT.device)
         return self.scored(self.head(self._fused(maps, places_T < batch.lengths_B[:, None])))
 

@@ -9,7 +9,7 @@ from limssr.core.types import Batch, ScoreOutput
 from limssr.systems.system import ComparisonSystem
 
 
-def learning_apart(
+def separate_losses(
     system: ComparisonSystem, logits: Sequence[Tensor], owned_BM: Tensor, batch: Batch, *, name: str
 ) -> ScoreOutput:
     """Each stream's own scores as the losses of a stage; the task loss of the whole is left out.
