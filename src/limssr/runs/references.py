@@ -12,7 +12,7 @@ import torch
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError
 from limssr.core.files import write_json
-from limssr.core.progress import Reporter
+from limssr.core.progress import NamedReporter, Reporter
 from limssr.core.reading.records import ReferenceDocument, read_document
 from limssr.evaluation.evaluate import evaluate
 from limssr.evaluation.metrics import arithmetic_mean, fisher_mean, mse, spearman
@@ -155,7 +155,7 @@ def _fit_network(
         config=changed,
         folder=folder,
         device=device,
-        reporter=reporter,
+        reporter=NamedReporter(reporter, name),
         resume="auto",
         test_value=chooser_on_test(data, changed, device),
     )

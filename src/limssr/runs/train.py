@@ -168,8 +168,8 @@ def _score_references(
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
         if done == 1:
-            reporter.start("subsets", total)
-        reporter.advance("subsets")
+            reporter.start("scoring", total, unit="subset")
+        reporter.advance("scoring")
         if done == total:
             reporter.finish()
 

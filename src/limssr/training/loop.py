@@ -125,7 +125,7 @@ def _fit(
     share = history[-1].get("rate_share", share) if history else share
     parts.rates[:] = [rate * share for rate in parts.rates]
     limit = DivergenceLimit.of(parts.model, train_samples, history)
-    reporter.start("training", train.epochs, len(history))
+    reporter.start("training", train.epochs, len(history), unit="epoch")
     # 3. the epochs
     while len(history) < train.epochs and not out_of_patience(history, train):
         epoch, started = len(history), time.monotonic()
@@ -239,7 +239,9 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, pl
     )
     # Sums stay on the device: reading a number inside a step would make it wait.
     sums = torch.zeros(len(TERMS), device=accelerator.device)
-    for batch in plan.loader():
+    what = f"training, {place.stage.name}" if len(model.stages) > 1 else "training"
+    for step, batch in enumerate(plan.loader()):
+        parts.reporter.within(what, step, len(plan))
         batch = batch.to(accelerator.device)
         terms = total_loss(_in_float32(model(batch)), batch.unit_scores_BC, parts.config.loss)
         accelerator.backward(terms.total)
