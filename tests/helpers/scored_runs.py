@@ -20,6 +20,7 @@ class Guess:
     seed: int
     blind: tuple[str, ...] = ()
     constant: tuple[str, ...] = ()
+    shift: float = 0.0
 
     def score(self, samples):
         truth_NC = np.stack([sample.scores for sample in samples])
@@ -29,7 +30,7 @@ class Guess:
             return np.full(truth_NC.shape, np.nan)
         if streams in self.constant:
             return np.full(truth_NC.shape, 3.0)
-        return truth_NC + self.noise * rng.normal(size=truth_NC.shape)
+        return truth_NC + self.shift + self.noise * rng.normal(size=truth_NC.shape)
 
     def why_no_prediction(self, streams):
         return "it was never shown that" if "+".join(streams) in self.blind else None
@@ -65,7 +66,8 @@ class RunWriter:
         samples = store.samples("test", list(names), [one.name for one in criteria])
         samples = options.get("samples", list)(samples)
         scores = []
-        guesses = {system: Guess(noise, seed, options.get("blind", ()), options.get("constant", ()))}
+        kind = {name: options[name] for name in ("blind", "constant", "shift") if name in options}
+        guesses = {system: Guess(noise, seed, **kind)}
         guesses |= {other: Guess(error, 0) for other, error in (references or {}).items()}
         for title, guess in guesses.items():
             found = evaluate(

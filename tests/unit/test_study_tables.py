@@ -8,12 +8,13 @@ import re
 import pytest
 
 from limssr.evaluation.metrics import Metric
-from limssr.report.render import latex, to_csv, to_latex, to_text
+from limssr.report.render import latex
 from limssr.report.stamps import Stamp
 from limssr.report.study_page import Page, write_page
-from limssr.report.table import Cell, Group, Row, Table, cell_text, over_seeds
 from limssr.studies.paper.benchmarks import BENCHMARKS
 from limssr.studies.paper.numbers import AVERAGE, FULL, INCOMPLETE, SUBSETS, published_scores
+from limssr.studies.paper.results import written
+from limssr.studies.paper.seed_table import SeedCell, SeedGroup, SeedRow, SeedTable, cell_text, over_seeds, table_of
 from limssr.studies.paper.tables import Scores, paper_tables, target_scores
 
 LETTERS = {"video": "v", "flow": "f", "audio": "a"}
@@ -90,7 +91,7 @@ def test_an_average_needs_every_target_of_the_data_set():
     for seed in (0, 1):
         scores.add("limssr", "TES", seed, target_scores(document(lambda *_: (0.5, 4.0)), "TES"))
     assert scores.cell("limssr", "TES", FULL, "mse").num_seeds == 2
-    assert scores.cell("limssr", AVERAGE, FULL, "mse") == Cell()
+    assert scores.cell("limssr", AVERAGE, FULL, "mse") == SeedCell()
     scores.add("limssr", "PCS", 1, target_scores(document(lambda *_: (0.9, 2.0)), "PCS"))
     average = scores.cell("limssr", AVERAGE, FULL, "spearman")
     assert average.num_seeds == 1
@@ -112,14 +113,14 @@ def test_a_constant_prediction_is_not_passed_over_in_an_average():
 @pytest.fixture
 def table():
     """Two systems of the paper, one of ours that is half finished."""
-    published = Row("T²CR & co_1", "published", {"v": {"spearman": Cell(0.8), "mse": Cell(2.0)}})
-    ours = Row("limssr", "here", {"v": {"spearman": Cell(0.75, 0.01, 2), "mse": Cell(2.5, 0.25, 2)}})
-    less = Row("limssr here minus LIMSSR", "difference", {"v": {"spearman": Cell(-0.05), "mse": Cell(0.5)}})
-    return Table("table1", "Table 1: 100 % of FS1000", ("v", "f"), (Group("TES", (published, ours, less)),))
+    published = SeedRow("T²CR & co_1", "published", {"v": {"spearman": SeedCell(0.8), "mse": SeedCell(2.0)}})
+    ours = SeedRow("limssr", "here", {"v": {"spearman": SeedCell(0.75, 0.01, 2), "mse": SeedCell(2.5, 0.25, 2)}})
+    less = SeedRow("limssr here minus LIMSSR", "difference", {"v": {"spearman": SeedCell(-0.05), "mse": SeedCell(0.5)}})
+    return SeedTable("table1", "Table 1: 100 % of FS1000", ("v", "f"), (SeedGroup("TES", (published, ours, less)),))
 
 
 def test_text_shows_both_and_begins_with_the_stamps(table):
-    text = to_text(table, STAMPS)
+    text = written(table, STAMPS)["txt"]
     assert text.index("! The epoch is chosen on the test split") < text.index("! Seeds. 2 of 6.") < text.index("TES:")
     lines = [line.split() for line in text.splitlines()]
     assert ["T²CR", "&", "co_1", "0.800", "-"] in lines
@@ -130,7 +131,7 @@ def test_text_shows_both_and_begins_with_the_stamps(table):
 
 
 def test_csv_is_read_back_with_its_stamps_as_comments(table):
-    text = to_csv(table, STAMPS)
+    text = written(table, STAMPS)["csv"]
     comments = [line for line in text.splitlines() if line.startswith("#")]
     assert comments[1] == "# The epoch is chosen on the test split. Flattering."
     rows = list(csv.DictReader(io.StringIO("\n".join(line for line in text.splitlines() if line not in comments))))
@@ -142,10 +143,11 @@ def test_csv_is_read_back_with_its_stamps_as_comments(table):
 
 
 def test_latex_is_balanced_and_escaped(table):
-    text = to_latex(table, STAMPS)
+    text = written(table, STAMPS)["tex"]
     assert r"T\textsuperscript{2}CR \& co\_1 & 0.800 & - \\" in text
     assert r"\caption{Table 1: 100 \% of FS1000}" in text
-    assert r"0.750 $\pm$ 0.010" in text
+    assert r"limssr, here, 2 seeds & 0.750 & - \\" in text
+    assert r"\relax & {\footnotesize $\pm$ 0.010} & " in text
     assert text.index("Flattering") < text.index(r"\toprule") < text.index(r"\midrule") < text.index(r"\bottomrule")
     for name in ("table", "tabular"):
         assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
@@ -166,11 +168,13 @@ def test_latex_escapes_every_sign_that_is_its_own():
 
 def test_the_page_is_one_file_and_escapes_what_it_shows(table, tmp_path):
     run = {"key": "TES-limssr-seed42", "status": "done", "link": "runs/TES-limssr-seed42/report.html"}
-    page = Page("FS1000 <b>", ["Lead & more."], STAMPS, [table], [run], "limssr reproduce fs1000 --store 'my store'")
+    page = Page(
+        "FS1000 <b>", ["Lead & more."], STAMPS, [table_of(table)], [run], "limssr reproduce fs1000 --store 'my store'"
+    )
     write_page(tmp_path / "report.html", page)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "FS1000 &lt;b&gt;" in text
-    assert "0.750<small>± 0.010</small>" in text
+    assert '<span class="n">0.750</span><small>± 0.010</small>' in text
     assert '<div class="stamp warning" role="note"><strong>The epoch is chosen on the test split</strong>' in text
     assert not re.search(r"(src|href)=\"(https?:)?//", text)
     assert text.index("Flattering") < text.index("0.750")

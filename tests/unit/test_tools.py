@@ -9,11 +9,8 @@ import pytest
 
 import check_sizes
 import flattery
-import results_table
 from limssr.core.config import RunConfig, TrainConfig
 from limssr.runs.folder import write_config, write_run
-from limssr.studies.compare.run import CompareOptions, compare_runs
-from limssr.studies.compare.write import to_document
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
@@ -84,23 +81,3 @@ def test_flattery_cannot_be_asked_of_an_honest_run(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"epoch": 0, "val_loss": 1.0}) + "\n")
     with pytest.raises(SystemExit, match="selection: test"):
         flattery.main([tmp_path])
-
-
-def test_a_comparison_becomes_a_markdown_table_best_first(scored_run):
-    seeds = [scored_run(f"good{seed}", seed=seed, noise=2.0) for seed in (1, 2)]
-    poor = scored_run("poor", system="statistics", noise=30.0, seed=1)
-    blind = scored_run("blind", system="gain", blind=("flow",), seed=1)
-    runs = tuple(str(run) for run in (poor, *seeds, blind))
-    found = to_document(compare_runs(CompareOptions(runs, against="attention", num_resamples=100)))
-    head, _, first, second, last = results_table.table(found).splitlines()
-    assert "minus attention, incomplete" in head
-    number = found["rows"][1]["numbers"]["average of incomplete"]["spearman"]
-    assert first.startswith(f"| attention | {number['value']:.3f} ± {number['sd']:.3f} |")
-    assert second.startswith("| statistics (1 seed) |")
-    assert last.startswith("| gain (1 seed) | n/a (")
-    assert "over 5 of 6)" in last
-    swept = {"systems": [{"label": "attention", "chosen_try": 2}]}
-    head, _, first, second, _ = results_table.table(found, swept).splitlines()
-    assert head.endswith("| training | try |")
-    assert first.endswith("| 3 |")
-    assert second.endswith("| - |")

@@ -345,12 +345,9 @@ class EvalConfig(_Config):
     batch_size: Count = 32
     """Samples that are scored at once."""
     subsets: Literal["auto", "all"] | Annotated[int, Field(ge=1, le=1_000_000)] = "auto"
-    """Subsets of the streams that are scored, in validation too: all; auto (all up to six streams; with more all
-    streams, each single one, each left out, and two drawn for every size between); or a number, of which the drawn ones
-    are the rest."""
+    """Subsets of the streams that are scored, in validation too; auto: all of up to six streams, else chosen ones."""
     min_samples: int = Field(default=10, ge=3, le=1_000_000)
-    """Judged samples below which a criterion or a subset does not enter a mean. Where no criterion has so many, those
-    with the most count."""
+    """Judged samples below which a criterion or a subset does not enter a mean."""
     interval: Literal["jackknife", "percentile"] = "jackknife"
     """How intervals are made: leave-one-out and Student's t, or percentiles of a bootstrap (docs/protocols.md)."""
     resample: Literal["auto", "samples", "groups"] = "auto"

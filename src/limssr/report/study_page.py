@@ -1,16 +1,20 @@
-"""A study as one self-contained page, in the look of a run's report."""
+"""A study, a comparison or an ablation as one self-contained page, in the look of a run's report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from limssr.core.files import write_atomically
 from limssr.core.version import __version__
 from limssr.report import render_page
-from limssr.report.render import notes_of, seeds_words
+from limssr.report.render import table_contents
 from limssr.report.stamps import Stamp
-from limssr.report.table import METRIC_WORDS, Table, reasons_of, shown
+from limssr.report.table import Table
+
+
+WIDE = 8
+"""Columns from which a page takes all the width that there is."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Page:
         tables: In order.
         runs: One line a run for the list at the end: "key", "status", and "link" to its report or "".
         command: How to do it again.
+        template: "study.html.j2", or one that extends it.
+        figures: Key of a table -> "wide", "narrow" and "words" of the picture above it.
     """
 
     title: str
@@ -32,6 +38,8 @@ class Page:
     tables: Sequence[Table]
     runs: Sequence[Mapping[str, str]]
     command: str
+    template: str = "study.html.j2"
+    figures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def write_page(path: Path, page: Page) -> None:
@@ -40,41 +48,10 @@ def write_page(path: Path, page: Page) -> None:
         "name": page.title,
         "lead": page.lead,
         "stamps": page.stamps,
-        "tables": [_contents_of(table) for table in page.tables],
+        "tables": [table_contents(table) | {"figure": page.figures.get(table.key)} for table in page.tables],
+        "is_wide": any(table.layout == "numbers" and len(table.columns) > WIDE for table in page.tables),
         "runs": page.runs,
         "command": page.command,
         "version": __version__,
     }
-    write_atomically(path, render_page("study.html.j2", contents))
-
-
-def _contents_of(table: Table) -> dict[str, Any]:
-    """One grid a metric: groups of rows of texts, and how good each number is marked."""
-    grids = []
-    for metric in table.metrics:
-        groups = []
-        for group in table.groups:
-            rows = [
-                {
-                    "label": row.label,
-                    "source": row.source,
-                    "seeds": seeds_words(row) if row.source == "here" else "",
-                    "cells": [_parts(shown(row, column, metric)) for column in table.columns],
-                }
-                for row in group.rows
-            ]
-            groups.append({"label": group.label, "rows": rows})
-        grids.append({"metric": METRIC_WORDS[metric], "groups": groups})
-    return {
-        "key": table.key,
-        "title": table.title,
-        "hint": " ".join(notes_of(table)),
-        "columns": table.columns,
-        "grids": grids,
-        "reasons": reasons_of(table),
-    }
-
-
-def _parts(text: str) -> dict[str, str]:
-    number, _, deviation = text.partition(" ± ")
-    return {"number": number.replace("-", "−") if number != "-" else "-", "sd": f"± {deviation}" if deviation else ""}
+    write_atomically(path, render_page(page.template, contents))

@@ -1,152 +1,124 @@
-"""Tables of a study: mean and deviation over seeds, with a reason where a cell is empty."""
+"""One table for people: short texts in cells, with small lines below them. `limssr.report.render` writes it out."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
-from limssr.evaluation.metrics import Metric
-
-Source = Literal["published", "here", "difference"]
-DIGITS = {"spearman": 3, "mse": 2}
-"""Metric -> decimals, as the paper prints them."""
-METRIC_WORDS = {"spearman": "Spearman's correlation (higher is better)", "mse": "MSE (lower is better)"}
+Span = tuple[float, float, float]
+"""Low, value and high of a cell that a page draws on an axis."""
+Axis = tuple[float, float]
+"""The ends of such an axis."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number.
+    """What is in a cell.
 
     Attributes:
-        mean: Over the seeds; None where there is no number.
-        sd: Sample standard deviation over the seeds; None with one seed, and where it is not known.
-        num_seeds: Behind `mean`; 0 of a published number that does not say.
-        reason: Why there is no number although its runs are done, or what was left out of it.
+        text: The number.
+        small: Lines below it.
+        kind: "best" of its column, "none" where there is no number, "" otherwise.
+        span: Its interval, for a page that draws it; None: there is none.
+        axis: The axis that `span` is drawn on.
     """
 
-    mean: float | None = None
-    sd: float | None = None
-    num_seeds: int = 0
-    reason: str = ""
+    text: str
+    small: tuple[str, ...] = ()
+    kind: Literal["", "best", "none"] = ""
+    span: Span | None = None
+    axis: Axis | None = None
+
+
+NONE = Cell("n/a", kind="none")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One system: column -> metric -> cell. A column or metric that is not there has no number yet."""
-
-    label: str
-    source: Source
-    cells: Mapping[str, Mapping[str, Cell]]
-
-    def cell(self, column: str, metric: str) -> Cell:
-        """The cell of a column, empty where there is none."""
-        return self.cells.get(column, {}).get(metric, Cell())
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that belong together: the systems on one target."""
-
-    label: str
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the study.
+    """A row: label and one cell a column.
 
     Attributes:
-        key: Name of its files: "table1".
-        title: What it shows, with its number in the paper.
-        columns: In order.
-        groups: Blocks of rows.
+        label: What it is called.
+        cells: In the order of the columns; none at all in a row that heads the ones below it.
+        kind: "chosen" is what the others are compared with; "here" was measured by us and "difference" is computed, in
+            tables that also show published numbers; "head" heads the rows below it.
+    """
+
+    label: str
+    cells: tuple[Cell, ...] = ()
+    kind: Literal["", "chosen", "here", "difference", "head"] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table.
+
+    Attributes:
+        key: For links and labels.
+        title: What it shows.
         hint: How to read it.
-        metrics: Shown one block below the other.
+        columns: Heads, short.
+        long_columns: The same in full words, for where there is room; () where they are the same.
+        small_columns: A line below each head; () where there is none.
+        rows: In order.
+        notes: Why numbers are missing, and the like.
+        layout: Cells hold "numbers", side by side; or "words", of which a terminal and print make a list.
+        first: Head of the column of labels.
     """
 
     key: str
     title: str
     columns: tuple[str, ...]
-    groups: tuple[Group, ...]
+    rows: tuple[Row, ...]
     hint: str = ""
-    metrics: tuple[str, ...] = field(default=("spearman", "mse"))
+    long_columns: tuple[str, ...] = ()
+    small_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    layout: Literal["numbers", "words"] = "numbers"
+    first: str = "system"
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Column heads in full words."""
+        return self.long_columns or self.columns
+
+    @property
+    def smalls(self) -> tuple[str, ...]:
+        """A line below each head, or ""."""
+        return self.small_columns or ("",) * len(self.columns)
 
 
-def over_seeds(values: Sequence[Metric]) -> Cell:
-    """Mean and sample standard deviation over seeds.
+MAX_COLUMNS = 9
+"""More columns than that become rows, where there are fewer rows: pages and print are higher than they are wide."""
+
+
+def upright(table: Table, *, first: str) -> Table:
+    """The table itself or, where it has many columns and fewer rows, with rows and columns exchanged.
 
     Args:
-        values: One a finished seed; none at all is a cell without a number yet.
+        table: Without rows that head others.
+        first: Head of the column of labels after an exchange: what the columns were.
     """
-    defined = [value.value for value in values if value.is_defined]
-    reasons = list(dict.fromkeys(value.reason or "not defined" for value in values if not value.is_defined))
-    reason = "; ".join(reasons)
-    if not defined:
-        return Cell(reason=reason)
-    if reason:
-        reason = f"{len(values) - len(defined)} of {len(values)} seeds left out: {reason}"
-    sd = float(np.std(defined, ddof=1)) if len(defined) > 1 else None
-    return Cell(float(np.mean(defined)), sd, len(defined), reason)
+    if len(table.columns) <= MAX_COLUMNS or len(table.rows) >= len(table.columns):
+        return table
+    small = tuple(f" ({text})" if text else "" for text in table.smalls)
+    rows = tuple(
+        Row(f"{head}{small[place]}", tuple(row.cells[place] for row in table.rows))
+        for place, head in enumerate(table.columns)
+    )
+    labels = tuple(row.label for row in table.rows)
+    return replace(table, columns=labels, rows=rows, long_columns=(), small_columns=(), first=first)
 
 
-def published_cell(value: float, sd: float = math.nan, num_seeds: int | None = None) -> Cell:
-    """A number of the paper; NaN is none."""
-    if math.isnan(value):
-        return Cell()
-    return Cell(value, None if math.isnan(sd) else sd, num_seeds or 0)
+def widths_of(table: Table) -> list[int]:
+    """Characters of each column."""
+    lines: Sequence[Sequence[str]] = [
+        [table.columns[place], table.smalls[place]]
+        + [line for row in table.rows if row.cells for line in (row.cells[place].text, *row.cells[place].small)]
+        for place in range(len(table.columns))
+    ]
+    return [max(map(len, column)) for column in lines]
 
 
-def difference_row(label: str, ours: Row, theirs: Row) -> Row:
-    """Our means minus theirs, where both are there."""
-    cells: dict[str, dict[str, Cell]] = {}
-    for column, metrics in ours.cells.items():
-        for metric, cell in metrics.items():
-            other = theirs.cell(column, metric)
-            if cell.mean is not None and other.mean is not None:
-                cells.setdefault(column, {})[metric] = Cell(cell.mean - other.mean)
-    return Row(label, "difference", cells)
-
-
-def seeds_label(row: Row) -> str:
-    """Such as "6 seeds", or "4 to 6 seeds" where cells differ; empty where nothing is there."""
-    counts = [cell.num_seeds for metrics in row.cells.values() for cell in metrics.values() if cell.num_seeds]
-    if not counts:
-        return ""
-    low, high = min(counts), max(counts)
-    return f"{low} seed{'s' * (low > 1)}" if low == high else f"{low} to {high} seeds"
-
-
-def row_label(row: Row) -> str:
-    """The label with where its numbers come from."""
-    if row.source != "here":
-        return row.label
-    return ", ".join(part for part in (row.label, "here", seeds_label(row)) if part)
-
-
-def cell_text(cell: Cell, metric: str, *, sign: Literal["plus", "none"] = "none") -> str:
-    """A number for people: "0.789 ± 0.009"; "-" where nothing is finished, "n/a" where there is no such number."""
-    if cell.mean is None:
-        return "n/a" if cell.reason else "-"
-    digits = DIGITS.get(metric, 3)
-    text = f"{cell.mean:{'+' if sign == 'plus' else ''}.{digits}f}"
-    return text if cell.sd is None else f"{text} ± {cell.sd:.{digits}f}"
-
-
-def shown(row: Row, column: str, metric: str) -> str:
-    """What stands in a cell of a row; differences have a sign."""
-    return cell_text(row.cell(column, metric), metric, sign="plus" if row.source == "difference" else "none")
-
-
-def reasons_of(table: Table) -> list[str]:
-    """Why numbers are missing although their runs are done, and what was left out of others."""
-    found: dict[tuple[str, str, str], dict[str, None]] = {}
-    for group in table.groups:
-        for row in group.rows:
-            for column in table.columns:
-                for metric in table.metrics:
-                    reason = row.cell(column, metric).reason
-                    if reason:
-                        found.setdefault((group.label, row.label, reason), {})[column] = None
-    return [f"{group}, {row}, {', '.join(columns)}: {reason}" for (group, row, reason), columns in found.items()]
+def label_width(table: Table) -> int:
+    """Characters of the longest label of a row with cells."""
+    return max((len(row.label) for row in table.rows if row.cells), default=0)

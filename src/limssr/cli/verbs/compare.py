@@ -10,6 +10,8 @@ from tyro import conf
 from limssr.cli.options import Common, Device, Position
 from limssr.cli.output import Answer
 
+MetricName = Literal["spearman", "pearson", "mse", "mae", "relative_l2"]
+
 
 @dataclass(frozen=True)
 class Compare:
@@ -17,6 +19,14 @@ class Compare:
 
     runs: Annotated[Position[tuple[str, ...]], conf.arg(metavar="RUN [RUN ...]")]
     """Run folders, or LABEL=FOLDER. Seeds of one setting form one row; references inside a run are rows too."""
+    predictions: Annotated[
+        conf.UseAppendAction[tuple[str, ...]],
+        conf.arg(metavar="FILE", help="Predictions of another framework (CSV), or LABEL=FILE; may be repeated."),
+    ] = ()
+    metrics: Annotated[tuple[MetricName, ...], conf.arg(metavar="NAME ...")] = ("spearman", "mse")
+    """Metrics that are shown: spearman, pearson, mse, mae, relative_l2."""
+    format: Literal["text", "markdown"] = "text"
+    """Of what is printed: all tables as text, or the main one as Markdown for a README."""
     against: Annotated[str | None, conf.arg(metavar="NAME")] = None
     """Row that every other one is compared with; without it limssr, or the first."""
     no_references: bool = False
@@ -47,13 +57,15 @@ class Compare:
         from limssr.core.files import check_folder
         from limssr.core.progress import make_reporter
         from limssr.studies.compare.run import CompareOptions, compare_runs
-        from limssr.studies.compare.write import to_document, to_text, write_comparison
+        from limssr.studies.compare.write import to_document, to_markdown, to_text, write_comparison
 
         if self.rounds < 1:
             raise InputError(f"Expected at least one round, found {self.rounds}.")
         check_folder(self.out)
         options = CompareOptions(
             runs=self.runs,
+            predictions=self.predictions,
+            metrics=self.metrics,
             against=self.against,
             references="without" if self.no_references else "with",
             order=self.order,
@@ -67,10 +79,13 @@ class Compare:
         )
         files = write_comparison(found, self.out, command=self._command())
         document = {**to_document(found), "files": [str(file) for file in files]}
-        return Answer(document, (to_text(found), *(f"Written: {file}" for file in files)))
+        shown = to_markdown(found) if self.format == "markdown" else to_text(found)
+        return Answer(document, (shown, *(f"Written: {file}" for file in files)))
 
     def _command(self) -> str:
         words = ["limssr", "compare", *self.runs]
+        words += [word for name in self.predictions for word in ("--predictions", name)]
+        words += ["--metrics", *self.metrics] if self.metrics != Compare.metrics else []
         words += ["--against", self.against] if self.against is not None else []
         words += ["--no-references"] if self.no_references else []
         words += ["--order", self.order] if self.order != Compare.order else []

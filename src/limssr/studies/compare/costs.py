@@ -24,6 +24,7 @@ from limssr.systems.references import REFERENCES
 from limssr.systems.regressions import PooledRegressor
 from limssr.systems.saving import load_pretrained
 
+OUTSIDE = "predictions from a file, no model"
 REGRESSION = "a regression on pooled statistics, no network"
 
 
@@ -81,6 +82,8 @@ def store_of(entry: Entry, store: Path | None) -> FeatureStore:
         InputError: It is not there, or another one.
         ArtifactError: It is damaged.
     """
+    if entry.is_outside:
+        raise InputError("a file of predictions has no store")
     recorded = entry.document.get("store") or {}
     path = store or Path(str(recorded.get("path", "")))
     if not recorded or not (path / "store.json").is_file():
@@ -103,6 +106,8 @@ def counted_sample(entry: Entry, store: Path | None = None) -> CountedSample:
 
 def cost_of(row: CompareRow, sample: CountedSample, store: Path | None = None) -> Cost:
     """Count a row's model and read how long it took to train."""
+    if row.first.is_outside:
+        return Cost(reasons=dict.fromkeys(("trained", "total", "macs", "macs_mean", "training_s"), OUTSIDE))
     seconds, includes = _training_time(row.entries)
     shared: dict[str, Any] = {
         "training_s": seconds,
@@ -269,6 +274,8 @@ def time_rows(
 
 
 def _contestant(entry: Entry, store: Path | None, device: torch.device) -> tuple[Scorer, list[Sample]]:
+    if entry.is_outside:
+        raise InputError(f"{OUTSIDE}, which takes no time")
     opened = store_of(entry, store)
     config = entry.config.model_copy(update={"data": entry.config.data.model_copy(update={"store": str(opened.path)})})
     names = [one.name for part in opened.select(config.data.modalities, config.data.criteria)[:1] for one in part]

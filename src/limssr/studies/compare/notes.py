@@ -20,6 +20,9 @@ LIMSSR = "limssr"
 UNKNOWN = "unknown to this version"
 
 
+UNKNOWN_OUTSIDE = "not known here"
+
+
 ZEROS = ("zeros", "a zero vector")
 """How `absent` begins where absent streams are fed as zeros."""
 
@@ -63,9 +66,26 @@ class About:
     sizes: str
 
 
+OUTSIDE = About(
+    title="predictions from a file",
+    source="",
+    absent=UNKNOWN_OUTSIDE,
+    hidden_losses=(),
+    targets="",
+    stochastic=None,
+    checked="nothing",
+    adapted="",
+    epochs=None,
+    epochs_run=(),
+    sizes=UNKNOWN_OUTSIDE,
+)
+
+
 def about_row(row: CompareRow) -> About:
     """What `row` is."""
     entry = row.first
+    if entry.is_outside:
+        return OUTSIDE
     if not entry.is_network:
         return _about_regression(entry)
     name, epochs_run = entry.config.model.system, tuple(_epochs_run(one) for one in row.entries)
@@ -83,6 +103,8 @@ def about_row(row: CompareRow) -> About:
 def absent_of(entry: Entry) -> str:
     """What stands where a stream is absent, in a few words."""
     model = entry.config.model
+    if entry.is_outside:
+        return UNKNOWN_OUTSIDE
     if not entry.is_network:
         pooled = REFERENCES[entry.system].pooled
         return POOLED_ABSENT[pooled[1]] if pooled else UNKNOWN
@@ -209,7 +231,9 @@ def marks_of(row: CompareRow, against: CompareRow) -> tuple[str, ...]:
     marks = []
     if any(entry.trained_on == "complete" for entry in row.entries):
         marks.append("complete")
-    elif row is not against and _sees_other_data(row, against):
+    elif (
+        row is not against and not (row.first.is_outside or against.first.is_outside) and _sees_other_data(row, against)
+    ):
         marks.append("data")
     if any(entry.selection == "test" for entry in row.entries):
         marks.append("test")
@@ -219,6 +243,8 @@ def marks_of(row: CompareRow, against: CompareRow) -> tuple[str, ...]:
 
 
 def _sees_other_data(row: CompareRow, against: CompareRow) -> bool:
+    if row.first.is_outside or against.first.is_outside:
+        return False  # it may, and a stamp says so
     mine, theirs = dict(row.first.training_data), dict(against.first.training_data)
     if None in (mine["num_val"], theirs["num_val"]):
         # One of them chooses no epoch on validation samples, which is no difference in what it learns from.
@@ -270,6 +296,10 @@ def stamps_of(
         for key, (kind, title) in titles.items()
         if names[key]
     ]
+    outside = [row.label for row in rows if row.first.is_outside]
+    if outside:
+        text = f"{listed(outside)}: read from files; what they were trained and chosen on is not known here."
+        stamps.append(Stamp("note", "Predictions of another framework", text))
     stamps += _uneven(rows)
     if num_resamples is not None and 2 / (num_resamples + 1) * num_compared >= SURE:
         text = (

@@ -42,6 +42,8 @@ class Entry:
         document: run.json.
         record: What run.json says of the reference; empty for the run's own system.
         answers: Its predictions, samples and criteria in the order of the first entry of all.
+        is_outside: Whether they come from a file of another framework; nothing else is known of it then, `config` and
+            `document` are those of a run that it is compared with.
     """
 
     run: Path
@@ -52,6 +54,7 @@ class Entry:
     document: Mapping[str, Any]
     record: Mapping[str, Any]
     answers: Answers
+    is_outside: bool = False
 
     @property
     def name(self) -> str:
@@ -66,7 +69,7 @@ class Entry:
     @property
     def is_network(self) -> bool:
         """Whether it was trained by the loop; the others are regressions on pooled statistics."""
-        return not self.is_reference or REFERENCES[self.system].pooled is None
+        return not self.is_outside and (not self.is_reference or REFERENCES[self.system].pooled is None)
 
     @property
     def trained_on(self) -> str:
@@ -83,6 +86,8 @@ class Entry:
     @property
     def owned_in_training(self) -> frozenset[str] | None:
         """Streams that some training sample owned; None: the run does not say."""
+        if self.is_outside:
+            return frozenset()  # it adds nothing to what the runs have learned from
         if self.is_reference and self.trained_on != self.document.get("trained_on", "available"):
             return frozenset(self.answers.subsets[-1].split("+"))  # it was given those that the run did not see
         return owned_in_training(self.document)
@@ -137,12 +142,13 @@ class Rows:
     notes: tuple[str, ...]
 
 
-def read_rows(words: Sequence[str], *, references: Which = "with") -> Rows:
+def read_rows(words: Sequence[str], *, references: Which = "with", alone: bool = False) -> Rows:
     """Read run folders and put what belongs together into one row.
 
     Args:
         words: Run folders, or LABEL=FOLDER.
         references: Whether the references of the runs are rows too.
+        alone: Whether a single row is fine, as others join it.
 
     Raises:
         NothingToCompare: Fewer than two rows.
@@ -169,7 +175,7 @@ def read_rows(words: Sequence[str], *, references: Which = "with") -> Rows:
         groups.setdefault((entry.label, entry.system, identity(entry)), []).append(entry)
     _refuse_same_seed(groups)
     rows = _named(list(groups.values()))
-    if len(rows) == 1:
+    if len(rows) == 1 and not alone:
         more = "" if references == "with" else ", or take the references in"
         raise NothingToCompare(rows[0].label, f"give more runs{more}")
     return Rows(rows, tuple(notes))
@@ -323,6 +329,18 @@ def _differing_keys(before: Any, now: Any, prefix: str = "") -> list[str]:
     return [
         name for key in keys for name in _differing_keys(before.get(key), now.get(key), f"{prefix}.{key}".lstrip("."))
     ]
+
+
+def row_of(entries: Sequence[Entry], taken: Sequence[str]) -> CompareRow:
+    """A row of its own, such as of files; `taken` are the labels of the others.
+
+    Raises:
+        InputError: Another row is called the same.
+    """
+    label = entries[0].label
+    if label in taken:
+        raise InputError(f"Expected a label of its own for {entries[0].run}, found {label!r} twice: give LABEL=FILE.")
+    return CompareRow(label, tuple(entries))
 
 
 def _named(groups: Sequence[Sequence[Entry]]) -> tuple[CompareRow, ...]:

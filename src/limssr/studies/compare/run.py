@@ -15,7 +15,8 @@ from limssr.studies.compare.differences import PairedDifference, Ranking, paired
 from limssr.studies.compare.groups import drawn_groups, groups_of, stamps_of_groups
 from limssr.studies.compare.notes import MARKS, About, about_row, counts_of, marks_of, stamps_of
 from limssr.studies.compare.numbers import METRICS, MetricName, Scores
-from limssr.studies.compare.rows import CompareRow, Which, read_rows
+from limssr.studies.compare.outside import read_outside
+from limssr.studies.compare.rows import CompareRow, Entry, Which, read_rows, row_of, split_label
 from limssr.studies.compare.scores import score_rows
 
 Order = Literal["given", "score"]
@@ -27,6 +28,7 @@ class CompareOptions:
 
     Attributes:
         runs: Run folders, or LABEL=FOLDER.
+        predictions: Files of predictions of other frameworks, or LABEL=FILE; files of one label are its seeds.
         against: Label of the row that all others are compared with; None: limssr if there is one, else the first.
         references: Whether the references of the runs are rows too.
         order: Of the rows: as the runs are given, or the best Spearman over incomplete streams first.
@@ -42,6 +44,7 @@ class CompareOptions:
     """
 
     runs: tuple[str, ...]
+    predictions: tuple[str, ...] = ()
     against: str | None = None
     references: Which = "with"
     order: Order = "given"
@@ -112,8 +115,8 @@ def compare_runs(
         raise InputError(f"Expected at least 100 resamples, found {options.num_resamples}.")
     if not 0.0 < options.alpha < 1.0:
         raise InputError(f"Expected a level between 0 and 1, found {options.alpha}.")
-    found = read_rows(options.runs, references=options.references)
-    rows = found.rows
+    found = read_rows(options.runs, references=options.references, alone=bool(options.predictions))
+    rows = (*found.rows, *_outside_rows(options.predictions, found.rows))
     against = _chosen(rows, options.against)
     _check_store(rows, options.store)
     groups, recipe = groups_of(against.first, options.store), against.first.config.evaluation
@@ -166,12 +169,23 @@ def compare_runs(
     )
 
 
+def _outside_rows(words: Sequence[str], rows: Sequence[CompareRow]) -> list[CompareRow]:
+    """A row for each label of the files; files of one label are its seeds, numbered from 0."""
+    entries: dict[str, list[Entry]] = {}
+    for word in words:
+        label, path = split_label(word)
+        same = entries.setdefault(label or path.stem, [])
+        same.append(read_outside(word, rows[0].first, seed=len(same)))
+    taken = [row.label for row in rows]
+    return [row_of(same, taken) for same in entries.values()]
+
+
 def _check_store(rows: Sequence[CompareRow], store: Path | None) -> None:
     """Refuse a store that was named and holds the compared samples of no run; nobody names one for nothing."""
     if store is None:
         return
     reasons: list[str] = []
-    for entry in {entry.run: entry for row in rows for entry in row.entries}.values():
+    for entry in {entry.run: entry for row in rows for entry in row.entries if not entry.is_outside}.values():
         sample = counted_sample(entry, store)
         if sample.num_segments is not None:
             return

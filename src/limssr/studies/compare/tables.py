@@ -1,18 +1,19 @@
 """A comparison as tables for people."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from limssr.core.timing import Spread
+import numpy as np
+
+from limssr.evaluation.resampling import fisher_mean_rows
 from limssr.evaluation.significance import MIN_SYSTEMS
-from limssr.report.sheets import NONE, Sheet, SheetCell, SheetRow
+from limssr.report.table import NONE, Axis, Cell, Row, Span, Table, upright
 from limssr.report.text import duration
-from limssr.studies.compare.costs import Cost
+from limssr.studies.compare.cost_tables import about_table, cost_table
 from limssr.studies.compare.differences import PairedDifference
-from limssr.studies.compare.notes import MARKS, SURE, About, counts_of, epoch_words
+from limssr.studies.compare.notes import MARKS, SURE, counts_of
 from limssr.studies.compare.numbers import CORRELATIONS, INCOMPLETE, MetricName, Number
-from limssr.studies.compare.rows import CompareRow
 from limssr.studies.compare.run import Comparison
 
 TITLES: dict[MetricName, str] = {
@@ -31,10 +32,11 @@ SHORT: dict[MetricName, str] = {
 }
 
 
-def all_sheets(found: Comparison) -> tuple[Sheet, ...]:
-    """Scores, differences, ranks, costs, and what each row is."""
-    scores = [_score_sheet(found, metric) for metric in found.options.metrics]
-    return (*scores, _difference_sheet(found), _rank_sheet(found), cost_sheet(found), about_sheet(found))
+def all_tables(found: Comparison) -> tuple[Table, ...]:
+    """Scores, differences, scores by criterion, ranks, costs, and what each row is."""
+    scores = [_score_table(found, metric) for metric in found.options.metrics]
+    last = (_rank_table(found), cost_table(found), about_table(found))
+    return (*scores, _difference_table(found), *criterion_tables(found), *last)
 
 
 def stream_codes(streams: Sequence[str]) -> dict[str, str]:
@@ -60,16 +62,17 @@ def _decimals(found: Comparison, metric: MetricName) -> int:
     return 3 if metric in CORRELATIONS else decimals_of(errors)
 
 
-def _score_sheet(found: Comparison, metric: MetricName) -> Sheet:
+def _score_table(found: Comparison, metric: MetricName) -> Table:
     scores, parts = found.scores, found.scores.parts
     numbers = {(row.label, part): scores.numbers[row.label, part, metric] for row in found.rows for part in parts}
     decimals = _decimals(found, metric)
     best = {part: _best(found, part, metric) for part in parts}
+    axis = _axis([(one.low, one.value, one.high) for one in numbers.values()])
     rows = tuple(
-        SheetRow(
+        Row(
             found.signed(row.label),
-            tuple(_score_cell(numbers[row.label, part], decimals, row.label in best[part]) for part in parts),
-            row is found.against,
+            tuple(_score_cell(numbers[row.label, part], decimals, row.label in best[part], axis) for part in parts),
+            "chosen" if row is found.against else "",
         )
         for row in found.rows
     )
@@ -84,7 +87,17 @@ def _score_sheet(found: Comparison, metric: MetricName) -> Sheet:
     codes = stream_codes(scores.full.split("+"))
     legend = "Streams: " + ", ".join(f"{code} {name}" for name, code in codes.items()) + "."
     notes = (legend, *_mark_notes(found), *_gap_notes(found, metric))
-    return Sheet(metric, TITLES[metric], hint[0].upper() + hint[1:], short, long, counts, rows, notes)
+    table = Table(
+        key=metric,
+        title=TITLES[metric],
+        hint=hint[0].upper() + hint[1:],
+        columns=short,
+        long_columns=long,
+        small_columns=counts,
+        rows=rows,
+        notes=notes,
+    )
+    return upright(table, first="streams")
 
 
 def _part_heads(found: Comparison) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -122,16 +135,31 @@ def _is_flattered(found: Comparison, label: str) -> bool:
     return "test" in found.marks[label]
 
 
-def _score_cell(number: Number, decimals: int, is_best: bool) -> SheetCell:
+def _axis(spans: Sequence[Span], *, with_zero: bool = False) -> Axis | None:
+    """One axis for all cells of a table, or of a metric in it; zero in its middle where differences are drawn."""
+    values = [value for span in spans if not any(map(math.isnan, span)) for value in span]
+    if with_zero:
+        reach = max(map(abs, values), default=0.0)
+        return (-reach, reach) if reach else None
+    return (min(values), max(values)) if values and max(values) > min(values) else None
+
+
+def _drawn(low: float, value: float, high: float) -> Span | None:
+    return None if any(map(math.isnan, (low, value, high))) else (low, value, high)
+
+
+def _score_cell(number: Number, decimals: int, is_best: bool, axis: Axis | None) -> Cell:
     if not number.is_defined:
         if math.isnan(number.partial):
             return NONE
         partial = f"{number.partial:.{decimals}f} over {number.num_partial} of {number.num_subsets}"
-        return SheetCell("n/a", (partial,), "none")
+        return Cell("n/a", (partial,), "none")
     text = f"{number.value:.{decimals}f}"
     if not math.isnan(number.sd):
         text += f" ± {number.sd:.{decimals}f}"
-    return SheetCell(text, (_interval(number.low, number.high, decimals),), "best" if is_best else "")
+    interval = _interval(number.low, number.high, decimals)
+    span = _drawn(number.low, number.value, number.high)
+    return Cell(text, (interval,) if interval else (), "best" if is_best else "", span, axis)
 
 
 def _interval(low: float, high: float, decimals: int, sign: Literal["", "+"] = "") -> str:
@@ -160,7 +188,7 @@ def _gap_notes(found: Comparison, metric: MetricName) -> tuple[str, ...]:
     return tuple(f"n/a, {label}, {', '.join(parts)}: {reason}." for (label, reason), parts in gaps.items())
 
 
-def _difference_sheet(found: Comparison) -> Sheet:
+def _difference_table(found: Comparison) -> Table:
     scores = found.scores
     keys: list[tuple[str, MetricName]] = [
         (part, metric) for metric in found.options.metrics for part in scores.main_parts
@@ -168,11 +196,18 @@ def _difference_sheet(found: Comparison) -> Sheet:
     words = {INCOMPLETE: "incomplete", scores.full: "all streams"}
     decimals: dict[MetricName, int] = {metric: _decimals(found, metric) for metric in found.options.metrics}
     floor = 2 / (scores.uncertainty.num_resamples + 1) if scores.uncertainty.kind == "percentile" else 0.0
+    axes = {
+        metric: _axis(
+            [(one.low, one.value, one.high) for (_, _, name), one in found.differences.items() if name == metric],
+            with_zero=True,
+        )
+        for metric in found.options.metrics
+    }
     rows = tuple(
-        SheetRow(
+        Row(
             found.signed(row.label),
             tuple(
-                _difference_cell(found.differences[row.label, part, metric], decimals[metric], floor)
+                _difference_cell(found.differences[row.label, part, metric], decimals[metric], floor, axes[metric])
                 for part, metric in keys
             ),
         )
@@ -193,31 +228,126 @@ def _difference_sheet(found: Comparison) -> Sheet:
     reasons = dict.fromkeys(one.reason for one in found.differences.values() if one.reason)
     notes = (*_mark_notes(found), *(f"n/a: {reason}." for reason in reasons))
     title = f"Paired differences to {found.against.label}"
-    return Sheet("differences", title, hint, heads, heads, small, rows, notes)
+    return Table(key="differences", title=title, hint=hint, columns=heads, small_columns=small, rows=rows, notes=notes)
 
 
-def _difference_cell(one: PairedDifference, decimals: int, floor: float) -> SheetCell:
+def _difference_cell(one: PairedDifference, decimals: int, floor: float, axis: Axis | None) -> Cell:
     if one.reason:
         return NONE
     sign = "≤" if one.p_value <= floor * (1 + 1e-9) else "="
     p = f"p {sign} {one.adjusted_p:.3f}" if one.adjusted_p >= 0.001 else "p < 0.001"
-    small = f"{_interval(one.low, one.high, decimals, '+')} {p}".strip()
-    return SheetCell(f"{one.value:+.{decimals}f}", (small,), "best" if one.adjusted_p < SURE else "")
+    interval = _interval(one.low, one.high, decimals, "+")
+    small = (interval, p) if interval else (p,)
+    kind = "best" if one.adjusted_p < SURE else ""
+    return Cell(f"{one.value:+.{decimals}f}", small, kind, _drawn(one.low, one.value, one.high), axis)
 
 
-def _rank_sheet(found: Comparison) -> Sheet:
+def criterion_tables(found: Comparison) -> tuple[Table, ...]:
+    """Every metric by criterion: the average over the incomplete subsets, and all streams; none with one criterion."""
+    scores = found.scores
+    if len(scores.criteria) < 2:
+        return ()
+    tables = []
+    for metric in found.options.metrics:
+        for part in scores.main_parts:
+            places = [
+                scores.subsets.index(name) for name in (scores.averaged if part == INCOMPLETE else (scores.full,))
+            ]
+            values = {row.label: _by_criterion(found, row.label, metric, places) for row in found.rows}
+            decimals = 3 if metric in CORRELATIONS else decimals_of([one for each in values.values() for one in each])
+            rows = tuple(
+                Row(
+                    found.signed(row.label),
+                    tuple(NONE if math.isnan(one) else Cell(f"{one:.{decimals}f}") for one in values[row.label]),
+                    "chosen" if row is found.against else "",
+                )
+                for row in found.rows
+            )
+            fewest = scores.num_judged_SC[places].min(axis=0) if places else scores.num_judged_SC[-1]
+            how = "Fisher's mean" if metric in CORRELATIONS else "plain mean"
+            is_average = part == INCOMPLETE
+            over = f"{how} over {len(places)} incomplete subsets" if is_average else "all streams"
+            fewest_words = ", the fewest of these subsets" if is_average else ""
+            hint = (
+                f"{over[0].upper()}{over[1:]}; n is the number of judged performances{fewest_words}. "
+                f"A criterion with fewer than {scores.minimum} in a subset does not count in its mean."
+            )
+            table = Table(
+                key=f"{metric}-{'incomplete' if part == INCOMPLETE else 'all'}-by-criterion",
+                title=f"{SHORT[metric]} by criterion, {'incomplete streams' if part == INCOMPLETE else 'all streams'}",
+                hint=hint,
+                columns=scores.criteria,
+                small_columns=tuple(f"n = {number}" for number in fewest),
+                rows=rows,
+            )
+            tables.append(upright(table, first="criterion"))
+    return tuple(tables)
+
+
+def _by_criterion(found: Comparison, label: str, metric: MetricName, places: Sequence[int]) -> list[float]:
+    values_SC = found.scores.by_criterion[label, metric][places]
+    if not len(values_SC):
+        return [math.nan] * len(found.scores.criteria)
+    if metric in CORRELATIONS:
+        return [float(one) for one in _fisher(values_SC)]
+    return [float(one) for one in values_SC.mean(axis=0)]
+
+
+def _fisher(values_SC: np.ndarray) -> np.ndarray:
+    """A criterion that lacks a subset has no mean."""
+    means_C = fisher_mean_rows(values_SC.T)
+    return np.where(np.isnan(values_SC).any(axis=0), np.nan, means_C)
+
+
+def main_table(found: Comparison) -> Table:
+    """The scores, differences, rank and cost of each row in one table, for a README or a page on GitHub."""
+    scores, against = found.scores, found.against.label
+    ranks = dict(zip(found.ranking.labels, found.ranking.test.average_ranks, strict=True)) if found.ranking.test else {}
+    keys: list[tuple[str, MetricName]] = [
+        (part, metric) for metric in found.options.metrics for part in scores.main_parts
+    ]
+    words = {INCOMPLETE: "incomplete", scores.full: "all streams"}
+    heads = [f"{SHORT[metric]}, {words[part]}" for part, metric in keys]
+    heads += [f"{SHORT[metric]} minus {against}, {words[part]}" for part, metric in keys]
+    rows = []
+    for row in found.rows:
+        cells = [
+            _score_cell(scores.numbers[row.label, part, metric], _decimals(found, metric), False, None)
+            for part, metric in keys
+        ]
+        cells = [Cell(cell.text, cell.small if cell.kind == "none" else ()) for cell in cells]
+        for part, metric in keys:
+            one = found.differences.get((row.label, part, metric))
+            if one is None or one.reason:
+                cells.append(Cell("-"))
+                continue
+            shown = _difference_cell(one, _decimals(found, metric), 0.0, None)
+            cells.append(Cell(f"{shown.text} {shown.small[0]}{'*' if one.adjusted_p < SURE else ''}"))
+        rank, cost = ranks.get(row.label), found.costs[row.label]
+        cells += [
+            Cell("-" if rank is None else f"{rank:.1f}"),
+            Cell("-" if cost.trained is None else f"{cost.trained:,}"),
+        ]
+        cells.append(Cell("-" if cost.training_s is None else duration(cost.training_s)))
+        rows.append(Row(found.signed(row.label), tuple(cells), "chosen" if row is found.against else ""))
+    hint = f"* is p < {SURE} after Holm's correction over all rows; 95 % intervals {scores.uncertainty.words}."
+    columns = (*heads, "rank", "trained parameters", "training")
+    return Table(key="main", title="Comparison", hint=hint, columns=columns, rows=tuple(rows), notes=_mark_notes(found))
+
+
+def _rank_table(found: Comparison) -> Table:
     ranking, test = found.ranking, found.ranking.test
     ranks = dict(zip(ranking.labels, test.average_ranks, strict=True)) if test else {}
     order = sorted(ranks, key=lambda label: ranks[label])
     first = next((label for label in order if not _is_flattered(found, label)), None)
-    rows = [
-        SheetRow(found.signed(label), (SheetCell(f"{ranks[label]:.2f}", (), "best" if label == first else ""),
-                                       SheetCell(_groups_of(found, label))), label == found.against.label)
-        for label in order
-    ]  # fmt: skip
-    rows += [SheetRow(found.signed(label), (NONE, SheetCell(""))) for label in ranking.left_out]
+    rows = []
+    for label in order:
+        rank = Cell(f"{ranks[label]:.2f}", (), "best" if label == first else "")
+        kind = "chosen" if label == found.against.label else ""
+        rows.append(Row(found.signed(label), (rank, Cell(_groups_of(found, label))), kind))
+    rows += [Row(found.signed(label), (NONE, Cell(""))) for label in ranking.left_out]
     if not rows:
-        rows = [SheetRow(found.signed(row.label), (NONE, SheetCell(""))) for row in found.rows]
+        rows = [Row(found.signed(row.label), (NONE, Cell(""))) for row in found.rows]
     notes = tuple(f"{label} is not ranked: {reason}." for label, reason in ranking.left_out.items())
     hint = "Fewer than two systems can be ranked."
     if test is not None:
@@ -234,7 +364,7 @@ def _rank_sheet(found: Comparison) -> Sheet:
             "a difference is, the paired differences say."
         )
     heads = ("average rank", "group")
-    return Sheet("ranks", "Average ranks", hint, heads, heads, ("", ""), tuple(rows), notes)
+    return Table(key="ranks", title="Average ranks", hint=hint, columns=heads, rows=tuple(rows), notes=notes)
 
 
 def _groups_of(found: Comparison, label: str) -> str:
@@ -246,120 +376,3 @@ def letters_of(place: int) -> str:
     """Name of a group by its place: a to z, then aa, ab, ..."""
     before, last = divmod(place, 26)
     return (letters_of(before - 1) if before else "") + chr(ord("a") + last)
-
-
-ABOUT_COLUMNS = (
-    ("what it is", "what it is"),
-    ("absent streams", "what stands where a stream is absent"),
-    ("losses on hidden streams", "losses that look at hidden streams"),
-    ("scoring", "scoring"),
-    ("checked against", "checked against"),
-    ("epochs", "epochs"),
-    ("sizes", "sizes and options"),
-)
-
-
-def about_sheet(found: Comparison) -> Sheet:
-    """What each row is: what its system declares, and what this run of it changed."""
-    rows = tuple(
-        SheetRow(found.signed(row.label), _about_cells(found.about[row.label]), row is found.against)
-        for row in found.rows
-    )
-    hint = (
-        "As each system declares it (limssr systems NAME), and as these runs were set. Losses on hidden streams: those "
-        "that look at values of a stream which the training step hides; re-masked: of a stream that the training "
-        "sample owns; complete: of every stream, given back to the training samples. Equal parameter counts show the "
-        "same shape, not the same training."
-    )
-    short, long = zip(*ABOUT_COLUMNS, strict=True)
-    return Sheet("about", "What each row is", hint, short, long, ("",) * len(short), rows, layout="words")
-
-
-def _about_cells(about: About) -> tuple[SheetCell, ...]:
-    losses = f"{', '.join(about.hidden_losses)} ({about.targets})" if about.hidden_losses else "none"
-    scoring = {True: "draws random numbers, seeded", False: "no random numbers", None: "unknown"}[about.stochastic]
-    return (
-        SheetCell(about.title, (about.source,) if about.source else ()),
-        SheetCell(about.absent),
-        SheetCell(losses),
-        SheetCell(scoring),
-        SheetCell(about.checked, (f"adapted: {about.adapted}",) if about.adapted else ()),
-        SheetCell(epoch_words(about)),
-        SheetCell(about.sizes),
-    )
-
-
-def cost_sheet(found: Comparison) -> Sheet:
-    """What each row costs: parameters, multiply-accumulates, time."""
-    heads = ["trained", "parameters", "MACs, all", "MACs, mean", "training"]
-    long_heads = ["trained parameters", "all parameters"]
-    long_heads += ["multiply-accumulates, all streams", "multiply-accumulates, mean over subsets", "training time"]
-    if found.timing is not None:
-        heads += ["scoring", "ratio"]
-        long_heads += ["scoring a sample", f"ratio to {found.against.label}"]
-    rows = tuple(SheetRow(found.signed(row.label), _cost_cells(found, row), row is found.against) for row in found.rows)
-    length = found.sample.num_segments
-    counted = (
-        f"Multiply-accumulates (MACs): one sample of {length} segments (the median of the compared ones) "
-        "with all streams, and the mean over all subsets of the streams that a system scores (below: how many, where "
-        "not all): what imputes or generates does so where a stream is absent. "
-        if length is not None
-        else ""
-    )
-    hint = (
-        f"{counted}Training time: as measured when each was trained, perhaps beside other work; mean over seeds. "
-        "A regression's includes scoring the test split (*). "
-    )
-    if found.timing is not None:
-        timing = found.timing
-        hint += (
-            f"Scoring time: {timing.num_samples} samples with all their streams, all systems in turns in "
-            f"{timing.num_rounds} rounds on {timing.device} with {timing.num_threads} thread"
-            f"{'s' * (timing.num_threads > 1)}; median and quartiles."
-        )
-    gaps: dict[str, dict[str, None]] = {}
-    for label, cost in found.costs.items():
-        for reason in cost.reasons.values():
-            gaps.setdefault(reason, {})[label] = None
-    for label, one in found.timing.times.items() if found.timing else ():
-        if one.reason:
-            gaps.setdefault(one.reason, {})[label] = None
-    notes = tuple(f"n/a, {', '.join(labels)}: {reason}." for reason, labels in gaps.items())
-    return Sheet("costs", "Costs", hint.strip(), tuple(heads), tuple(long_heads), ("",) * len(heads), rows, notes)
-
-
-def _cost_cells(found: Comparison, row: CompareRow) -> tuple[SheetCell, ...]:
-    cost = found.costs[row.label]
-    cells = [_maybe(cost.trained, _amount), _maybe(cost.total, _amount), _maybe(cost.macs, _amount), _mean_cell(cost)]
-    cells.append(_maybe(cost.training_s, lambda s: duration(s) + (" *" if cost.training_includes else "")))
-    if found.timing is not None:
-        time = found.timing.times[row.label]
-        cells += [_spread_cell(time.milliseconds, " ms"), _spread_cell(time.ratio, "")]
-    return tuple(cells)
-
-
-def _mean_cell(cost: Cost) -> SheetCell:
-    if cost.macs_mean is None:
-        return NONE
-    few = (f"over {cost.macs_subsets} of {cost.num_subsets}",) if cost.macs_subsets != cost.num_subsets else ()
-    return SheetCell(_amount(cost.macs_mean), few)
-
-
-def _maybe(value: float | None, written: Callable[[float], str]) -> SheetCell:
-    return NONE if value is None else SheetCell(written(value))
-
-
-def _spread_cell(spread: Spread | None, unit: str) -> SheetCell:
-    if spread is None:
-        return NONE
-    decimals = max(0, 2 - math.floor(math.log10(max(spread.median, 1e-9))))
-    low, high = (f"{value:.{decimals}f}" for value in (spread.lower, spread.upper))
-    return SheetCell(f"{spread.median:.{decimals}f}{unit}", (f"[{low}, {high}]",))
-
-
-def _amount(value: float) -> str:
-    """Three digits with a thousand's letter: 3.05 M."""
-    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {letter}"
-    return f"{value:.0f}"

@@ -1,7 +1,5 @@
 """The files of a comparison: text, CSV, LaTeX, JSON, the figure and the page."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,8 +9,7 @@ from typing import Any
 
 from limssr.core.errors import ResourceError
 from limssr.core.files import write_atomically
-from limssr.report.render import latex
-from limssr.report.sheets import sheet_latex, sheet_text, wrapped
+from limssr.report.render import csv_text, latex, stamp_lines, table_latex, table_markdown, table_text, wrapped
 from limssr.studies.compare.differences import PairedDifference
 from limssr.studies.compare.figure import draw_critical_difference
 from limssr.studies.compare.notes import About
@@ -20,7 +17,7 @@ from limssr.studies.compare.numbers import Number
 from limssr.studies.compare.page import lead_of, write_page
 from limssr.studies.compare.rows import CompareRow
 from limssr.studies.compare.run import Comparison
-from limssr.studies.compare.tables import all_sheets
+from limssr.studies.compare.tables import all_tables, main_table
 
 FORMAT_VERSION = 1
 NUMBER_NAMES = ("value", "sd", "low", "high", "partial", "num_partial", "reason", "plain")
@@ -70,53 +67,51 @@ def write_comparison(found: Comparison, out: Path, *, command: str) -> tuple[Pat
 
 def to_text(found: Comparison) -> str:
     """All tables for a terminal, after what must be known."""
-    stamps = [line for stamp in found.stamps for line in wrapped(f"! {stamp.title}. {stamp.text}", indent="  ")]
+    stamps = [line for stamp in found.stamps for line in stamp_lines(stamp)]
     lead = [line for text in lead_of(found) for line in wrapped(text, indent="  ")]
     parts = ["\n".join([*lead, *([""] if stamps else []), *stamps]) + "\n"]
-    return "\n".join([*parts, *(sheet_text(sheet) for sheet in all_sheets(found))])
+    return "\n".join([*parts, *(table_text(table) for table in all_tables(found))])
 
 
 def to_latex(found: Comparison) -> str:
     """All tables as LaTeX; the stamps come first, and are printed."""
-    lines = ["% needs \\usepackage{booktabs}"]
+    lines = ["% needs \\usepackage{booktabs,array}"]
     lines += [rf"\paragraph{{{latex(stamp.title)}}} {latex(stamp.text)}" for stamp in found.stamps]
-    return "\n".join([*lines, "", *(sheet_latex(sheet) for sheet in all_sheets(found))])
+    return "\n".join([*lines, "", *(table_latex(table, label="limssr-compare") for table in all_tables(found))])
+
+
+def to_markdown(found: Comparison) -> str:
+    """The main table, for a README or a page on GitHub, after what must be known."""
+    stamps = "".join(f"> **{stamp.title}.** {stamp.text}\n>\n" for stamp in found.stamps)
+    return f"{stamps}\n{table_markdown(main_table(found))}".lstrip()
 
 
 def scores_csv(found: Comparison) -> str:
     """One line a row and part: a subset, or the average over the incomplete ones."""
-    output = io.StringIO()
-    for stamp in found.stamps:
-        output.write(f"# {' '.join(f'{stamp.title}. {stamp.text}'.split())}\n")
-    writer = csv.writer(output, lineterminator="\n")
+    metrics = found.scores.metrics
     head = ["system", "trained_on", "selection", "seeds", "part", "samples"]
-    head += [f"{metric}_{name}" for metric in found.scores.metrics for name in NUMBER_NAMES]
-    head += [f"{metric}_difference_{name}" for metric in found.scores.metrics for name in DIFFERENCE_NAMES]
-    writer.writerow(head)
+    head += [f"{metric}_{name}" for metric in metrics for name in NUMBER_NAMES]
+    head += [f"{metric}_difference_{name}" for metric in metrics for name in DIFFERENCE_NAMES]
+    lines = []
     for row in found.rows:
         about = [row.label, row.first.trained_on, row.first.selection or "", len(row.entries)]
         for part in found.scores.parts:
             line = [*about, part, found.scores.num_samples.get(part, "")]
-            for metric in found.scores.metrics:
+            for metric in metrics:
                 number = found.scores.numbers[row.label, part, metric]
                 line += [_csv(getattr(number, name)) for name in NUMBER_NAMES]
-            for metric in found.scores.metrics:
+            for metric in metrics:
                 one = found.differences.get((row.label, part, metric))
                 line += [_csv(getattr(one, name)) if one else "" for name in DIFFERENCE_NAMES]
-            writer.writerow(line)
-    return output.getvalue()
+            lines.append(line)
+    return csv_text(head, lines, comments=[f"{stamp.title}. {stamp.text}" for stamp in found.stamps])
 
 
 def systems_csv(found: Comparison) -> str:
     """One line a row: rank, costs and what it is."""
-    output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
-    ranks = _ranks(found)
-    writer.writerow(
-        ["system", "trained_on", "seeds", "average_rank", "parameters_trained", "parameters", "macs", "macs_mean",
-         "macs_subsets", "training_s",
-         "scoring_ms", "scoring_ms_lower", "scoring_ms_upper", "scoring_ratio", *ABOUT_NAMES]
-    )  # fmt: skip
+    ranks, lines = _ranks(found), []
+    head = ["system", "trained_on", "seeds", "average_rank", "parameters_trained", "parameters", "macs", "macs_mean"]
+    head += ["macs_subsets", "training_s", "scoring_ms", "scoring_ms_lower", "scoring_ms_upper", "scoring_ratio"]
     for row in found.rows:
         cost, time = found.costs[row.label], found.timing.times[row.label] if found.timing else None
         spread = time.milliseconds if time else None
@@ -126,8 +121,8 @@ def systems_csv(found: Comparison) -> str:
         values.append(time.ratio.median if time and time.ratio else None)
         seeds = " ".join(map(str, row.seeds))
         words = [_joined(getattr(found.about[row.label], name)) for name in ABOUT_NAMES]
-        writer.writerow([row.label, row.first.trained_on, seeds, *map(_csv, values), *words])
-    return output.getvalue()
+        lines.append([row.label, row.first.trained_on, seeds, *map(_csv, values), *words])
+    return csv_text([*head, *ABOUT_NAMES], lines)
 
 
 def to_document(found: Comparison) -> dict[str, Any]:

@@ -8,17 +8,23 @@ from typing import Any
 
 from limssr.core.files import write_atomically
 from limssr.core.progress import Reporter
-from limssr.report.render import stamp_lines, to_csv, to_latex, to_text
+from limssr.report.render import stamp_lines, table_latex, table_text
 from limssr.report.stamps import Stamp
 from limssr.report.study_page import Page, write_page
-from limssr.report.table import Cell, Row, Table, cell_text, seeds_label
 from limssr.report.text import duration
 from limssr.studies.estimate import Estimate
 from limssr.studies.paper.numbers import LIMSSR
 from limssr.studies.paper.reproduce import ReproductionPlan, Request, estimate_reproduction, read_scores, run_states
+from limssr.studies.paper.seed_table import SeedCell, SeedRow, SeedTable, cell_text, seeds_csv, seeds_label, table_of
 from limssr.studies.paper.tables import paper_tables
 
-FORMATS = {"txt": to_text, "csv": to_csv, "tex": to_latex}
+
+def written(table: SeedTable, stamps: Sequence[Stamp]) -> dict[str, str]:
+    """Ending of a file -> the table in it, after what must be known."""
+    shown = table_of(table)
+    text = "\n".join([*(line for stamp in stamps for line in stamp_lines(stamp)), "", table_text(shown)])
+    tex = "% needs \\usepackage{booktabs,array}\n" + table_latex(shown, stamps=stamps)
+    return {"txt": text, "csv": seeds_csv(table, stamps), "tex": tex}
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,12 @@ class Reproduction:
         out: The folder.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[SeedTable, ...]
     stamps: tuple[Stamp, ...]
     states: Mapping[str, str]
     out: Path
 
-    def table(self, key: str) -> Table:
+    def table(self, key: str) -> SeedTable:
         """One of them, by name."""
         return next(table for table in self.tables if table.key == key)
 
@@ -54,7 +60,7 @@ class Reproduction:
     def lines(self) -> list[str]:
         """For a terminal: the stamps once, the short tables, and where everything is."""
         found = [line for stamp in self.stamps for line in stamp_lines(stamp)]
-        found += [to_text(table, ()) for table in self.tables if len(table.groups) == 1]
+        found += [table_text(table_of(table)) for table in self.tables if len(table.groups) == 1]
         longer = [table for table in self.tables if len(table.groups) > 1]
         found += [f"{table.title}: {self.out / table.key}.txt" for table in longer]
         return [*found, f"Every table as .txt, .csv and .tex: {self.out}", f"Report: {self.out / 'report.html'}"]
@@ -72,8 +78,8 @@ def write_reproduction(plan: ReproductionPlan, out: Path) -> Reproduction:
     found = Reproduction(tables, tuple(stamps), states, out)
     out.mkdir(parents=True, exist_ok=True)
     for table in tables:
-        for ending, render in FORMATS.items():
-            write_atomically(out / f"{table.key}.{ending}", render(table, stamps).encode("utf-8"))
+        for ending, text in written(table, stamps).items():
+            write_atomically(out / f"{table.key}.{ending}", text.encode("utf-8"))
     write_page(out / "report.html", _page(plan, found))
     return found
 
@@ -92,7 +98,7 @@ def command_of(request: Request, out: Path) -> str:
     return shlex.join([*words, "--out", str(out)])
 
 
-def lead_of(table9: Table, systems: Sequence[str]) -> str:
+def lead_of(table9: SeedTable, systems: Sequence[str]) -> str:
     """One sentence: how LIMSSR does here, and how in the paper."""
     rows = {(row.source, row.label): row for row in table9.groups[0].rows}
     theirs = rows.get(("published", LIMSSR))
@@ -110,7 +116,7 @@ def lead_of(table9: Table, systems: Sequence[str]) -> str:
     return f"Trained here, {ours.label} reaches a Spearman of {' and '.join(parts)}, over {seeds_label(ours)}."
 
 
-def _told(row: Row, column: str) -> str:
+def _told(row: SeedRow, column: str) -> str:
     return cell_text(row.cell(column, "spearman"), "spearman")
 
 
@@ -132,13 +138,13 @@ def _page(plan: ReproductionPlan, found: Reproduction) -> Page:
         title=f"{plan.benchmark.name}, {request.protocol} protocol",
         lead=[paragraph for paragraph in lead if paragraph],
         stamps=found.stamps,
-        tables=found.tables,
+        tables=[table_of(table) for table in found.tables],
         runs=runs,
         command=command_of(request, found.out),
     )
 
 
-def _document_of(table: Table) -> dict[str, Any]:
+def _document_of(table: SeedTable) -> dict[str, Any]:
     groups = []
     for group in table.groups:
         rows = []
@@ -152,7 +158,7 @@ def _document_of(table: Table) -> dict[str, Any]:
     return {"title": table.title, "columns": list(table.columns), "groups": groups}
 
 
-def _cell_document(cell: Cell) -> dict[str, Any]:
+def _cell_document(cell: SeedCell) -> dict[str, Any]:
     document: dict[str, Any] = {"mean": cell.mean, "sd": cell.sd, "num_seeds": cell.num_seeds}
     return {**document, "reason": cell.reason} if cell.reason else document
 

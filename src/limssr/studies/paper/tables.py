@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from limssr.evaluation.metrics import Metric, arithmetic_mean, fisher_mean
-from limssr.report.table import Cell, Group, Row, Table, difference_row, over_seeds, published_cell
 from limssr.studies.paper.benchmarks import Benchmark
 from limssr.studies.paper.numbers import (
     AVERAGE,
@@ -16,6 +15,15 @@ from limssr.studies.paper.numbers import (
     SUBSETS,
     PublishedScore,
     published_scores,
+)
+from limssr.studies.paper.seed_table import (
+    SeedCell,
+    SeedGroup,
+    SeedRow,
+    SeedTable,
+    difference_row,
+    over_seeds,
+    published_cell,
 )
 
 METRICS = ("spearman", "mse")
@@ -75,7 +83,7 @@ class Scores:
         """Put in a finished run; `seed_number` counts from 0."""
         self._found[system, target, seed_number] = dict(scores)
 
-    def cell(self, system: str, target: str, subset: str, metric: str) -> Cell:
+    def cell(self, system: str, target: str, subset: str, metric: str) -> SeedCell:
         """Mean and deviation over the seeds that are finished.
 
         Args:
@@ -113,7 +121,7 @@ LETTERS = "v, f and a are the streams video, flow and audio. average: of the six
 MEANS = "Means over targets and subsets: Fisher's z for Spearman, arithmetic for MSE."
 
 
-def paper_tables(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> tuple[Table, ...]:
+def paper_tables(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> tuple[SeedTable, ...]:
     """Every table of the paper that this data set stands in.
 
     Args:
@@ -129,35 +137,35 @@ def paper_tables(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -
     )
 
 
-def _incomplete(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> Table:
+def _incomplete(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> SeedTable:
     published = published_scores(1, benchmark.name)
     label = f"mean over {len(benchmark.targets)} targets"
     group = _group(label, published, systems, _by_subset(scores, AVERAGE))
     title = f"Table 1: {benchmark.name} under every subset of streams"
-    return Table("table1", title, _subset_columns(), (group,), f"{LETTERS} {MEANS}")
+    return SeedTable("table1", title, _subset_columns(), (group,), f"{LETTERS} {MEANS}")
 
 
-def _complete(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> Table:
+def _complete(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> SeedTable:
     columns = (*benchmark.targets, AVERAGE)
 
-    def ours(system: str) -> dict[str, dict[str, Cell]]:
+    def ours(system: str) -> dict[str, dict[str, SeedCell]]:
         return {target: {metric: scores.cell(system, target, FULL, metric) for metric in METRICS} for target in columns}
 
     group = _group("all streams", published_scores(2, benchmark.name), systems, ours, column=lambda cell: cell.target)
-    return Table("table2", f"Table 2: {benchmark.name} with all streams", columns, (group,), MEANS)
+    return SeedTable("table2", f"Table 2: {benchmark.name} with all streams", columns, (group,), MEANS)
 
 
-def _by_class(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> Table:
+def _by_class(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> SeedTable:
     number = benchmark.by_class
     groups = []
     for target in benchmark.targets:
         published = [cell for cell in published_scores(number, benchmark.name) if cell.target == target]
         groups.append(_group(target, published, systems, _by_subset(scores, target)))
-    title = f"Table {number}: {benchmark.name} under every subset of streams, by target"
-    return Table(f"table{number}", title, _subset_columns(), tuple(groups), LETTERS)
+    title = f"SeedTable {number}: {benchmark.name} under every subset of streams, by target"
+    return SeedTable(f"table{number}", title, _subset_columns(), tuple(groups), LETTERS)
 
 
-def _error_bars(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> Table:
+def _error_bars(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> SeedTable:
     columns = (_column(INCOMPLETE), FULL)
     group = _group(
         f"mean over {len(benchmark.targets)} targets",
@@ -166,13 +174,13 @@ def _error_bars(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) ->
         _by_subset(scores, AVERAGE, (INCOMPLETE, FULL)),
     )
     title = f"Table 9: {benchmark.name}, mean and standard deviation over seeds"
-    return Table("table9", title, columns, (group,), f"{LETTERS} {MEANS}")
+    return SeedTable("table9", title, columns, (group,), f"{LETTERS} {MEANS}")
 
 
 def _by_subset(
     scores: Scores, target: str, subsets: Sequence[str] = SUBSETS
-) -> Callable[[str], dict[str, dict[str, Cell]]]:
-    def ours(system: str) -> dict[str, dict[str, Cell]]:
+) -> Callable[[str], dict[str, dict[str, SeedCell]]]:
+    def ours(system: str) -> dict[str, dict[str, SeedCell]]:
         return {
             _column(subset): {metric: scores.cell(system, target, subset, metric) for metric in METRICS}
             for subset in subsets
@@ -185,24 +193,24 @@ def _group(
     label: str,
     published: Sequence[PublishedScore],
     systems: Sequence[str],
-    ours: Callable[[str], dict[str, dict[str, Cell]]],
+    ours: Callable[[str], dict[str, dict[str, SeedCell]]],
     *,
     column: Callable[[PublishedScore], str] | None = None,
-) -> Group:
+) -> SeedGroup:
     """Published rows in the paper's order, then ours, then how far our LIMSSR is from the published one."""
     column = column or (lambda cell: _column(cell.subset))
-    by_system: dict[str, dict[str, dict[str, Cell]]] = {}
+    by_system: dict[str, dict[str, dict[str, SeedCell]]] = {}
     for cell in published:
         by_system.setdefault(cell.system, {})[column(cell)] = {
             "spearman": published_cell(cell.spearman, cell.spearman_sd, cell.num_seeds),
             "mse": published_cell(cell.mse, cell.mse_sd, cell.num_seeds),
         }
-    theirs = {system: Row(system, "published", cells) for system, cells in by_system.items()}
-    rows = {system: Row(system, "here", ours(system)) for system in systems}
+    theirs = {system: SeedRow(system, "published", cells) for system, cells in by_system.items()}
+    rows = {system: SeedRow(system, "here", ours(system)) for system in systems}
     last = ()
     if "limssr" in rows and LIMSSR in theirs:
         last = (difference_row("limssr here minus LIMSSR", rows["limssr"], theirs[LIMSSR]),)
-    return Group(label, (*theirs.values(), *rows.values(), *last))
+    return SeedGroup(label, (*theirs.values(), *rows.values(), *last))
 
 
 def _subset_columns() -> tuple[str, ...]:
