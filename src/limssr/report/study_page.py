@@ -12,7 +12,6 @@ from limssr.report.render import table_contents
 from limssr.report.stamps import Stamp
 from limssr.report.table import Table
 
-
 WIDE = 8
 """Columns from which a page takes all the width that there is."""
 
