@@ -1,6 +1,7 @@
 """`LimssrRegressor`: the model with scikit-learn's manners (docs/estimator.md says which hold and which cannot)."""
 
 import json
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from limssr.data.arrays import (
     make_samples,
     score_matrix,
 )
-from limssr.data.columns import Unnamed
+from limssr.data.columns import Unnamed, offset_words
 from limssr.data.mask import make_incomplete
 from limssr.data.splits import held_out_groups, label_of
 from limssr.data.validate import check_collection
@@ -79,6 +80,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         best_epoch_: The epoch whose weights were kept, counted from 0.
         n_iter_: Number of epochs run.
         config_: The complete configuration.
+        decisions_: What was decided about the data in `fit`, a sentence each; each is also a warning.
     """
 
     def __init__(
@@ -151,7 +153,12 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         criteria = find_criteria(
             scores_NC, as_names(self.criteria, "criteria") or config.data.criteria, self.score_range
         )
-        every = make_samples(every_stream, scores_NC, modalities, criteria, unnamed=self._unnamed())
+        decisions = [offset_words(modality.name, modality) for modality in modalities if modality.offsets is not None]
+        every = make_samples(
+            every_stream, scores_NC, modalities, criteria, unnamed=self._unnamed(), say=decisions.append
+        )
+        for decision in decisions:
+            warnings.warn(decision, stacklevel=2)
         train, val = self._divide(every, groups, validation, config, modalities=modalities, criteria=criteria)
         if not val and config.train.selection == "val":
             config = _with_train(config, selection="last", patience=None)
@@ -169,7 +176,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         )
         self.modalities_, self.criteria_, self.model_, self.config_ = modalities, criteria, model, config
         self.history_, self.best_epoch_, self.n_iter_ = list(result.history), result.best_epoch, result.epochs_run
-        self._single = single
+        self._single, self.decisions_ = single, tuple(decisions)
         return self
 
     def predict(
@@ -298,7 +305,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         estimator.modalities_, estimator.criteria_, estimator.config_ = model.modalities, model.criteria, config
         estimator.history_, estimator.best_epoch_ = document["history"], document["best_epoch"]
         estimator.n_iter_ = len(estimator.history_)
-        estimator._single = document["single"]
+        estimator._single, estimator.decisions_ = document["single"], ()
         return estimator
 
     def __sklearn_is_fitted__(self) -> bool:

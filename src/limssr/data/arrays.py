@@ -1,6 +1,7 @@
 """Turns arrays and lists from a caller into samples: streams, scores and groups."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.columns import Unnamed, check_columns, find_offsets, place
+from limssr.data.store.observed import Observed
 from limssr.data.validate import check_criteria, check_modalities, check_sample, unmasked
 from limssr.data.values import Values, read_values
 
@@ -130,6 +132,7 @@ def make_samples(
     prefix: str = "",
     scale: Literal["strict", "open"] = "strict",
     unnamed: Unnamed = "refuse",
+    say: Callable[[str], None] | None = None,
 ) -> list[Sample]:
     """Checked samples with ids 0, 1, and so on.
 
@@ -141,6 +144,7 @@ def make_samples(
         prefix: Of the ids.
         scale: "open" accepts scores outside the range of the training scores.
         unnamed: Whether arrays without names may be taken by place where the stream has names.
+        say: Told what was decided, a sentence each.
 
     Raises:
         InputError: See `limssr.data.validate.check_sample`, `limssr.data.values.read_values` and
@@ -148,6 +152,8 @@ def make_samples(
     """
     derived = [criterion.name for criterion in criteria] if scale == "open" else []
     known = {modality.name: modality for modality in modalities}
+    placed_how: Counter[tuple[str, str]] = Counter()
+    observed = Observed()
     made = []
     for index, streams in enumerate(samples):
         arrays = {}
@@ -156,14 +162,22 @@ def make_samples(
                 continue
             name, where = str(key), f"Sample '{prefix}{index}', stream '{key}'"
             values = read_values(stream, where=where)
-            placed = values.array
+            arrays[name] = values.array
             if name in known:
-                placed = place(placed, values.columns, known[name], unnamed=unnamed, where=where).values
-            arrays[name] = placed
+                placed = place(values.array, values.columns, known[name], unnamed=unnamed, where=where)
+                placed_how[name, placed.how] += 1
+                arrays[name] = placed.values
         scores_C = np.empty(0) if scores_NC is None else scores_NC[index]
         mode = "optional" if scores_NC is None else "required"
         given = Sample(f"{prefix}{index}", arrays, scores_C)
         made.append(check_sample(given, modalities, criteria, scores=mode, derived_scales=derived))
+        observed.add(given, made[-1])
+    if say is not None:
+        for (name, how), count in placed_how.items():
+            if how == "reordered":
+                say(f"stream '{name}': columns of {count} samples put into the order of the stream, by their names")
+        for sentence in observed.constant_words():
+            say(sentence)
     return made
 
 

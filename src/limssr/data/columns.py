@@ -17,7 +17,7 @@ Unnamed = Literal["refuse", "by-place"]
 
 # An offset is subtracted where float32 would lose more of a feature than this share of its range.
 LOST_SHARE = 1e-3
-NOISE = 1e-12
+NOISE = 1e-14
 SHOWN = 6
 
 
@@ -165,14 +165,17 @@ def subtract(values: np.ndarray, offsets: Sequence[float] | None) -> np.ndarray:
 
 
 class Ranges:
-    """The smallest and largest value of each column over many arrays [T, D]."""
+    """How far each column varies, within one array and over all of them."""
 
     def __init__(self) -> None:
         self.low: np.ndarray | None = None
         self.high: np.ndarray | None = None
+        # Of the array in which a column varies most, for each column.
+        self.span: np.ndarray | None = None
+        self.middle: np.ndarray | None = None
 
     def add(self, block: np.ndarray) -> None:
-        """Look at an array; one that is not of rank 2 or no numbers, or float32 already, is passed over."""
+        """Look at an array [T, D]; one of another rank or no numbers, or float32 already, is passed over."""
         if (
             block.ndim != 2
             or block.dtype.kind not in "fiu"
@@ -185,17 +188,26 @@ class Ranges:
         if not len(values) or (self.low is not None and len(self.low) != values.shape[1]):
             return
         low, high = values.min(axis=0), values.max(axis=0)
-        self.low = low if self.low is None else np.minimum(self.low, low)
-        self.high = high if self.high is None else np.maximum(self.high, high)
+        span, middle = high - low, low + (high - low) / 2
+        if self.low is None or self.high is None or self.span is None or self.middle is None:
+            self.low, self.high, self.span, self.middle = low, high, span, middle
+            return
+        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+        self.middle = np.where(span > self.span, middle, self.middle)
+        self.span = np.maximum(self.span, span)
 
     def lost(self) -> np.ndarray:
-        """[D]: whether float32 would lose the variation of a column."""
-        if self.low is None or self.high is None:
+        """[D]: whether float32 would lose the variation of a column.
+
+        Variation within an array counts, for some arrays may hold zeros throughout; over all arrays where a column is
+        constant in each.
+        """
+        if self.low is None or self.high is None or self.span is None:
             return np.zeros(0, dtype=bool)
-        span = self.high - self.low
         largest = np.maximum(np.abs(self.low), np.abs(self.high))
+        # Below this bound a column only differs by the rounding of float64: it is constant.
+        span = np.where(self.span > NOISE * largest, self.span, self.high - self.low)
         step = largest * float(np.finfo(np.float32).eps) / 2
-        # Below the first bound a column only differs by the rounding of float64: it is constant.
         return (span > NOISE * largest) & (step > LOST_SHARE * span) & (largest < float(np.finfo(np.float32).max))
 
 
@@ -209,10 +221,9 @@ def find_offsets(blocks: Iterable[np.ndarray]) -> tuple[float, ...] | None:
     for block in blocks:
         ranges.add(block)
     lost = ranges.lost()
-    if ranges.low is None or ranges.high is None or not lost.any():
+    if ranges.middle is None or not lost.any():
         return None
-    middle = ranges.low + (ranges.high - ranges.low) / 2
-    return tuple(float(value) if is_lost else 0.0 for value, is_lost in zip(middle, lost, strict=True))
+    return tuple(float(value) if is_lost else 0.0 for value, is_lost in zip(ranges.middle, lost, strict=True))
 
 
 def offset_words(stream: str, modality: Modality) -> str:

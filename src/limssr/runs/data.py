@@ -1,7 +1,7 @@
 """The samples of a run, checked before anything is written."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +58,15 @@ def validation_of(config: RunConfig, store: FeatureStore) -> ValidationConfig | 
     return ValidationConfig()
 
 
-def load_run_data(config: RunConfig) -> RunData:
+def load_run_data(config: RunConfig, say: Callable[[str], None] | None = None) -> RunData:
     """Open and check the store, choose streams and criteria, apply availability, check splits and scores.
 
     Availability is drawn over the streams in use, so every sample keeps at least one of them; it equals what
     `limssr data mask` writes for a store of just these streams.
+
+    Args:
+        config: Of the run.
+        say: Told why the whole store is read, where it is.
 
     Raises:
         InputError: Unknown names, an empty split, a group in two splits, constant scores, an unknown pattern, a
@@ -76,7 +80,7 @@ def load_run_data(config: RunConfig) -> RunData:
     store = FeatureStore.open(Path(config.data.store))
     modalities, criteria = store.select(config.data.modalities, config.data.criteria)
     _check_declared_widths(config, modalities)
-    store.check()
+    store.check(say)
     if config.missing.availability is not None:
         check_pattern(config.missing.availability.pattern, [modality.name for modality in modalities])
     complete, left_out = _judged_splits(store, modalities, criteria, validation_of(config, store))

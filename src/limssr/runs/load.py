@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,17 +44,19 @@ class Loaded:
     folder: Path
     reading: Mapping[str, Any] = field(default_factory=dict)
 
-    def predict(self, samples: Any) -> np.ndarray:
+    def predict(self, samples: Any, *, columns: Literal["by-name", "by-place"] = "by-name") -> np.ndarray:
         """Scores [N, C] in the data set's unit, a column a criterion; NaN where nothing can be said.
 
         Args:
             samples: N mappings from a stream's name to an array [T, D], as for `LimssrRegressor`; a stream that is
                 None, all NaN or not a key does not exist.
+            columns: "by-place" also takes arrays without names where the streams have names.
 
         Raises:
             InputError: A sample has an unknown stream, another width, or no stream at all.
         """
-        found = make_samples(as_streams(samples), None, self.modalities, self.criteria)
+        unnamed = "by-place" if columns == "by-place" else "refuse"
+        found = make_samples(as_streams(samples), None, self.modalities, self.criteria, unnamed=unnamed)
         return self.score(found) if found else np.empty((0, len(self.criteria)))
 
     def score(self, samples: Sequence[Sample]) -> np.ndarray:

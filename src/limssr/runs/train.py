@@ -81,7 +81,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
     check_precision(config.train.precision, choice.device)
     check_model_precision(config.model, choice.device)
     reporter.note(f"device {choice.device} ({choice.reason})")
-    data = load_run_data(config)
+    data = load_run_data(config, reporter.note)
     check_references(config, data)
     chooser = chooser_on_test(data, config, choice.device)
     check_same_store(out, data)

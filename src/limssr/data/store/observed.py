@@ -60,13 +60,7 @@ class Observed:
                 f"{self.cut} samples ended with segments that no stream has, up to {self.longest_cut}: taken for "
                 "padding and cut"
             )
-        for (stream, value), count in self.constant.items():
-            what = "nothing but zeros" if value == 0 else f"nothing but {value:g}"
-            hint = "; --zeros absent imports such streams as absent" if value == 0 else ""
-            found.append(
-                f"stream '{stream}': {count} of the {self.owned[stream]} samples that own it hold {what}, which some "
-                f"releases write where a stream is missing: kept as data{hint}"
-            )
+        found += [words + self._remedy(value) for words, value in self._constant()]
         within = [pair for pair in self._repeated()[0] if pair[0].split == pair[1].split]
         if within:
             found.append(
@@ -74,6 +68,23 @@ class Observed:
                 f"{_told(within[0])}: kept"
             )
         return [*found, *self.copies_across_splits()]
+
+    def constant_words(self) -> list[str]:
+        """What a report says of streams that hold one value in a sample."""
+        return [words for words, _ in self._constant()]
+
+    def _constant(self) -> Iterator[tuple[str, float]]:
+        for (stream, value), count in self.constant.items():
+            what = "nothing but zeros" if value == 0 else f"nothing but {value:g}"
+            words = (
+                f"stream '{stream}': {count} of the {self.owned[stream]} samples that own it hold {what}, which some "
+                "releases write where a stream is missing: kept as data"
+            )
+            yield words, value
+
+    @staticmethod
+    def _remedy(value: float) -> str:
+        return "; --zeros absent imports such streams as absent" if value == 0 else ""
 
     def copies_across_splits(self) -> list[str]:
         """What a report says of features that stand in several splits, where they were not refused."""
