@@ -277,7 +277,9 @@ class Predict:
             return Answer({"num_samples": len(rows), "predictions": rows, **more}, (rows_table(rows), *lines), code)
         write_predictions(table, self.out)
         document = {"num_samples": len(rows), "out": str(self.out), **more}
-        return Answer(document, (f"{len(rows)} samples scored: {self.out}", *lines), code)
+        return Answer(
+            document, (f"{sum(bool(row['streams']) for row in rows)} samples scored: {self.out}", *lines), code
+        )
 
 
 @dataclass(frozen=True)
