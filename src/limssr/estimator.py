@@ -25,6 +25,7 @@ from limssr.data.arrays import (
     Streams,
     as_names,
     as_streams,
+    either,
     check_num_criteria,
     find_criteria,
     find_modalities,
@@ -146,8 +147,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         Raises:
             InputError: Samples, scores or arguments are not right; the message says which.
         """
-        every_stream = as_streams(_either("samples", samples, "X", X))
-        scores_NC, single = score_matrix(_either("scores", scores, "y", y), len(every_stream))
+        every_stream = as_streams(either("samples", samples, "X", X))
+        scores_NC, single = score_matrix(either("scores", scores, "y", y), len(every_stream))
         config = self._run_config()
         modalities = find_modalities(every_stream, as_names(self.modalities, "modalities") or config.data.modalities)
         criteria = find_criteria(
@@ -196,7 +197,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             InputError: A sample has an unknown stream or column, another width, or no stream at all.
         """
         self._check_fitted()
-        streams = as_streams(_either("samples", samples, "X", X))
+        streams = as_streams(either("samples", samples, "X", X))
         found = make_samples(streams, None, self.modalities_, self.criteria_, unnamed=self._unnamed())
         scores_NC = self._scorer().score(found) if found else np.empty((0, len(self.criteria_)))
         return scores_NC[:, 0] if self._single else scores_NC
@@ -224,8 +225,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         """
         from sklearn.metrics import r2_score
 
-        streams = as_streams(_either("samples", samples, "X", X))
-        truth_NC, _ = score_matrix(_either("scores", scores, "y", y), len(streams))
+        streams = as_streams(either("samples", samples, "X", X))
+        truth_NC, _ = score_matrix(either("scores", scores, "y", y), len(streams))
         self._check_fitted()
         check_num_criteria(truth_NC, len(self.criteria_))
         predicted_NC = self.predict(streams).reshape(len(streams), -1)
@@ -377,22 +378,6 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         train = [replace(s, split="train") for s, name in zip(samples, labels, strict=True) if name not in held_groups]
         val = [replace(s, split="val") for s, name in zip(samples, labels, strict=True) if name in held_groups]
         return train, val
-
-
-def _either(name: str, given: Any, other_name: str, other: Any) -> Any:
-    """One argument that has two names."""
-    if (given is None) == (other is None):
-        found = "neither" if given is None else "both"
-        raise InputError(f"Expected {name} (or {other_name}, which is another word for it), found {found}: give one.")
-    return other if given is None else given
-
-
-# Key of the configuration -> argument that fills it, for errors.
-_ARGUMENTS = {
-    "seed": "random_state", "missing.dropout": "modality_dropout", "model.backbone.name": "backbone",
-    "model.backbone.num_layers": "num_layers", "model.head": "head", "model.dropout": "dropout",
-    "train.epochs": "epochs", "train.batch_size": "batch_size", "train.learning_rate": "learning_rate",
-}  # fmt: skip
 
 
 def _with_train(config: RunConfig, **changes: Any) -> RunConfig:

@@ -54,6 +54,26 @@ def as_names(names: Any, what: str) -> tuple[str, ...] | None:
     return found or None
 
 
+def either(name: str, given: Any, other_name: str, other: Any) -> Any:
+    """The one value of an argument that has two names.
+
+    Raises:
+        InputError: Both were given, or neither.
+    """
+    if (given is None) == (other is None):
+        found = "neither" if given is None else "both"
+        raise InputError(f"Expected {name} (or {other_name}, which is another word for it), found {found}: give one.")
+    return other if given is None else given
+
+
+# Key of the configuration -> argument that fills it, for errors.
+_ARGUMENTS = {
+    "seed": "random_state", "missing.dropout": "modality_dropout", "model.backbone.name": "backbone",
+    "model.backbone.num_layers": "num_layers", "model.head": "head", "model.dropout": "dropout",
+    "train.epochs": "epochs", "train.batch_size": "batch_size", "train.learning_rate": "learning_rate",
+}  # fmt: skip
+
+
 def find_modalities(samples: Sequence[Streams], names: Sequence[str] | None) -> tuple[Modality, ...]:
     """The streams of the samples, with their widths, the names of their columns, and what is subtracted from them.
 
