@@ -309,14 +309,6 @@ class TestKeptPrompts:
         assert_same(first, self.scores(model, batch, keeps=False))
         assert rows[3:] == [prompts + bodies]
 
-    def test_the_last_layer_may_compute_every_row(self, model, batch):
-        rows = []
-        model.backbone.norm.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[1]))
-        expected = self.scores(model, batch, keeps=False)
-        model.reader.leaves_out = False
-        assert_same(expected, self.scores(model, batch, keeps=False))
-        assert rows[0] < rows[1]
-
     def test_new_patterns_are_added(self, model):
         for sample in make_samples():
             batch = collate([sample], MODALITIES, CRITERIA)
@@ -335,14 +327,18 @@ class TestKeptPrompts:
             assert_same(self.scores(model, batch), self.scores(model, batch, keeps=False))
         assert len(model.reader._kept.first) == 1
 
+    @pytest.mark.parametrize("scored_between", [False, True])
     @pytest.mark.parametrize("fused", [True, False, None])
-    def test_a_training_step_is_seen(self, model, batch, fused):
+    def test_a_training_step_is_seen(self, model, batch, fused, scored_between):
         """Even without a word to the reader: the model stays in evaluation mode."""
         before = self.scores(model, batch)
         backbone = [p for p in (*model.backbone.parameters(), *model.tokens.parameters()) if p.requires_grad]
         optimizer = torch.optim.AdamW(backbone, lr=1e-2, fused=fused)
         total_loss(model(batch), batch.unit_scores_BC, LossConfig()).total.backward()
+        if scored_between:
+            self.scores(model, batch)
         optimizer.step()
+        optimizer.zero_grad()
         after = self.scores(model, batch)
         assert not torch.allclose(after, before)
         assert_same(after, self.scores(model, batch, keeps=False))

@@ -178,10 +178,10 @@ def _hub_cache() -> Path:
 
 
 def _precision(precision: str, device: Any) -> str:
-    from limssr.core.runtime import check_precision
+    from limssr.core.runtime import precision_words
 
     try:
-        return f"yes: {check_precision(precision, device)}"
+        return f"yes: {precision_words(precision, device)}"
     except InputError as error:
         return f"no: {error}"
 

@@ -20,6 +20,9 @@ SavingWord = Literal[
 AxisWord = Literal["segments", "modalities", "batch_size", "num_layers"]
 WORK_WORDS: tuple[WorkWord, ...] = get_args(WorkWord)
 SAVING_WORDS: tuple[SavingWord, ...] = get_args(SavingWord)
+GONE: tuple[SavingWord, ...] = ("last-rows", "no-waits")
+"""Once measured one by one and worth next to nothing; what was kept of them cannot be switched off."""
+MEASURED: tuple[SavingWord, ...] = tuple(word for word in SAVING_WORDS if word not in GONE)
 AXIS_WORDS: tuple[AxisWord, ...] = get_args(AxisWord)
 
 
@@ -51,7 +54,7 @@ class Benchmark:
         conf.arg(
             help="Which savings are switched off one by one; all if not given, none if empty.", metavar="NAME ..."
         ),
-    ] = SAVING_WORDS
+    ] = MEASURED
     no_memory: bool = False
     """Leave out peak memory, which takes a process for each side and work."""
     repeats: Annotated[int | None, conf.arg(metavar="N")] = None
@@ -131,12 +134,13 @@ class Benchmark:
             options,
             works=self.works,
             memory=() if self.quick or self.no_memory else COMPUTES,
-            savings=() if self.quick else self.savings,
+            savings=() if self.quick else tuple(word for word in self.savings if word not in GONE),
             reporter=make_reporter(),
         )
         files = write_report(report, self.out)
         document = {**report.to_dict(), "files": [str(file) for file in files]}
-        return Answer(document, (*benchmark_lines(report), f"Written: {', '.join(map(str, files))}"))
+        gone = [f"--savings {word} is no longer measured." for word in self.savings if word in GONE]
+        return Answer(document, (*benchmark_lines(report), *gone, f"Written: {', '.join(map(str, files))}"))
 
     def _measure_growth(self, options: "BenchmarkOptions") -> Answer:
         from limssr.core.progress import make_reporter

@@ -164,7 +164,6 @@ def pack(
     *,
     kept: Mapping[Prompt, int] | None = None,
     device_type: str = "cpu",
-    leave_out: bool = True,
 ) -> PackedLayout:
     """Plan the row of a batch.
 
@@ -173,7 +172,6 @@ def pack(
         prompts: From `prompts_of`.
         kept: Prompts whose keys and values were kept from before -> their place among these; None: prompts are read.
         device_type: Where it will run: decides how attention is grouped, not what it computes.
-        leave_out: Whether the last layer computes only what a head reads; otherwise it computes every row.
     """
     source_BL, lengths_B = layout.source_BL.numpy(), layout.lengths_B.numpy()
     bodies = [_Piece(source_BL[b, len(prompt) : lengths_B[b]], prompt) for b, prompt in enumerate(prompts)]
@@ -181,7 +179,6 @@ def pack(
     groups = _group([*alone.values(), *bodies], device_type)
     rows = _number(groups, alone, kept or {})
     body = _Bodies(layout, bodies, rows)
-    body.is_read_N |= not leave_out
     read, unread = np.flatnonzero(body.is_read_N), np.flatnonzero(~body.is_read_N)
     place_N = np.full(rows.number, -1)
     place_N[read] = np.arange(len(read))
@@ -202,7 +199,7 @@ def pack(
     }
     return PackedLayout(
         attention=_plan(groups, rows.of, rows.key_of),
-        last_attention=_plan(_group(bodies, device_type) if leave_out else groups, last_rows, last_key_of),
+        last_attention=_plan(_group(bodies, device_type), last_rows, last_key_of),
         parts=_parts(rows, alone, bodies),
         **{name: torch.from_numpy(array) for name, array in arrays.items()},
     )

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.checkpoint import checkpoint
 
 from limssr.core.errors import InputError
@@ -24,20 +23,6 @@ TESTED_FAMILIES = ("llama", "qwen3", "gemma3_text")
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}
 HowToRead = Literal["packed", "padded"]
 """See `BackboneConfig.reading`."""
-
-
-class _OptimizerSteps:
-    """Counts the steps of all optimizers: a fused one changes weights without their own counters moving."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        register_optimizer_step_post_hook(self._count)
-
-    def _count(self, *_: Any) -> None:
-        self.count += 1
-
-
-_optimizer_steps = _OptimizerSteps()
 
 
 @dataclass(frozen=True)
@@ -94,7 +79,6 @@ class Reader:
         how: May be changed from packed to padded and back.
         pieces: In how many pieces a training batch is read where no `memory_gb` decides that.
         keeps_prompts: Whether packed reading in evaluation mode without gradients keeps what it computed of prompts.
-        leaves_out: Whether packed reading leaves out of the last layer what no head reads.
 
     Raises:
         InputError: The backbone can only be read padded.
@@ -107,7 +91,7 @@ class Reader:
         self._token_bytes: float | None = None
         self._limit = position_limit(backbone)
         self.pieces = 1
-        self.keeps_prompts = self.leaves_out = True
+        self.keeps_prompts = True
         self._can_pack = False
         self._kept: KeptPrompts | None = None
         self._weights: list[Tensor] | None = None
@@ -149,6 +133,8 @@ class Reader:
         prompts, trains = prompts_of(layout, prompt_lengths), self.backbone.training and torch.is_grad_enabled()
         if self.how == "padded":
             return self._read_padded(bank_RH, layout, prompts, pieces=self.pieces if trains else 1)
+        if torch.is_grad_enabled():
+            self.forget()  # whoever asks for gradients is about to change weights
         if trains:
             return self._read_to_train(bank_RH, layout, prompts, with_inputs=with_inputs)
         kept = self._keep(bank_RH, prompts)
@@ -212,7 +198,7 @@ class Reader:
         *,
         kept: Mapping[Prompt, int] | None = None,
     ) -> PackedLayout:
-        return pack(layout, prompts, kept=kept, device_type=device.type, leave_out=self.leaves_out).to(device)
+        return pack(layout, prompts, kept=kept, device_type=device.type).to(device)
 
     def _read_padded(
         self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt] = (), *, pieces: int = 1
@@ -293,13 +279,16 @@ class Reader:
         return packed.first, keys
 
     def _state_of_weights(self, device_type: str) -> Hashable:
-        """Another value whenever a weight was changed in place; None where torch does not count changes."""
+        """Another value whenever a weight was changed in place; None where that cannot be told.
+
+        A fused optimizer changes weights without torch's counting it, but only weights that hold a gradient.
+        """
         if self._weights is None:
             self._weights = [x for part in (self.backbone, self.tokens) for x in (*part.parameters(), *part.buffers())]
-        if any(x.is_inference() for x in self._weights):
+        if any(x.is_inference() or x.grad is not None for x in self._weights):
             return None
         precision = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
-        return precision, _optimizer_steps.count, *((x.data_ptr(), x._version) for x in self._weights)
+        return precision, *((x.data_ptr(), x._version) for x in self._weights)
 
     @property
     def _dtype(self) -> torch.dtype:

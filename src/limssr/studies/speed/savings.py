@@ -59,16 +59,6 @@ def forget_prompts(side: OurSide) -> None:
     side.model.reader.keeps_prompts = False
 
 
-def compute_every_row(side: OurSide) -> None:
-    """Make a model compute in its last layer what no head reads, too."""
-    side.model.reader.leaves_out = False
-
-
-def wait_in_steps(side: OurSide) -> None:
-    """Make a side read the terms of the loss in every step, as the published loop does."""
-    side.waits = True
-
-
 def update_one_by_one(side: OurSide) -> None:
     """Make a side update tensor by tensor."""
     side.optimizer = "plain"
@@ -79,8 +69,6 @@ SAVINGS = (
     Saving("states", "last hidden states alone", ("step", "score"), spoil=keep_states),
     Saving("used-rows", "used rows", ("step",), ("model.train_embeddings=all",)),
     Saving("fused", "fused optimizer", ("step",), spoil=update_one_by_one),
-    Saving("last-rows", "last layer's needed rows alone", ("step", "score"), spoil=compute_every_row),
-    Saving("no-waits", "no number read in a step", ("step",), spoil=wait_in_steps),
     Saving(
         "packed",
         "packed reading",

@@ -23,7 +23,7 @@ from limssr.studies.speed.literal import LiteralModel
 from limssr.studies.speed.setup import Setting, literal_config
 from limssr.systems.saving import load_saved_weights, save_pretrained
 from limssr.training.batches import EpochBatches
-from limssr.training.loop import TERMS, fit
+from limssr.training.loop import fit
 from limssr.training.optimizer import make_optimizer, parameter_groups
 
 LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 2e-4, 1e-4, 1.0
@@ -73,7 +73,6 @@ class OurSide:
 
     Attributes:
         optimizer: "plain" updates tensor by tensor, where training would use one kernel for all.
-        waits: Read the terms of the loss in every step, so that the host waits for the device.
     """
 
     def __init__(self, setting: Setting, model: LimssrModel, config: RunConfig | None = None) -> None:
@@ -82,7 +81,6 @@ class OurSide:
         if setting.options.our_weights == "int8":
             use_int8(self.model)
         self.optimizer: Literal["fused", "plain"] = "fused"
-        self.waits = False
         self._trainer: tuple[Any, Any, Any] | None = None
 
     def train_step(self, batch: Batch) -> None:
@@ -93,8 +91,6 @@ class OurSide:
         with tf32(self.config.train.precision, self.setting.device):
             terms = total_loss(model(batch), batch.unit_scores_BC, self.config.loss)
             accelerator.backward(terms.total)
-        if self.waits:
-            _ = [getattr(terms, name).item() for name in TERMS]
         accelerator.clip_grad_norm_(model.parameters(), self.config.train.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
