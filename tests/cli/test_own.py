@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from limssr.cli.recipes import Changes, folder_name, limited_layers, read_config
+from limssr.cli.recipes import Changes, default_folder, folder_name, limited_layers, read_config
 from limssr.core.errors import InputError
 from limssr.core.recipes import load_recipe
 from limssr.core.types import Criterion, Modality, Sample
@@ -43,16 +43,35 @@ def make_store(folder, *, name, dims, criteria=("total",), splits=("train", "val
 )
 def test_own_trains_on_any_store_and_is_named_after_it(limssr, tmp_path, monkeypatch, name, dims, criteria, splits):
     monkeypatch.chdir(tmp_path)
-    store = make_store(tmp_path / "store", name=name, dims=dims, criteria=criteria, splits=splits)
+    store = make_store(tmp_path / "our-store", name=name, dims=dims, criteria=criteria, splits=splits)
     settings = [word for setting in QUICK for word in ("--set", setting)]
     outcome = limssr("train", "own", "--store", store, "--backbone", "tiny", *settings, "--json")
     assert outcome.code == 0, outcome.err
-    run = tmp_path / "runs" / folder_name(name)
+    run = tmp_path / "runs" / "our-store"  # the folder of the store, and its name as the title
     assert outcome.document["run"] == str(run.relative_to(tmp_path))
     config = config_of_run(run)
     assert config.name == name
     assert config.model.prompt.subject == "a performance"
     assert ("has no validation split: 15% of the training samples" in outcome.err) == ("val" not in splits)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text", "system", "folder"),
+    [
+        ("own", "", None, "dances"),
+        ("own", "", "attention", "dances-attention"),
+        ("mine.yaml", "base: own\n", None, "dances"),
+        ("mine.yaml", "base: own\nname: first try\n", None, "first-try"),
+        ("mine.yaml", "base: own\nname: first\n", "attention", "first-attention"),
+    ],
+)
+def test_the_folder_of_a_run_is_named_after_the_recipe_or_the_store(tmp_path, recipe, text, system, folder):
+    store = make_store(tmp_path / "dances", name="manifest", dims={"a": 2})
+    if text:
+        (tmp_path / recipe).write_text(text)
+        recipe = str(tmp_path / recipe)
+    changes = Changes(store=store, backbone="tiny")
+    assert default_folder(recipe, changes, read_config(recipe, changes, system=system)) == folder
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(2, 2), (3, 2), (30, 2), (None, None)])

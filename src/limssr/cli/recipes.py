@@ -67,6 +67,15 @@ def read_config(recipe: str, changes: Changes, *, system: str | None = None) -> 
     return load_system_recipe(path, [*fitted, *changes.overrides()], variants, system=system)
 
 
+def default_folder(recipe: str, changes: Changes, config: RunConfig) -> str:
+    """The folder of a run or study for which none is given: of the recipe's name, or of the store's folder."""
+    found = load_recipe(recipe_path(recipe), changes.overrides(), parse_variants(changes.variant))
+    if "name" in found.model_fields_set:
+        return folder_name(config.name)
+    system = "" if config.model.system == found.model.system else f"-{config.model.system}"
+    return f"{folder_name(Path(config.data.store).expanduser().resolve().name)}{system}"
+
+
 def shortcut_overrides(*, backbone: str | None, store: Path | None, seed: int | None) -> list[str]:
     """Options that stand for a key of the recipe -> overrides of it."""
     keys = {"model.backbone.name": backbone, "data.store": None if store is None else str(store), "seed": seed}

@@ -39,7 +39,7 @@ class Ablate:
 
     def run(self) -> Answer:
         """Ablate."""
-        from limssr.cli.recipes import Changes, folder_name, read_config
+        from limssr.cli.recipes import Changes, default_folder, read_config
         from limssr.core.progress import make_reporter
         from limssr.studies.ablation.ablate import plan_ablation, preview, run_ablation, to_document
         from limssr.studies.ablation.tables import to_markdown, write_tables
@@ -48,7 +48,7 @@ class Ablate:
         check_study(self.out or Path("runs"), processes=self.processes)
         changes = Changes(settings=self.set, variant=self.variant, store=self.store)
         config = read_config(self.recipe, changes)
-        out = self.out or Path("runs") / "ablate" / folder_name(config.name)
+        out = self.out or Path("runs") / "ablate" / default_folder(self.recipe, changes, config)
         check_study(out, processes=self.processes)
         plan = plan_ablation(config, self.table, seeds=self.seeds, backbones=self.extra_backbone)
         if self.dry_run:

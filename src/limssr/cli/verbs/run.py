@@ -112,7 +112,7 @@ class Train:
 
     recipe: RecipeName
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
-    """Run folder to make; without it runs/NAME with the name of the recipe, or of the store for the recipe `own`."""
+    """Run folder to make; without it runs/NAME with the recipe's name, or that of the store's folder for `own`."""
     resume: bool = False
     """Go on after the last whole epoch of the run folder, if it holds one; the result is the same as in one go."""
     variant: VariantNames = ()
@@ -137,7 +137,7 @@ class Train:
 
     def run(self) -> Answer:
         """Train."""
-        from limssr.cli.recipes import Changes, folder_name, read_config
+        from limssr.cli.recipes import Changes, default_folder, read_config
         from limssr.cli.text import evaluation_lines
         from limssr.core.progress import make_reporter
         from limssr.runs.train import train_run
@@ -151,7 +151,7 @@ class Train:
             seed=self.seed,
         )
         config = read_config(self.recipe, changes, system=self.system)
-        out = self.out or Path("runs") / folder_name(config.name)
+        out = self.out or Path("runs") / default_folder(self.recipe, changes, config)
         resume: Literal["never", "auto"] = "auto" if self.resume else "never"
         if config.model.system == "auto":
             from limssr.cli.verbs.auto import auto_answer

@@ -70,7 +70,7 @@ class Sweep:
 
     def run(self) -> Answer:
         """Sweep."""
-        from limssr.cli.recipes import Changes, folder_name, read_config
+        from limssr.cli.recipes import Changes, default_folder, read_config
         from limssr.cli.verbs.ablate import plan_lines
         from limssr.core.progress import make_reporter
         from limssr.studies.compare.run import CompareOptions
@@ -90,7 +90,7 @@ class Sweep:
             training=self.training,
             resample=self.resample,
         )
-        out = self.out or Path("runs") / "sweep" / folder_name(config.name)
+        out = self.out or Path("runs") / "sweep" / default_folder(self.recipe, changes, config)
         check_study(out, processes=self.processes)
         plan = plan_sweep(config, request)
         if self.dry_run:
