@@ -68,7 +68,7 @@ class SilentReporter:
 
 
 QUIET_S = 30.0
-"""A log hears of what lasts longer than this between two of its lines."""
+"""A log is told of what lasts longer than this between two of its lines."""
 
 
 class LineReporter(SilentReporter):

@@ -21,9 +21,9 @@ class Auto:
     store: Annotated[Position[Path], conf.arg(metavar="STORE")]
     """A feature store. Its test split is scored once, in the end, by what was chosen."""
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
-    """Run folder; without it runs/NAME, NAME being the store's."""
+    """Run folder to make; without it runs/NAME with the name of the store's folder."""
     minutes: Annotated[float | None, conf.arg(metavar="N")] = None
-    """Time it may take, all in all; without it 30."""
+    """Minutes that the whole search may take; without it 30."""
     candidates: Annotated[str | None, conf.arg(metavar="NAMES")] = None
     """Judge only these, separated by commas: ridge,convolutions,limssr."""
     without: Annotated[str | None, conf.arg(metavar="NAMES")] = None
@@ -31,7 +31,7 @@ class Auto:
     set: Settings = ()
     backbone: BackboneName = None
     seed: Annotated[int | None, conf.arg(metavar="N")] = None
-    """Of folds, models and resamples."""
+    """Seed of folds, models and resamples."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
@@ -39,13 +39,13 @@ class Auto:
         """Search."""
         import json
 
-        from limssr.cli.recipes import Changes, folder_name, read_config
+        from limssr.cli.recipes import Changes, default_folder, read_config
 
         options = {"minutes": self.minutes, "candidates": self.candidates, "without": self.without}
         given = [f"model.options.{key}={json.dumps(one)}" for key, one in options.items() if one is not None]
         changes = Changes(settings=(*self.set, *given), backbone=self.backbone, store=self.store, seed=self.seed)
         config = read_config("auto", changes)
-        return auto_answer(config, self.out or Path("runs") / folder_name(config.name), self.device)
+        return auto_answer(config, self.out or Path("runs") / default_folder("auto", changes, config), self.device)
 
 
 def auto_answer(config: "RunConfig", out: Path, device: str) -> Answer:
