@@ -78,6 +78,7 @@ def test_a_run_folder_has_all_its_files_and_nothing_else(run):
         "metrics.jsonl",
         "subsets.parquet",
         "predictions.parquet",
+        "performances.csv",
         "evaluation.json",
         "calibration.parquet",
         "report.html",

@@ -11,7 +11,7 @@ from limssr.core.files import check_output, write_atomically
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write report.html into a run folder, replacing an older one.
+    """Write report.html, and the list performances.csv, into a run folder, replacing older ones.
 
     Args:
         run_dir: With run.json; every other file that is missing is named in the report instead.
@@ -23,13 +23,17 @@ def write_report(run_dir: Path) -> Path:
         ArtifactError: No run.json, or one of a newer format; a file that is there but cannot be read.
     """
     # Figures bring matplotlib along; a table on the terminal, whose words stand in this room too, does without.
+    from limssr.report.performances import FILE, as_csv, performances
     from limssr.report.run_page import build_contents
     from limssr.report.runfolder import read_run_folder
 
     run_dir = Path(run_dir)
     if (run_dir / "run.json").is_file():  # else the words below say what is missing
         check_output(run_dir / "report.html", "a copy of the run folder")
-    contents = build_contents(read_run_folder(run_dir))
+    folder = read_run_folder(run_dir)
+    contents = build_contents(folder)
+    if listed := performances(folder):
+        write_atomically(run_dir / FILE, as_csv(listed))
     path = run_dir / "report.html"
     write_atomically(path, render_page("template.html.j2", contents))
     return path

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from limssr.report.performances import as_table, performances
 from limssr.report.run_figures import Image, Points, error_curves, error_scale_css, scatters, term_curves
 from limssr.report.run_tables import build_error_rows, build_heat_map, build_subset_table, number
 from limssr.report.run_words import stamps_of, summary_of
@@ -37,6 +38,7 @@ def build_contents(folder: RunFolder) -> dict[str, Any]:
         "curves": _curves(folder),
         "scatters": panels,
         "worst_error": f"{worst:.2f}",
+        "performances": as_table(performances(folder)),
         "error_scale": error_scale_css(),
         "learned": _learned(run.get("learned")),
         "environment": _environment(run),

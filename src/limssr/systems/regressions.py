@@ -232,7 +232,7 @@ class PooledRegressor:
 def as_arrays(regression: Any, num_criteria: int) -> Linear | Forest:
     """What scikit-learn has fitted, as the arrays that scoring needs."""
     if isinstance(regression, Pipeline):
-        scaler, ridge = regression[0], regression[-1]
+        scaler, ridge = (step for _, step in regression.steps)
         return Linear(
             mean_F=np.asarray(scaler.mean_),
             scale_F=np.asarray(scaler.scale_),
