@@ -39,18 +39,18 @@ class VideoDemoOptions:
         length_s: Of each.
         encoders: Which read them; None: the default ones.
         backbone: The language model.
-        epochs: To train; None: the recipe's.
+        epochs: To train.
         seed: Of routines and training.
         processes: Recordings that are read at a time.
         device: Where to train.
         overrides: "key=value" changes of the recipe.
     """
 
-    num_recordings: int = 60
+    num_recordings: int = 48
     length_s: float = 8.0
     encoders: tuple[str, ...] | None = None
     backbone: str = "smollm2-135m"
-    epochs: int | None = None
+    epochs: int = 24
     seed: int = 42
     processes: int = 2
     device: str = "auto"
@@ -118,7 +118,7 @@ def run_video_demo(out: Path, options: VideoDemoOptions, *, reporter: Reporter |
     mask_store(out / "store-complete", out / "store", rate=MISSING_RATE, seed=options.seed, splits=("train", "val"))
     say(f"4/6 training and evaluating: {out / 'run'}")
     changes = [f"data.store={out / 'store'}", f"model.backbone.name={options.backbone}", f"seed={options.seed}"]
-    changes += ["name=video", *([] if options.epochs is None else [f"train.epochs={options.epochs}"])]
+    changes += ["name=video", f"train.epochs={options.epochs}"]
     config = load_recipe(recipe_path("own"), [*changes, *options.overrides])
     run = train_run(config, out / "run", device=options.device, reporter=reporter)
     new = film(

@@ -1,7 +1,7 @@
 """`limssr doctor | demo | train | evaluate | predict | report | describe`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -86,7 +86,9 @@ class Demo:
         from limssr.cli.text import evaluation_lines
         from limssr.core.progress import make_reporter
 
-        options = VideoDemoOptions(backbone=self.backbone, epochs=self.epochs, seed=self.seed, device=self.device)
+        options = VideoDemoOptions(backbone=self.backbone, seed=self.seed, device=self.device)
+        if self.epochs is not None:
+            options = replace(options, epochs=self.epochs)
         result = run_video_demo(new_demo_folder(self.out, name="demo-video"), options, reporter=make_reporter())
         document = run_document(result.run)
         more = {
