@@ -21,12 +21,13 @@ from limssr.core.recipes import parse_config
 from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.arrays import (
+    ARGUMENTS,
     Range,
     Streams,
     as_names,
     as_streams,
-    either,
     check_num_criteria,
+    either,
     find_criteria,
     find_modalities,
     integer_seed,
@@ -39,6 +40,7 @@ from limssr.data.splits import held_out_groups, label_of
 from limssr.data.validate import check_collection
 from limssr.evaluation.evaluate import Evaluation, evaluate
 from limssr.evaluation.scorer import ModelScorer
+from limssr.runs.auto.arrays import search_samples
 from limssr.runs.folder import ESTIMATOR_FORMAT
 from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained
@@ -72,6 +74,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         verbose: 0 is silent; 1 reports every epoch on stderr.
         columns: Where samples name their features (tables), others are read by these names. "by-place" also takes
             arrays without names, whose features must stand in the same order.
+        preset: "auto" judges several models by folds of whole groups and mixes the best (docs/auto.md).
+        minutes: Budget of the preset.
 
     Attributes:
         modalities_: The M streams (name and width).
@@ -104,6 +108,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         config: RunConfig | None = None,
         verbose: int = 0,
         columns: Literal["by-name", "by-place"] = "by-name",
+        preset: Literal["auto"] | None = None,
+        minutes: float = 30.0,
     ) -> None:
         self.backbone = backbone
         self.num_layers = num_layers
@@ -122,6 +128,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         self.config = config
         self.verbose = verbose
         self.columns = columns
+        self.preset, self.minutes = preset, minutes
 
     def fit(
         self,
@@ -162,10 +169,20 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             warnings.warn(decision, stacklevel=2)
         train, val = self._divide(every, groups, validation, config, modalities=modalities, criteria=criteria)
         if not val and config.train.selection == "val":
-            config = _with_train(config, selection="last", patience=None)
+            train_config = config.train.model_copy(update={"selection": "last", "patience": None})
+            config = config.model_copy(update={"train": train_config})
         check_collection([*train, *val], criteria, splits_required=["train"])
         choice = choose_device(self.device)
         check_model_precision(config.model, choice.device)
+        reporter = make_reporter() if self.verbose else SilentReporter()
+        self.modalities_, self.criteria_ = modalities, criteria
+        self._single, self.decisions_ = single, tuple(decisions)
+        if self.preset == "auto":
+            labels = [label_of(g, s.id) for s, g in zip(every, groups or [None] * len(every), strict=True)]
+            more: Any = {"groups": labels, "config": config, "minutes": self.minutes, "device": choice.device}
+            self.model_ = search_samples(every, modalities, criteria, **more, reporter=reporter).model
+            self.config_, self.history_, self.best_epoch_, self.n_iter_ = config, [], 0, 0
+            return self
         model = build_model(config.model, modalities, criteria, seed=config.seed)
         result = fit(
             model,
@@ -173,11 +190,10 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             make_incomplete(val, config),
             config=config,
             device=choice.device,
-            reporter=make_reporter() if self.verbose else SilentReporter(),
+            reporter=reporter,
         )
-        self.modalities_, self.criteria_, self.model_, self.config_ = modalities, criteria, model, config
+        self.model_, self.config_ = model, config
         self.history_, self.best_epoch_, self.n_iter_ = list(result.history), result.best_epoch, result.epochs_run
-        self._single, self.decisions_ = single, tuple(decisions)
         return self
 
     def predict(
@@ -349,7 +365,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             | {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate},
             "evaluation": EvalConfig().model_dump(),
         }
-        return parse_config(tree, where="LimssrRegressor", arguments=_ARGUMENTS)
+        return parse_config(tree, where="LimssrRegressor", arguments=ARGUMENTS)
 
     def _divide(
         self,
@@ -378,10 +394,6 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         train = [replace(s, split="train") for s, name in zip(samples, labels, strict=True) if name not in held_groups]
         val = [replace(s, split="val") for s, name in zip(samples, labels, strict=True) if name in held_groups]
         return train, val
-
-
-def _with_train(config: RunConfig, **changes: Any) -> RunConfig:
-    return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
 
 def _plain(value: Any) -> Any:

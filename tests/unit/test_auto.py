@@ -8,6 +8,7 @@ from limssr.core.errors import InputError
 from limssr.core.progress import SilentReporter
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.store.writer import StoreWriter
+from limssr.estimator import LimssrRegressor
 from limssr.runs.auto.auto import train_auto
 from limssr.runs.auto.candidates import CANDIDATES, OutOfTime, Watch
 from limssr.runs.auto.choice import paired
@@ -142,6 +143,18 @@ def run(tmp_path_factory):
     backbone = {"backbone": {"name": "tiny", "num_layers": 1}}
     config = auto_config(folder / "store", minutes=20, candidates=candidates, tree={"model": backbone})
     return train_auto(config, folder / "run", reporter=heard), heard.notes
+
+
+def test_the_estimator_searches_with_a_preset_and_comes_back_from_disk(tmp_path, monkeypatch):
+    for name in set(CANDIDATES) - {"constant", "ridge", "extra-trees"}:
+        monkeypatch.delitem(CANDIDATES, name)
+    samples = [one for one in make_samples(45) if one.split != "test"]
+    arrays, scores = [dict(one.streams) for one in samples], [one.scores[0] for one in samples]
+    model = LimssrRegressor(preset="auto").fit(arrays, scores, groups=[one.group for one in samples])
+    assert np.corrcoef(model.predict(arrays), scores)[0, 1] > 0.8
+    model.save_pretrained(tmp_path / "saved")
+    again = LimssrRegressor.from_pretrained(tmp_path / "saved")
+    np.testing.assert_array_equal(again.predict(arrays), model.predict(arrays))
 
 
 class TestRun:

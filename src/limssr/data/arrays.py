@@ -67,7 +67,7 @@ def either(name: str, given: Any, other_name: str, other: Any) -> Any:
 
 
 # Key of the configuration -> argument that fills it, for errors.
-_ARGUMENTS = {
+ARGUMENTS = {
     "seed": "random_state", "missing.dropout": "modality_dropout", "model.backbone.name": "backbone",
     "model.backbone.num_layers": "num_layers", "model.head": "head", "model.dropout": "dropout",
     "train.epochs": "epochs", "train.batch_size": "batch_size", "train.learning_rate": "learning_rate",

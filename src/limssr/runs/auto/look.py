@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from limssr.core.types import Sample
+from limssr.core.types import Criterion, Modality, Sample
 from limssr.runs.auto.candidates import CANDIDATES
 from limssr.runs.auto.choice import Choice, paired
 from limssr.runs.auto.folds import Folds, Judged
 from limssr.runs.auto.judge import Shown, judge
-from limssr.runs.data import RunData
 
 FEW_GROUPS = 10
 FEW_JUDGED = 30
@@ -19,10 +19,32 @@ STILL_FALLING = 0.03
 LENGTH_NEAR = 0.05
 
 
-def seen_lines(
-    data: RunData, samples: Sequence[Sample], folds: Folds, minutes: float, names: Sequence[str]
-) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What is searched on.
+
+    Attributes:
+        modalities: The M streams, in order.
+        criteria: The C criteria.
+        samples: Labelled ones, of training and validation.
+        test: Only counted, and looked up among the others; never scored here.
+    """
+
+    modalities: tuple[Modality, ...]
+    criteria: tuple[Criterion, ...]
+    samples: list[Sample]
+    test: list[Sample]
+
+    @property
+    def seen(self) -> list[str]:
+        """Streams that somebody owns; the others are not read, so subsets with them are no questions."""
+        names = [modality.name for modality in self.modalities]
+        return [name for name in names if any(name in sample.streams for sample in self.samples)]
+
+
+def seen_lines(data: Material, folds: Folds, minutes: float, names: Sequence[str]) -> list[str]:
     """Six lines: samples, streams, lengths, patterns, criteria, and what will be done."""
+    samples = data.samples
     groups = {sample.group or sample.id for sample in samples}
     lengths = [sample.num_segments for sample in samples]
     widths = ", ".join(f"{one.name} {one.dim} ({_share(samples, one.name):.0%})" for one in data.modalities)
@@ -35,7 +57,7 @@ def seen_lines(
     cheap = sum(CANDIDATES[name].cost == "solved" for name in names)
     return [
         f"samples  {len(samples)} of {len(groups)} groups to learn from (training and validation), "
-        f"{len(data.splits['test'])} of the test split to be scored in the end",
+        f"{len(data.test)} of the test split to be scored in the end",
         f"streams  {widths}: width (share of samples that own it){still}",
         f"lengths  {min(lengths)} to {max(lengths)} segments, median {np.median(lengths):.0f}",
         f"patterns {len(patterns)} sets of streams: {most}{' ...' if len(patterns) > 3 else ''}",
@@ -54,7 +76,7 @@ def is_static(samples: Sequence[Sample], name: str) -> bool:
     )
 
 
-def warnings_of(data: RunData, shown: Shown, judged: Sequence[Judged], choice: Choice, *, seed: int) -> list[str]:
+def warnings_of(data: Material, shown: Shown, judged: Sequence[Judged], choice: Choice, *, seed: int) -> list[str]:
     """What a person should know of the data and of the folds."""
     found = [*_of_data(data, shown), *_of_length(shown, choice, seed=seed)]
     truth_RC, spread_C = shown.truth_RC, np.nanvar(shown.truth_RC, axis=0)
@@ -76,7 +98,7 @@ def warnings_of(data: RunData, shown: Shown, judged: Sequence[Judged], choice: C
     return found
 
 
-def _of_data(data: RunData, shown: Shown) -> list[str]:
+def _of_data(data: Material, shown: Shown) -> list[str]:
     found = []
     num_groups = len(set(shown.groups))
     if num_groups < FEW_GROUPS:
@@ -90,7 +112,7 @@ def _of_data(data: RunData, shown: Shown) -> list[str]:
             found.append(
                 f"nobody owns {modality.name} in training: nothing can be learnt of it, and scoring leaves it out"
             )
-    found += _leaks(shown.samples, data.splits["test"])
+    found += _leaks(shown.samples, data.test)
     return found
 
 

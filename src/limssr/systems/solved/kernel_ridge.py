@@ -103,7 +103,7 @@ def solve_rows(
         root_R = np.sqrt(weight_R[rows])
         scaled_RR = kernel_RR[np.ix_(rows, rows)] * root_R[:, None] * root_R
         scaled_RC = targets_RC[np.ix_(rows, columns)] * root_R[:, None]
-        strength = _choose_strength(scaled_RR, scaled_RC, [groups[row] for row in rows])
+        strength = _choose_strength(scaled_RR, scaled_RC, [groups[row] for row in rows.tolist()])
         scaled_RR[np.diag_indices_from(scaled_RR)] += strength
         coefficients_RC[np.ix_(rows, columns)] = root_R[:, None] * np.linalg.solve(scaled_RR, scaled_RC)
     return coefficients_RC
