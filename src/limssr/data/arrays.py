@@ -47,7 +47,7 @@ def as_names(names: Any, what: str) -> tuple[str, ...] | None:
         return None
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputError(f"Expected {what} to be a list of names, found {names!r}: put it in a list.")
-    found = tuple(names.tolist() if hasattr(names, "tolist") else names)
+    found = tuple(np.asarray(names).tolist() if isinstance(names, np.ndarray) else names)
     for name in found:
         if not isinstance(name, str):
             raise InputError(f"Expected {what} to be a list of names, found {name!r} in it: give text.")

@@ -118,22 +118,23 @@ def divide(labels: Sequence[str], shares: Mapping[Split, float], *, seed: int) -
     Raises:
         InputError: Fewer groups than splits with a share.
     """
-    wanted = {split: shares.get(split, 0.0) for split in SPLITS if shares.get(split, 0.0) > 0}
+    wanted: list[Split] = [split for split in SPLITS if shares.get(split, 0.0) > 0]
     counts = Counter(labels)
     if len(counts) < len(wanted):
         raise InputError(
             f"Expected at least {len(wanted)} groups to divide among {', '.join(wanted)}, found {len(counts)}: a group "
             "is never divided; give fewer shares, or finer groups."
         )
-    filled: dict[Split, int] = dict.fromkeys(wanted, 0)
+    filled: Counter[Split] = Counter()
     found: dict[str, Split] = {}
     order = sorted(counts, key=lambda label: uniform("split", seed, label))
     order.sort(key=lambda label: -counts[label] if counts[label] > LARGE_GROUP * len(labels) else 0)
     for number, label in enumerate(order):
         # The last groups are kept for splits that have none yet.
-        empty = [split for split in wanted if not filled[split]]
-        candidates = empty if len(order) - number <= len(empty) else list(wanted)
-        split = max(candidates, key=lambda one: wanted[one] * len(labels) - filled[one])
+        empty: list[Split] = [split for split in wanted if not filled[split]]
+        candidates: list[Split] = empty if len(order) - number <= len(empty) else wanted
+        lacking = [shares[split] * len(labels) - filled[split] for split in candidates]
+        split = candidates[lacking.index(max(lacking))]
         found[label] = split
         filled[split] += counts[label]
     return found

@@ -49,7 +49,7 @@ class Observed:
             if value is not None:
                 self.constant[name, value] += 1
             else:
-                digests[name] = hashlib.blake2b(np.ascontiguousarray(stream_TD), digest_size=16).digest()
+                digests[name] = hashlib.blake2b(np.ascontiguousarray(stream_TD).data, digest_size=16).digest()
         self._features[checked.id] = _Features(checked.id, str(checked.split), digests)
 
     def sentences(self) -> list[str]:

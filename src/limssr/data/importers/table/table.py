@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -67,7 +67,11 @@ def import_table(
     check_criteria(criteria)
     check_collection(light, criteria, splits_required=[])
     streams = StreamReader.of(table, reading)
-    provenance = {"importer": "table", "manifest": table.path.name, "manifest_sha256": sha256_of(table.path)}
+    provenance: dict[str, Any] = {
+        "importer": "table",
+        "manifest": table.path.name,
+        "manifest_sha256": sha256_of(table.path),
+    }
     if said := reading.to_dict():
         provenance["reading"] = said
     with StoreWriter(
@@ -150,8 +154,9 @@ def read_manifest(
         given = Sample(sample.id, arrays, sample.scores, sample.group, sample.split)
         samples.append(check_sample(given, known, criteria or (), scores="optional"))
     streams.check_lengths()
-    for sentence in [*table.remarks, *streams.sentences()] if say is not None else []:
-        say(sentence)
+    if say is not None:
+        for sentence in (*table.remarks, *streams.sentences()):
+            say(sentence)
     return samples
 
 
