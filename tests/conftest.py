@@ -13,7 +13,7 @@ from beartype import beartype
 from jaxtyping import install_import_hook, jaxtyped
 
 # Shapes written in signatures are checked while the tests run. The hook must be in place before limssr is imported.
-CHECKED = ("limssr.data.batching",)
+CHECKED = ("limssr.data.batching", "limssr.model", "limssr.nn")
 _hook = install_import_hook(CHECKED, "beartype.beartype")
 
 from limssr.core.types import Batch, ScoreOutput  # noqa: E402

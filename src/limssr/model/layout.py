@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Pattern = tuple[bool, ...]
@@ -55,10 +56,10 @@ class Layout:
         lengths_B: int64, L of each sample before padding.
     """
 
-    source_BL: Tensor
-    pool_BML: Tensor
-    fusion_BK: Tensor
-    lengths_B: Tensor
+    source_BL: Int[Tensor, "B L"]
+    pool_BML: Float[Tensor, "B M L"]
+    fusion_BK: Int[Tensor, "B K"]
+    lengths_B: Int[Tensor, " B"]
 
     def to(self, device: torch.device) -> "Layout":
         """The same layout on another device."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -54,19 +55,21 @@ class Projection(nn.Module):
         return self.layers(segments_nD)
 
 
-def masked_mean(x_BNH: Tensor, real_BN: Tensor) -> Tensor:
+def masked_mean(x_BNH: Float[Tensor, "B N H"], real_BN: Bool[Tensor, "B N"]) -> Float[Tensor, "B H"]:
     """[B, N, H] -> [B, H]: mean over the places that are real; zeros where none is."""
     total_BH = x_BNH.masked_fill(~real_BN[..., None], 0.0).sum(dim=1)
     return total_BH / real_BN.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-def masked_mse(found: Tensor, target: Tensor, real: Tensor) -> Tensor:
+def masked_mse(
+    found: Float[Tensor, "*places D"], target: Float[Tensor, "*places D"], real: Bool[Tensor, "*places"]
+) -> Float[Tensor, ""]:
     """Mean squared error over the places that are real; `real` lacks the last dimension. Zero where none is."""
     squared = (found - target).square().masked_fill(~real[..., None], 0.0)
     return squared.sum() / (real.sum() * found.shape[-1]).clamp(min=1)
 
 
-def hidden_BM(batch: Batch) -> Tensor:
+def hidden_BM(batch: Batch) -> Bool[Tensor, "B M"]:
     """[B, M]: streams that exist but are hidden in this step: what a reconstruction can learn from.
 
     All False where the batch does not bring them, as when scoring.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,7 +22,7 @@ class LossTerms:
     auxiliary: Tensor
 
 
-def total_loss(output: ScoreOutput, unit_targets_BC: Tensor, config: LossConfig) -> LossTerms:
+def total_loss(output: ScoreOutput, unit_targets_BC: Float[Tensor, "B C"], config: LossConfig) -> LossTerms:
     """Task, consistency and slot terms with the weights of `config` (Eq. 16), and a system's own terms.
 
     A system's own terms share the task's weight, as they are given relative to it.
@@ -52,7 +53,11 @@ def _task_term(output: ScoreOutput, unit_targets_BC: Tensor) -> Tensor:
     return task_loss(members_EBC, unit_targets_BC.expand_as(members_EBC), output.loss_scale_C)
 
 
-def task_loss(unit_scores_BC: Tensor, unit_targets_BC: Tensor, scale_C: Tensor | None = None) -> Tensor:
+def task_loss(
+    unit_scores_BC: Float[Tensor, "*B C"],
+    unit_targets_BC: Float[Tensor, "*B C"],
+    scale_C: Float[Tensor, " C"] | None = None,
+) -> Float[Tensor, ""]:
     """Mean squared error over the criteria that were judged; errors are divided by `scale_C` first.
 
     Returns zero, with a gradient of zero, where a batch has no judged criterion at all.
@@ -64,13 +69,15 @@ def task_loss(unit_scores_BC: Tensor, unit_targets_BC: Tensor, scale_C: Tensor |
     return (error_BC.square() * judged_BC).sum() / judged_BC.sum().clamp(min=1)
 
 
-def consistency_loss(main_BC: Tensor, aux_BC: Tensor, scale_C: Tensor | None = None) -> Tensor:
+def consistency_loss(
+    main_BC: Float[Tensor, "B C"], aux_BC: Float[Tensor, "B C"], scale_C: Float[Tensor, " C"] | None = None
+) -> Float[Tensor, ""]:
     """Mean squared difference of the two paths' scores (paper section 3.7)."""
     difference_BC = main_BC - aux_BC
     return (difference_BC if scale_C is None else difference_BC / scale_C).square().mean()
 
 
-def slot_triplet(slots_BKH: Tensor, *, margin: float = 1.0) -> Tensor:
+def slot_triplet(slots_BKH: Float[Tensor, "B K H"], *, margin: float = 1.0) -> Float[Tensor, ""]:
     """Batch-hard triplet over slots on cosine distance, as the published code regularises them.
 
     All B*K slots are anchors, labelled by their place k. Mean over anchors of
@@ -90,7 +97,7 @@ def slot_triplet(slots_BKH: Tensor, *, margin: float = 1.0) -> Tensor:
     return functional.relu(hardest_same - hardest_other + margin).mean()
 
 
-def eq17(slots_BKH: Tensor, *, margin: float = 1.0) -> Tensor:
+def eq17(slots_BKH: Float[Tensor, "B K H"], *, margin: float = 1.0) -> Float[Tensor, ""]:
     """The paper's Eq. 17: sum over slots of relu(max - min cosine similarity to the others + margin), sample mean.
 
     It cannot prevent collapse: identical and orthogonal slots score the same, and with K = 2 its gradient is zero.

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -147,7 +148,7 @@ class Members(nn.Module):
         return torch.baddbmm(self.second_offset, hidden_EBH, self.second)
 
 
-def moments(features_BTD: Tensor, valid_BT: Tensor) -> Tensor:
+def moments(features_BTD: Float[Tensor, "B T D"], valid_BT: Bool[Tensor, "B T"]) -> Float[Tensor, "B S"]:
     """[B, T, D] -> [B, 6 D]: see `PooledStatistics`. A stream without valid segments gives zeros."""
     valid_BT1 = valid_BT[..., None]
     x_BTD = features_BTD.masked_fill(~valid_BT1, 0.0)

@@ -5,6 +5,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from limssr.core.types import Batch, Criterion, Modality, Sample
@@ -131,7 +132,7 @@ class OutputScale(nn.Module):
             self.get_buffer("mean_C")[column] = float(unit.mean())
             self.get_buffer("deviation_C")[column] = max(float(unit.std()), 1e-6)
 
-    def forward(self, logits_BC: Tensor) -> Tensor:
+    def forward(self, logits_BC: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
         """[B, C] of a head -> [B, C] unit scores."""
         if self.mode == "sigmoid":
             return torch.sigmoid(logits_BC)
@@ -140,7 +141,7 @@ class OutputScale(nn.Module):
         return self.get_buffer("mean_C") + self.get_buffer("deviation_C") * logits_BC
 
     @property
-    def loss_scale_C(self) -> Tensor:
+    def loss_scale_C(self) -> Float[Tensor, " C"]:
         """[C]: errors are divided by this before they are squared; ones unless the output is standardised."""
         deviation_C = self.get_buffer("deviation_C")
         return deviation_C if self.mode == "standardized" else torch.ones_like(deviation_C)

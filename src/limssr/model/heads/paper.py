@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from limssr.nn.scaling import OutputScale
@@ -37,25 +38,25 @@ class HeadInput:
         lengths_B: T of each sample.
     """
 
-    slots_BKH: Tensor
-    inputs_BLH: Tensor | None
-    hidden_BLH: Tensor
-    pool_BML: Tensor
-    present_BM: Tensor
-    features: dict[str, Tensor]
-    valid_BMT: Tensor
-    lengths_B: Tensor
+    slots_BKH: Float[Tensor, "B K H"]
+    inputs_BLH: Float[Tensor, "B L H"] | None
+    hidden_BLH: Float[Tensor, "B L H"]
+    pool_BML: Float[Tensor, "B M L"]
+    present_BM: Bool[Tensor, "B M"]
+    features: dict[str, Float[Tensor, "B T _"]]
+    valid_BMT: Bool[Tensor, "B M T"]
+    lengths_B: Int[Tensor, " B"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadOutput:
     """Unit scores of both paths and of their mix; what path 2's head reads, and its members, where it has them."""
 
-    unit_scores_BC: Tensor
-    main_BC: Tensor | None
-    aux_BC: Tensor | None
-    fused_BH: Tensor | None = None
-    members_EBC: Tensor | None = None
+    unit_scores_BC: Float[Tensor, "B C"]
+    main_BC: Float[Tensor, "B C"] | None
+    aux_BC: Float[Tensor, "B C"] | None
+    fused_BH: Float[Tensor, "B H"] | None = None
+    members_EBC: Float[Tensor, "E B C"] | None = None
 
 
 def score_head(width: int, num_criteria: int, dropout: float) -> nn.Sequential:
@@ -109,7 +110,7 @@ class CalibratedReasoning(nn.Module):
             nn.Linear(conditioned, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, hidden)
         )
 
-    def forward(self, slots_BKH: Tensor, present_BM: Tensor) -> Tensor:
+    def forward(self, slots_BKH: Float[Tensor, "B K H"], present_BM: Bool[Tensor, "B M"]) -> Float[Tensor, "B H"]:
         """[B, K, H] -> [B, H]."""
         # NOTE(paper): the LayerNorm is the published code's; the text has none.
         main_BH = self.norm(torch.einsum("k,bkh->bh", self.role.softmax(0), slots_BKH))
@@ -142,7 +143,7 @@ class PatternRecovery(nn.Module):
         if calibration == "mask_aware":
             self.reliability = nn.Parameter(torch.full((num_modalities,), INITIAL_RELIABILITY))
 
-    def forward(self, pooled_BMH: Tensor, present_BM: Tensor) -> Tensor:
+    def forward(self, pooled_BMH: Float[Tensor, "B M H"], present_BM: Bool[Tensor, "B M"]) -> Float[Tensor, "B H"]:
         """Mean hidden state of each block [B, M, H] -> [B, H]."""
         vectors_BMH = torch.stack([norm(pooled_BMH[:, m]) for m, norm in enumerate(self.norms)], dim=1)
         attended_BMH = self.attention(vectors_BMH, vectors_BMH, vectors_BMH, need_weights=False)[0]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -36,10 +37,10 @@ class States:
         fusion_BK: As in `Layout`, for these positions.
     """
 
-    inputs_BLH: Tensor | None
-    hidden_BLH: Tensor
-    pool_BML: Tensor
-    fusion_BK: Tensor
+    inputs_BLH: Float[Tensor, "B L H"] | None
+    hidden_BLH: Float[Tensor, "B L H"]
+    pool_BML: Float[Tensor, "B M L"]
+    fusion_BK: Int[Tensor, "B K"]
 
 
 @dataclass(frozen=True)
