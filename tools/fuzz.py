@@ -1,8 +1,8 @@
 """Mutated copies of every kind of file, given to every verb that reads it: `python tools/fuzz.py --num 3000 --seed 1`.
 
-A case fails where the verb ends with another code than 0, 2 or 3, prints a traceback, computes for more than 20 s, waits for more
-than two minutes, grows by
-more than 1 GB, or leaves something behind after a refusal. Case n of a seed is the same for ever.
+A case fails where the verb ends with another code than 0, 2 or 3, prints a traceback, computes for more than 20 s,
+waits for more than two minutes, grows by more than 1 GB, or leaves something behind after a refusal. Case n of a seed
+is the same for ever.
 """
 
 import argparse

@@ -130,15 +130,20 @@ def changes_for(path: Path) -> tuple[Change, ...]:
 
 def sign(store: Path) -> None:
     """Make sizes and hashes in store.json right again, as other software would write them."""
+    if not _is_small(store / "store.json"):
+        return
     try:
         header = json.loads((store / "store.json").read_text(encoding="utf-8"))
         for name in header["files"]:
-            content = (store / name).read_bytes() if (store / name).is_file() else b""
-            if len(content) < 2**26:
-                header["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            content = (store / name).read_bytes() if _is_small(store / name) else b""
+            header["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         (store / "store.json").write_text(json.dumps(header), encoding="utf-8")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return  # what is too damaged to be signed is tried as it is
+
+
+def _is_small(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size < 2**26
 
 
 def remove(path: Path) -> None:

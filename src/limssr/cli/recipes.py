@@ -9,10 +9,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from limssr.core.config import RunConfig, ValidationConfig
 from limssr.core.errors import InputError
+from limssr.core.reading.documents import read_json
+from limssr.core.reading.model_folder import outside_of
 from limssr.core.recipes import load_recipe, parse_variants, recipe_path
 
 LAYERS = "model.backbone.num_layers"
@@ -111,8 +112,8 @@ def _layers_of(backbone: str) -> int | None:
     if backbone in KNOWN:
         return KNOWN[backbone].settings["num_hidden_layers"]
     try:
-        settings: Any = json.loads((Path(backbone) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        settings = read_json(outside_of(Path(backbone) / "config.json"))
+    except InputError:
         return None
     found = settings.get("num_hidden_layers") if isinstance(settings, Mapping) else None
     return found if isinstance(found, int) else None

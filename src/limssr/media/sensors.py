@@ -13,10 +13,11 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 from jaxtyping import Float32
 
 from limssr.core.errors import InputError
+from limssr.core.reading.regular import Outside
+from limssr.core.reading.tables import read_parquet
 from limssr.media.clock import NS, Segments, to_ns
 from limssr.media.encoders.pooling import covered, pooled, statistic_names
 
@@ -125,7 +126,9 @@ def _read(path: Path, where: str) -> pa.Table:
         )
     try:
         if suffix == ".parquet":
-            return pq.read_table(path)
+            return read_parquet(
+                Outside(path=path, what="a readable table", remedy="write it again", where=where), with_times=True
+            )
         parse = pa_csv.ParseOptions(delimiter="," if suffix == ".csv" else "\t")
         convert = pa_csv.ConvertOptions(timestamp_parsers=[pa_csv.ISO8601], strings_can_be_null=True)
         return pa_csv.read_csv(path, parse_options=parse, convert_options=convert)

@@ -158,6 +158,9 @@ class EpochRecord(_Record):
     epoch: int = Field(ge=0)
     train_loss: Number | None = None
     train_task: Number | None = None
+    train_consistency: Number | None = None
+    train_slots: Number | None = None
+    train_auxiliary: Number | None = None
     val_loss: Number | None = None
     learning_rate: Number | None = None
     seconds: Number | None = Field(default=None, ge=0)

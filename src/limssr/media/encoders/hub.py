@@ -4,7 +4,6 @@ Weights are read from a folder or from the hub's cache on this machine; nothing 
 the model as the model expects it: evenly spaced pictures, or its sound.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,9 @@ from torch import Tensor, nn
 
 from limssr.core.errors import InputError
 from limssr.core.files import sha256_of
+from limssr.core.quoting import quoted
+from limssr.core.reading.documents import read_json
+from limssr.core.reading.model_folder import check_folder, outside_of
 from limssr.media.clock import Segments
 from limssr.media.decode import SOUND_RATE_HZ
 from limssr.media.encoders.contract import Encoder, EncoderCard, Need, Reads
@@ -60,43 +62,43 @@ class Family:
 def _timesformer(folder: Path) -> nn.Module:
     from transformers import TimesformerModel
 
-    return TimesformerModel.from_pretrained(folder)
+    return TimesformerModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
 
 
 def _videomae(folder: Path) -> nn.Module:
     from transformers import VideoMAEModel
 
-    return VideoMAEModel.from_pretrained(folder)
+    return VideoMAEModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
 
 
 def _vjepa2(folder: Path) -> nn.Module:
     from transformers import VJEPA2Model
 
-    return VJEPA2Model.from_pretrained(folder)
+    return VJEPA2Model.from_pretrained(folder, use_safetensors=True, local_files_only=True)
 
 
 def _dinov2(folder: Path) -> nn.Module:
     from transformers import Dinov2Model
 
-    return Dinov2Model.from_pretrained(folder)
+    return Dinov2Model.from_pretrained(folder, use_safetensors=True, local_files_only=True)
 
 
 def _siglip2(folder: Path) -> nn.Module:
     from transformers import SiglipVisionModel
 
-    return SiglipVisionModel.from_pretrained(folder)
+    return SiglipVisionModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
 
 
 def _ast(folder: Path) -> nn.Module:
     from transformers import ASTModel
 
-    return ASTModel.from_pretrained(folder)
+    return ASTModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
 
 
 def _wav2vec2(folder: Path) -> nn.Module:
     from transformers import Wav2Vec2Model
 
-    return Wav2Vec2Model.from_pretrained(folder)
+    return Wav2Vec2Model.from_pretrained(folder, use_safetensors=True, local_files_only=True)
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -209,12 +211,7 @@ class HubEncoder(Encoder):
         kind, _, source = name.partition("=")
         self.family = FAMILIES[kind]
         self.folder = _folder(kind, source or self.family.source)
-        weights = sorted(self.folder.glob("*.safetensors"))
-        if not weights:
-            raise InputError(
-                f"Expected weights as safetensors in {self.folder} for the encoder '{kind}', found none: convert them "
-                "with transformers (save_pretrained)."
-            )
+        weights = check_folder(self.folder)
         self.weights_sha256 = "+".join(sha256_of(path) for path in weights)
         self.config = _read_json(self.folder / "config.json")
         self.model = self.family.load(self.folder).eval().requires_grad_(False)
@@ -305,7 +302,8 @@ def _folder(kind: str, source: str) -> Path:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"Expected a readable {path.name} at {path}, found none ({error}): fetch it again.") from error
+    outside = outside_of(path, f"a readable {path.name}")
+    document = read_json(outside)
+    if not isinstance(document, dict):
+        raise outside.refused(quoted(document))
+    return document

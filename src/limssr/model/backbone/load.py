@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from limssr.core.cache import cache_folder
 from limssr.core.config import BackboneConfig
 from limssr.core.errors import ArtifactError, InputError, LimssrError
+from limssr.core.reading.model_folder import check_folder, outside_of
 from limssr.core.reading.regular import open_regular
 from limssr.model.backbone.families import KNOWN, KnownBackbone, recorded_encoder
 from limssr.model.backbone.fitness import check_causal
-from limssr.model.backbone.foreign import check_described, check_folder, check_settings, outside_of
+from limssr.model.backbone.foreign import check_described, check_settings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

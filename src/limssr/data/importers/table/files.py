@@ -123,9 +123,9 @@ def _pandas_index(table: pa.Table) -> list[str]:
     """The columns that pandas marked as the index of the rows."""
     try:
         marked = json.loads((table.schema.metadata or {})[b"pandas"])["index_columns"]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return []
-    return [name for name in marked if isinstance(name, str)]
+    return [name for name in marked if isinstance(name, str)] if isinstance(marked, list) else []
 
 
 def _read_text(outside: Outside, sheet: str, reading: Reading) -> StreamFile:

@@ -8,8 +8,8 @@ from typing import Any
 from limssr.core.errors import MissingExtraError, unknown_name
 from limssr.core.reading.regular import Outside, read_bytes
 
-MAX_FILE_BYTES = 2**28
-MAX_UNPACKED_BYTES = 2**30
+MAX_FILE_BYTES = 2**26
+MAX_UNPACKED_BYTES = 2**27
 OTHER_SHEETS = (".xls", ".xlsb", ".ods", ".numbers")
 
 
