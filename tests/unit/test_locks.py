@@ -137,3 +137,19 @@ def test_half_written_files_of_dead_processes_are_removed_and_those_of_living_on
         write_atomically(tmp_path / "a.csv", b"whole")
         process.send_signal(signal.SIGKILL)
     assert {path.name for path in tmp_path.iterdir()} == {"a.csv", alive.name, young.name, other.name}
+
+
+@pytest.mark.parametrize("size", ["2", "16", "many"])
+def test_one_of_several_processes_is_refused_before_anything_is_written(size, store_path, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    with pytest.raises(InputError, match=f"WORLD_SIZE={size}.*without a distributed launcher"):
+        train_run(config_for(store_path), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"seed": -1}, {"seed": 10**23}, {"train": {"epochs": 0}}])
+def test_a_value_that_no_run_can_have_leaves_no_folder(change, store_path, tmp_path):
+    tree = {"data": {"store": str(store_path)}, "model": {"system": "attention"}, **change}
+    with pytest.raises(InputError):
+        train_run(parse_config(tree, where="test"), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []

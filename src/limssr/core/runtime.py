@@ -90,6 +90,15 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(words[0]) if words else frozenset()
 
 
+def check_one_process() -> None:
+    """Raise `InputError` if this is one of several processes that a launcher started, which cannot train together."""
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
+        raise InputError(
+            f"Expected one process, found WORLD_SIZE={os.environ['WORLD_SIZE']}: this version trains on one device; "
+            "start it without a distributed launcher."
+        )
+
+
 def make_accelerator(device: torch.device, precision: str = "float32") -> "Accelerator":
     """An Accelerator on exactly this device with exactly this precision.
 
@@ -102,11 +111,7 @@ def make_accelerator(device: torch.device, precision: str = "float32") -> "Accel
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError(
-            f"Expected one process, found WORLD_SIZE={os.environ['WORLD_SIZE']}: this version trains on one device; "
-            "start it without a distributed launcher."
-        )
+    check_one_process()
     AcceleratorState._reset_state(reset_partial_state=True)
     with _environment_value("ACCELERATE_TORCH_DEVICE", str(device)):
         accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=MIXED_PRECISION[precision])

@@ -15,7 +15,7 @@ from limssr.core.config import RunConfig
 from limssr.core.files import check_disk, check_folder, remove_leftovers
 from limssr.core.locks import being_written, check_nobody_writes
 from limssr.core.progress import Reporter, SilentReporter
-from limssr.core.runtime import check_model_precision, check_precision, choose_device
+from limssr.core.runtime import check_model_precision, check_one_process, check_precision, choose_device
 from limssr.evaluation.evaluate import evaluate
 from limssr.nn.contract import Network
 from limssr.report import write_report
@@ -77,6 +77,7 @@ def train_run(
 
 def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Reporter) -> None:
     # 1. everything that can be wrong, before anything is written
+    check_one_process()
     choice = choose_device(device)
     check_precision(config.train.precision, choice.device)
     check_model_precision(config.model, choice.device)
