@@ -32,7 +32,8 @@ class Columns:
         caption: str | None = None,
         turn: bool = False,
     ) -> None:
-        self.heads, self.others, self.caption, self.turn = heads, others, caption, turn
+        self.heads, self.caption, self.turn = heads, caption, turn
+        self.others: Literal["left", "right"] = others
         self.rows: list[tuple[str, ...]] = []
 
     def add_row(self, *cells: str) -> None:
@@ -80,7 +81,8 @@ class Columns:
         table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
         for number, head in enumerate(heads):
             folded = number == 0 or self.others == "left"
-            table.add_column(head, justify="left" if number == 0 else self.others, no_wrap=not folded, overflow="fold")
+            justify: Literal["left", "right"] = "left" if number == 0 else self.others
+            table.add_column(head, justify=justify, no_wrap=not folded, overflow="fold")
         for row in rows:
             table.add_row(*row)
         return table

@@ -69,7 +69,10 @@ class Common:
 class Verb(Protocol):
     """A subcommand: its fields are its options, its docstring is its help."""
 
-    common: Common
+    @property
+    def common(self) -> Common:
+        """The options of every verb."""
+        ...
 
     def run(self) -> Answer:
         """Call one library function and describe what came back."""

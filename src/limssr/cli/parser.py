@@ -89,7 +89,7 @@ class _Option:
             raise InputError(
                 f"{where}: expected {expected} {_place(self)}, found {value!r}{_hint(value, self.choices) or '.'}"
             )
-        if self.kind in NUMBERS:
+        if self.kind is not None:
             try:
                 self.kind(value)
             except ValueError:
