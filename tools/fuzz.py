@@ -2,7 +2,7 @@
 
 A case fails where the verb ends with another code than 0, 2 or 3, prints a traceback, computes for more than 20 s,
 waits for more than two minutes, grows by more than 1 GB, or leaves something behind after a refusal. Case n of a seed
-is the same for ever.
+is always the same.
 """
 
 import argparse
