@@ -1,9 +1,12 @@
 """Own tables: splits, groups, copies, padding, streams of one value, and new samples."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from helpers.own_tables import GENERATOR, SPLITS, new_samples, npy, npy_of
+from helpers.own_tables import GENERATOR, NAMES, SPLITS, lines, new_samples, npy, npy_of
+from limssr.core.config import RunConfig
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality
 from limssr.data.importers.table.reading import Reading
@@ -11,6 +14,7 @@ from limssr.data.importers.table.table import import_table, read_manifest
 from limssr.data.inspect import describe_store
 from limssr.data.resplit import split_data
 from limssr.data.store.reader import FeatureStore
+from limssr.runs.data import load_split
 
 
 @pytest.mark.parametrize("offset", [1e8, 1.7e9])
@@ -150,3 +154,22 @@ def test_a_path_may_begin_at_home(own, monkeypatch):
     monkeypatch.setenv("HOME", str(own.folder))
     own.read(lambda row, array: "~/" + npy(own)(row, array))
     own.expect()
+
+
+def test_a_store_of_test_samples_alone_fits_a_model_by_names_and_scale(own):
+    own.read(own.text(lambda array: lines([NAMES, *array])), scales={"total": (0, 10)})
+    model = SimpleNamespace(modalities=own.store().modalities, criteria=own.store().criteria)
+    turned = own.text(lambda array: lines([NAMES[::-1], *array[:, ::-1]]))
+    own.read(turned, "later", more={"splits": ("test",) * 6})
+    config = RunConfig()
+    _, samples = load_split(model, config, "test", store=own.folder / "later", incomplete=False)
+    assert len(samples) == 6
+    for sample, array in zip(samples, own.arrays, strict=True):
+        np.testing.assert_allclose(sample.streams["video"], array, atol=1e-6)
+    # A declared scale that differs is another question.
+    own.read(turned, "other", more={"splits": ("test",) * 6}, scales={"total": (0, 20)})
+    with pytest.raises(InputError, match="does not fit the model"):
+        load_split(model, config, "test", store=own.folder / "other", incomplete=False)
+    own.read(own.text(lambda array: lines([["a", "b", "c", "e"], *array])), "wrong", more={"splits": ("test",) * 6})
+    with pytest.raises(InputError, match="found e and not d"):
+        load_split(model, config, "test", store=own.folder / "wrong", incomplete=False)

@@ -118,3 +118,13 @@ def test_uneven_streams_are_refused_all_at_once_and_aligned_when_asked(own):
     report = own.read(save, "resampled", more=more, reading=Reading(align="resample"))
     assert own.store("resampled").sample("s5").num_segments == 10
     assert any("averaged to the shortest" in text for text in report.decisions)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"rates": "fast"}, {"rates": {"video": "x"}}, {"align": "both"}, {"speed": 3}, {"time": 3}, {"header": 1}],
+)
+def test_options_of_reading_from_elsewhere_are_checked(document):
+    with pytest.raises(InputError):
+        Reading.from_dict(document)
+    assert Reading.from_dict(Reading(segment_s=0.5, rates={"a": 2.0}, header="none").to_dict()).rates == {"a": 2.0}

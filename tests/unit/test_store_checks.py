@@ -1,5 +1,6 @@
 """A store is hashed once; afterwards size, times and place of its files say whether it is still the same."""
 
+import json
 import os
 import resource
 import shutil
@@ -156,3 +157,13 @@ def test_pages_of_a_store_are_given_back_and_read_again(tmp_path, cache):
     mapped.give_back(own)
     mapped.give_back(own[3:])
     assert own[999_999] == 999_999
+
+
+@pytest.mark.parametrize("change", [{"columns": ["a"]}, {"columns": ["a"] * 8}, {"offsets": [1.0]}, {"columns": 3}])
+def test_columns_that_do_not_fit_their_stream_are_refused(tmp_path, cache, change):
+    path = write(tmp_path / "store")
+    header = json.loads((path / "store.json").read_text())
+    header["modalities"][0] |= change
+    (path / "store.json").write_text(json.dumps(header))
+    with pytest.raises(ArtifactError):
+        FeatureStore.open(path)

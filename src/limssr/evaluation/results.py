@@ -223,6 +223,15 @@ class Evaluation:
     min_samples: int = MIN_SAMPLES
     uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty(0))
 
+    def __repr__(self) -> str:
+        # One line: in a notebook the tables behind it would fill the page.
+        split = "" if self.split is None else f" of split {self.split}"
+        full, average = (found["spearman"].value for found in (self.full, self.average_incomplete))
+        return (
+            f"Evaluation{split} under {len(self.subsets)} subsets of the streams (Spearman: {full:.3f} with all, "
+            f"{average:.3f} as mean of the incomplete; .subsets, .predictions and .to_dict() have the rest)"
+        )
+
     @property
     def average_incomplete(self) -> Mapping[str, Metric]:
         """Metric name -> mean over the incomplete subsets; NaN where a judged one has no number."""

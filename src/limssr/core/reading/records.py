@@ -32,6 +32,18 @@ class StreamRecord(_Record):
 
     name: str = Field(min_length=1)
     dim: int = Field(ge=1, le=MAX_WIDTH)
+    columns: list[str] | None = None
+    offsets: list[Number] | None = None
+
+    @model_validator(mode="after")
+    def _one_for_each_column(self) -> "StreamRecord":
+        for name in ("columns", "offsets"):
+            found = getattr(self, name)
+            if found is not None and len(found) != self.dim:
+                raise ValueError(f"{name} are {len(found)} and the stream is {self.dim} wide")
+        if self.columns is not None and len(set(self.columns)) < self.dim:
+            raise ValueError("columns hold a name twice")
+        return self
 
 
 class CriterionRecord(_Record):
@@ -50,6 +62,7 @@ class StoreRecord(_Record):
     name: str | None = None
     segment_s: Number | None = None
     fingerprint: str | None = None
+    reading: dict[str, Any] | None = None
 
 
 class ReferenceRecord(_Record):

@@ -44,6 +44,8 @@ class Reading:
         for name, values in valid.items():
             if getattr(self, name) not in values:
                 raise unknown_name(f"value of '{name}'", str(getattr(self, name)), values)
+        if self.time is not None and not isinstance(self.time, str):
+            raise InputError(f"Expected the name of a time column, found {self.time!r}: give text.")
         for stream, rate in self.rates.items():
             if not 0 < rate < float("inf"):
                 raise InputError(f"Expected a rate above 0 for '{stream}', found {rate:g}: give its rows a second.")
@@ -75,5 +77,5 @@ class Reading:
         """What `to_dict` wrote; unknown keys of a newer version are refused."""
         try:
             return cls(**(document or {}))
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise InputError(f"Expected options of reading that this limssr knows, found others ({error}).") from None
