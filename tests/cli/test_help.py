@@ -9,6 +9,8 @@ import pytest
 
 from limssr.cli.table import VERBS, all_verbs
 from limssr.core.version import __version__
+from limssr.data.importers import IMPORTERS
+from limssr.model.backbone.families import KNOWN
 from limssr.systems.table import SYSTEMS
 
 COMMON = {"--help", "--json", "--debug"}
@@ -281,3 +283,11 @@ def test_help_is_quick_and_loads_no_torch():
         assert done.returncode == 0, done.stderr
     # Seconds of the processor, not of the clock: the machine may be busy with something else.
     assert min(times_s) < 1.0
+
+
+def test_every_source_has_its_verb_and_every_backbone_its_word(limssr):
+    assert {f"data import {source}" for source in IMPORTERS} == {
+        verb for verb in FLAGS if verb.startswith("data import ")
+    }
+    words = re.split(r"[\s│,;:]+", limssr("train", "--help").out)
+    assert set(KNOWN) <= set(words)

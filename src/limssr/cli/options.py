@@ -13,6 +13,7 @@ from tyro import conf
 from limssr.cli.output import Answer
 from limssr.core.errors import ArtifactError
 from limssr.core.reading.records import EvaluationDocument, read_document
+from limssr.model.backbone.families import KNOWN
 
 Position = conf.Positional
 Device = Annotated[
@@ -33,7 +34,7 @@ BackboneName = Annotated[
     str | None,
     conf.arg(
         metavar="NAME",
-        help="Short for --set model.backbone.name=NAME: qwen3-0.6b, smollm2-135m, tiny, a hub id or a folder.",
+        help=f"Short for --set model.backbone.name=NAME: {', '.join(KNOWN)}, a hub id or a folder.",
     ),
 ]
 StoreOfRecipe = Annotated[Path | None, conf.arg(metavar="STORE", help="Short for --set data.store=STORE.")]

@@ -22,7 +22,7 @@ Pattern = tuple[bool, ...]
 """For each modality: does the sample own it?"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LearnedRows:
     """Where the learned vectors stand in the bank.
 

@@ -63,7 +63,7 @@ class AttentionPlan:
     output_N: Tensor | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackedLayout:
     """One row of N tokens for a batch of B samples.
 

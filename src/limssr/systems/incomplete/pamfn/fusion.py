@@ -154,7 +154,7 @@ def closing_bias(choice_BTK: Tensor) -> Tensor:
     return torch.zeros_like(choice_BTK).masked_fill(behind_BTK, CLOSED) + choice_BTK - choice_BTK.detach()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BlockSizes:
     """Sizes of a block: H, M, K, the heads of both attentions, and dropout."""
 

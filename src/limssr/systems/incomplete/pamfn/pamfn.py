@@ -119,12 +119,12 @@ class Pamfn(ComparisonSystem):
             Branch(modality.dim, hidden, len(self.criteria), dropout) for modality in self.modalities
         )
         sizes = BlockSizes(
-            hidden,
-            len(self.modalities),
-            options.num_mixtures,
-            num_heads_of(hidden, options.specific_heads),
-            num_heads_of(hidden, options.cross_heads),
-            dropout,
+            hidden=hidden,
+            num_streams=len(self.modalities),
+            num_mixtures=options.num_mixtures,
+            specific_heads=num_heads_of(hidden, options.specific_heads),
+            cross_heads=num_heads_of(hidden, options.cross_heads),
+            dropout=dropout,
         )
         self.blocks = nn.ModuleList(
             [
