@@ -1,5 +1,6 @@
 """Write small video and sound files, for the demonstration and for tests of what is read."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -71,7 +72,7 @@ def write_media(
         if sound_NC is not None:
             audio = container.add_stream(how.sound_codec, rate=how.sound_hz, layout=how.layout)
         if video is not None and first is not None:
-            for second, rgb_HWC in (first, *left):
+            for second, rgb_HWC in itertools.chain([first], left):
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HWC), format="rgb24")
                 frame = frame.reformat(format=how.pixel_format)
                 frame.pts, frame.time_base = round(second / TIME_BASE), TIME_BASE
