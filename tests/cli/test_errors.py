@@ -100,6 +100,9 @@ def test_the_nearest_right_word_is_named(limssr, words, meant):
         ("reproduce fs1000", "reproduce: expected --store STORE"),
         ("train demo again", "train: nothing is expected after its arguments, found again"),
         ("--seed 3 train", "Expected a verb before --seed"),
+        ("train demo -o x", "train: nothing is expected after its arguments, found -o"),
+        ("--version again", "Expected a verb before --version"),
+        ("help trian", "Unknown verb 'trian'; did you mean train?"),
     ],
 )
 def test_a_mistake_in_the_words_is_told_in_one_line(limssr, words, expected):

@@ -242,7 +242,13 @@ def test_words_that_lead_on_show_what_they_hold(limssr, folder, verbs):
     assert [entry["verb"] for entry in limssr(*folder.split(), "--json").document["verbs"]]
 
 
-@pytest.mark.parametrize("words", [["--version"], ["-V"]])
+def test_help_may_be_asked_for_as_a_word(limssr):
+    assert limssr("help").out == limssr("--help").out
+    assert limssr("help", "data", "mask").out == limssr("data", "mask", "--help").out
+    assert limssr("help", "data").out == limssr("data").out
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["version"]])
 def test_the_version_is_told(limssr, words):
     assert limssr(*words).out == f"limssr {__version__}\n"
     assert limssr(*words, "--json").document == {"limssr": __version__}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from limssr.cli.parser import parse
+from limssr.cli.table import all_verbs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -116,3 +117,10 @@ def test_anchors_of_links_exist():
             heads = re.findall(r"^#+ (.*)", target.read_text(encoding="utf-8"), flags=re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
             assert anchor in slugs, f"{page}: {link}#{anchor}"
+
+
+def test_the_page_of_the_command_line_has_every_verb():
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    rows = " ".join(re.findall(r"^\| `limssr ([^`]+)`", text, flags=re.MULTILINE)).replace("\\|", " ")
+    missing = [verb for verb in all_verbs() if not set(verb.split()) <= set(rows.split())]
+    assert missing == []

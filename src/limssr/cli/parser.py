@@ -107,8 +107,10 @@ def parse(arguments: Sequence[str], form: Format = "text") -> Verb:
     asked = [word for word in ANYWHERE if word in arguments]
     words = [word for word in arguments if word not in ANYWHERE]
     common = Common(json="--json" in asked, debug="--debug" in asked)
-    if words[:1] in (["--version"], ["-V"]):
+    if words in (["--version"], ["-V"], ["version"]):
         return Version(common)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     name, rest = _find(words)
     entry = all_verbs().get(name)
     if entry is None:
