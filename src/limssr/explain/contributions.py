@@ -159,7 +159,7 @@ def time_contributions(scorer: Scorer, sample: Sample, *, num_windows: int = 20)
 def _without(sample: Sample, stream: str, begin: int, end: int) -> Sample | None:
     """The sample with a stretch of a stream marked as not valid; None where that takes nothing or everything away."""
     features_TD = sample.streams[stream]
-    valid_T = ~np.isnan(features_TD).all(axis=1)
+    valid_T = np.asarray(~np.isnan(features_TD).all(axis=1))
     left_T = valid_T.copy()
     left_T[begin:end] = False
     if not valid_T[begin:end].any():
@@ -167,7 +167,7 @@ def _without(sample: Sample, stream: str, begin: int, end: int) -> Sample | None
     if left_T.any():
         shown_TD = np.where(left_T[:, None], features_TD, np.float32(np.nan)).astype(features_TD.dtype)
         return replace(sample, streams={**sample.streams, stream: shown_TD})
-    others = [name for name in sample.streams if name != stream]
+    others = tuple(name for name in sample.streams if name != stream)
     return sample.restricted_to(others) if others else None
 
 

@@ -88,7 +88,7 @@ class PooledRegressor:
         num_jobs: int = -1,
     ) -> None:
         self.kind = kind
-        self.strategy = strategy
+        self.strategy: Strategy = strategy
         self.modalities = tuple(modalities)
         self.criteria = tuple(criteria)
         self.seed = seed

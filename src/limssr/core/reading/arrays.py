@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def read_npy(outside: Outside) -> np.ndarray:
     return _array(content, form)
 
 
-def read_form(file: BinaryIO, outside: Outside) -> ArrayForm:
+def read_form(file: IO[bytes], outside: Outside) -> ArrayForm:
     """The header of an open .npy file of numbers, held against the size of the file."""
     form = read_header(file, outside)
     stored = os.fstat(file.fileno()).st_size - file.tell()
@@ -111,7 +111,7 @@ def read_form(file: BinaryIO, outside: Outside) -> ArrayForm:
     return form
 
 
-def read_header(file: BinaryIO, outside: Outside) -> ArrayForm:
+def read_header(file: IO[bytes], outside: Outside) -> ArrayForm:
     """The header of an .npy file, of any type of values.
 
     Raises:

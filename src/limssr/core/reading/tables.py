@@ -88,7 +88,7 @@ def _decoded(table: pa.Table, outside: Outside) -> pa.Table:
         column = table.column(number)
         for chunk in column.chunks:
             lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)  # type: ignore[attr-defined]
-            total += pc.sum(lengths).as_py() or 0
+            total += pc.sum(lengths).as_py() or 0  # type: ignore[attr-defined]
         if total > MAX_TABLE_BYTES:
             raise outside.refused(f"more than {MAX_TABLE_BYTES:,} bytes of text")
         table = table.set_column(

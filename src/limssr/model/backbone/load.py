@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from limssr.core.cache import cache_folder
 from limssr.core.config import BackboneConfig
 from limssr.core.errors import ArtifactError, InputError, LimssrError
+from limssr.core.files import sha256_of
 from limssr.core.reading.model_folder import check_folder, outside_of
 from limssr.core.reading.regular import open_regular
 from limssr.model.backbone.families import KNOWN, KnownBackbone, recorded_encoder
@@ -308,8 +309,8 @@ def _hash_files(files: list[Path]) -> str:
         raise ArtifactError("Expected at least one *.safetensors file in the backbone folder, found none.")
     digest = hashlib.sha256()
     for file in files:
-        with open_regular(outside_of(file)) as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        open_regular(outside_of(file)).close()  # refuses what is no file; what is one is hashed in pieces
+        digest.update(bytes.fromhex(sha256_of(file)))
     return digest.hexdigest()
 
 

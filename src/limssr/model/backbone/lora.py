@@ -60,7 +60,8 @@ class Adapted(nn.Module):
         """[..., in] -> [..., out]."""
         result = self.base_layer(x)
         down, up, dropout = self.lora_A["default"], self.lora_B["default"], self.lora_dropout["default"]
-        added = up(down(dropout(x.to(down.weight.dtype)))) * self.scale  # pyright: ignore[reportArgumentType]
+        weight: Tensor = down.weight  # type: ignore[assignment]
+        added = up(down(dropout(x.to(weight.dtype)))) * self.scale
         return (result + added).to(result.dtype)
 
 
