@@ -118,6 +118,10 @@ DAMAGE = {
         lambda f: with_tensors(f, lambda tensors: tensors.pop("layers.1.mlp.up_proj.weight")),
         "found none for",
     ),
+    "no numbers": (
+        lambda f: with_tensors(f, lambda tensors: tensors["norm.weight"].fill_(float("nan"))),
+        "NaN or infinity in 'norm.weight'",
+    ),
     "another shape": (lambda f: said(f / "config.json", intermediate_size=48), "damaged|weights"),
     "a size that no machine has": (lambda f: said(f / "config.json", hidden_size=10**7), "values where the weights"),
     "many layers": (lambda f: said(f / "config.json", num_hidden_layers=10**6), "with 1000000 layers"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from limssr.core.quoting import quoted, shortened
 from limssr.core.reading.model_folder import CONFIG, outside_of
@@ -32,6 +33,17 @@ def check_described(settings: Any, folder: Path) -> None:
         raise outside_of(folder / CONFIG, "the description of the weights beside it").refused(
             f"one of {described:,} values where the weights hold {held:,}"
         )
+
+
+def check_finite(model: nn.Module, folder: Path) -> None:
+    """Refuse weights that are no numbers, which would make every score one.
+
+    Raises:
+        InputError: NaN or infinity in a tensor, named.
+    """
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise outside_of(folder).refused(f"NaN or infinity in {quoted(name)}")
 
 
 def check_settings(settings: Any, folder: Path) -> Any:

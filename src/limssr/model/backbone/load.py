@@ -29,7 +29,7 @@ from limssr.core.reading.model_folder import check_folder, outside_of
 from limssr.core.reading.regular import open_regular
 from limssr.model.backbone.families import KNOWN, KnownBackbone, recorded_encoder
 from limssr.model.backbone.fitness import check_causal
-from limssr.model.backbone.foreign import check_described, check_settings
+from limssr.model.backbone.foreign import check_described, check_finite, check_settings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -107,6 +107,7 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
         else:
             model, origin = _pretrained(where, settings, dtype, arguments), str(where)
     if config.name not in KNOWN:
+        check_finite(model, Path(config.name))
         check_causal(model, config.name)
     return _headless(model, config, encode, fingerprint=fingerprint, origin=origin, vocabulary=vocabulary)
 
