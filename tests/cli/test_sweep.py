@@ -73,7 +73,7 @@ def test_a_dry_run_prices_the_runs_and_writes_nothing(limssr, words):
 def test_intervals_over_groups_go_into_the_comparison(limssr, words):
     out, command = words
     document = limssr(*command, "--resample", "groups", "--json").document
-    assert "Groups are drawn" in {note["title"] for note in document["comparison"]["notes"]}
+    assert "Whole groups are drawn" in {note["title"] for note in document["comparison"]["notes"]}
     page = (out / "compare.html").read_text(encoding="utf-8")
     assert f"--seeds 2 --resample groups --out {out}" in page
     assert f"--order score --resample groups --out {out}" in page

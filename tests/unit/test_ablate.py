@@ -11,9 +11,10 @@ import pytest
 from limssr.core.errors import InputError
 from limssr.core.recipes import load_recipe, parse_config, recipe_path
 from limssr.core.types import Criterion, Modality
+from limssr.report.render import table_text
 from limssr.studies.ablation.ablate import plan_ablation, preview, read_ablation, run_ablation, to_document
 from limssr.studies.ablation.rows import FULL, TABLES
-from limssr.studies.ablation.tables import published, to_csv, to_markdown, write_tables
+from limssr.studies.ablation.tables import published, table_of, to_csv, write_tables
 from limssr.studies.paper.numbers import published_scores
 from limssr.studies.plan import distinct_runs
 from limssr.systems.build import build_model
@@ -107,9 +108,16 @@ def test_a_plan_says_what_it_takes(study, config, tmp_path):
 
 def test_tables_are_written_for_people_and_programs(study, tmp_path):
     plan, _, tables = study
-    files = write_tables(plan, tables, tmp_path)
-    assert sorted(file.name for file in files) == ["ablation.csv", "ablation.json", "table-6.md"]
-    text = to_markdown(plan.tables[0], tables["6"])
+    files = write_tables(plan, tables, tmp_path, command="limssr ablate", notes=["Nothing more is hidden."])
+    assert sorted(file.name for file in files) == [
+        "ablation.csv", "ablation.html", "ablation.json", "table-6.md", "table-6.tex", "table-6.txt",
+    ]  # fmt: skip
+    text = (tmp_path / "table-6.md").read_text()
+    page = (tmp_path / "ablation.html").read_text()
+    assert "Nothing more is hidden." in page
+    assert "Path 1 only" in page
+    assert max(map(len, (tmp_path / "table-6.txt").read_text().splitlines())) <= 80
+    assert r"\toprule" in (tmp_path / "table-6.tex").read_text()
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 4
     assert "0.778 / 0.885" in next(line for line in lines if line.startswith("| Path 1 only"))
@@ -123,7 +131,7 @@ def test_an_unfinished_table_has_no_numbers(config, tmp_path):
     plan = plan_ablation(config, ["6"], seeds=1)
     rows = read_ablation(plan, tmp_path)["6"]
     assert all(math.isnan(row.mean["full", "mse"]) and row.num_seeds == 0 for row in rows)
-    assert "nan" not in to_markdown(plan.tables[0], rows)
+    assert "nan" not in table_text(table_of(plan.tables[0], rows))
     json.dumps(to_document(plan, {"6": rows}), allow_nan=False)
 
 

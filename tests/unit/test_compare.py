@@ -11,11 +11,12 @@ import pytest
 
 from limssr.core.errors import InputError, LimssrError
 from limssr.core.reading.records import EvaluationDocument, read_document
+from limssr.report.text import decimals_of
 from limssr.studies.ablation.ablate import differences_of
 from limssr.studies.compare.numbers import INCOMPLETE
 from limssr.studies.compare.rows import read_rows, split_label
 from limssr.studies.compare.run import CompareOptions, compare_runs
-from limssr.studies.compare.tables import decimals_of, stream_codes
+from limssr.studies.compare.tables import stream_codes
 from limssr.studies.compare.write import scores_csv, to_document, to_latex, to_text, write_comparison
 
 FULL = "video+audio+flow"

@@ -172,13 +172,13 @@ def test_the_same_folder_gives_the_same_page(run_dir):
 def test_what_was_run_is_said_in_words(run_dir):
     text = written(run_dir)
     for expected in (
-        "limssr was trained on 50 performances of world to predict 2 scores from 2 streams (timing, dynamics).",
+        "limssr was trained on 50 performances of the data set “world” to predict 2 scores from 2 streams",
         "30 of 50 training performances own all streams",
         "on average over the 2 incomplete subsets",
         "ridge, reaches",
         "lowest validation loss",
         "epoch 2 of 3",
-        "its 90 % bootstrap interval",
+        "its 90 % interval",
         "limssr train my-run/config.yaml --out my-run-again",
         "torch 2.13.0",
         "path 1: 0.710",

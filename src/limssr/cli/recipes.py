@@ -77,6 +77,11 @@ def default_folder(recipe: str, changes: Changes, config: RunConfig) -> str:
     return f"{folder_name(Path(config.data.store).expanduser().resolve().name)}{system}"
 
 
+def store_of_recipe(recipe: str, changes: Changes) -> str:
+    """The store that a recipe names by itself, whatever `--store` says; "" where it names none."""
+    return load_recipe(recipe_path(recipe), (), parse_variants(changes.variant)).data.store
+
+
 def shortcut_overrides(*, backbone: str | None, store: Path | None, seed: int | None) -> list[str]:
     """Options that stand for a key of the recipe -> overrides of it."""
     keys = {"model.backbone.name": backbone, "data.store": None if store is None else str(store), "seed": seed}

@@ -89,7 +89,7 @@ def error_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -
         if best_epoch is not None:
             _mark_epoch(axes, history, best_epoch)
         if drawn:
-            axes.legend(loc="upper right")
+            figure.legend(loc="outside upper right", ncols=2)
         last = {name: next(v for v in reversed(item[0]) if v is not None) for name, item in drawn.items()}
         told = ", ".join(f"{name} ends at {value:.4g}" for name, value in last.items()) or "nothing recorded"
         kept = f"; epoch {best_epoch + 1} was kept" if best_epoch is not None else ""
@@ -116,7 +116,7 @@ def term_curves(history: Sequence[Mapping[str, Any]]) -> Image | None:
         _curves(axes, history, series)
         axes.set_yscale("log")
         axes.set_ylabel("term, before weighting")
-        axes.legend(loc="best")
+        figure.legend(loc="outside upper right", ncols=3)
         told = ", ".join(f"{name} from {values[0]:.3g} to {values[-1]:.3g}" for name, (values, *_) in series.items())
         return _image(figure, f"Terms of the training loss: {told}.", "Terms of the training loss")
 
@@ -191,9 +191,9 @@ def _mark_epoch(axes: Axes, history: Sequence[Mapping[str, Any]], best_epoch: in
     right = best_epoch > 0.6 * len(history)
     axes.annotate(
         f"kept: {best_epoch + 1}",
-        (best_epoch + 1, 0.02),
+        (best_epoch + 1, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(-4 if right else 4, 0),
+        xytext=(4 if right else -4, 2),
         textcoords="offset points",
         ha="right" if right else "left",
         va="bottom",

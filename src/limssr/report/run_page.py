@@ -32,6 +32,7 @@ def build_contents(folder: RunFolder) -> dict[str, Any]:
         "ownership": _ownership(run),
         "table": build_subset_table(folder),
         "confidence": f"{100 * folder.confidence:g} %",
+        "interval_words": _interval_words(document or {}),
         "split": (document or {}).get("split") or "test",
         "errors": build_error_rows(folder.systems[folder.system]) if document else [],
         "heat": build_heat_map(folder.systems[folder.system]) if document else None,
@@ -50,6 +51,14 @@ def build_contents(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def _interval_words(document: Mapping[str, Any]) -> str:
+    """How the intervals were made; a run from before there was a choice has percentiles over performances."""
+    what = "group of performances" if document.get("resample") == "groups" else "performance"
+    if document.get("interval") == "jackknife":
+        return f"by leaving out each {what} in turn"
+    return f"bootstrap over {what}s"
+
+
 def _tiles(folder: RunFolder) -> list[dict[str, str]]:
     run, tiles = folder.run, []
     own = folder.systems.get(folder.system)
@@ -59,6 +68,8 @@ def _tiles(folder: RunFolder) -> list[dict[str, str]]:
             if part.get("spearman") is not None:
                 low, high = part.get("spearman_ci") or (None, None)
                 interval = f"{number(low, 2)} to {number(high, 2)}" if low is not None else "no interval"
+                plain = part.get("spearman_plain")
+                interval += f"; plain mean {number(plain, 3)}" if plain is not None else ""
                 tiles.append({"label": f"Spearman, {label}", "value": number(part["spearman"], 3), "note": interval})
             elif partial := partial_words(part, "spearman", lambda value: number(value, 3)):
                 tiles.append({"label": f"Spearman, {label}", "value": "n/a", "note": f"({partial})"})

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from limssr.report.runfolder import RunFolder
-from limssr.report.text import num_averaged, partial_words, subsets_words
+from limssr.report.text import decimals_of, num_averaged, partial_words, subsets_words
 
 # Light to dark blue, one hue: the order is readable without colour vision and in print.
 _HEAT_LOW, _HEAT_HIGH = (240, 245, 250), (8, 69, 124)
 _HEAT_NEGATIVE = (244, 197, 160)
+
+
+MAX_HEAT_COLUMNS = 9
+"""More subsets than that become rows of the heat map."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +110,16 @@ def build_error_rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
         average = (_average_label(document), document["average_incomplete"], "average")
         named.insert(-1, average)
         named[-1] = (f"{named[-1][0]} (all)", named[-1][1], "full")
+    errors = {
+        metric: decimals_of([part[metric] for _, part, _ in named if part.get(metric) is not None])
+        for metric in ("mse", "mae", "relative_l2")
+    }
     return [
         {
             "label": label,
             "kind": kind,
             **{metric: number_or_partial(part, metric, 3) for metric in ("spearman", "pearson")},
-            **{metric: number_or_partial(part, metric) for metric in ("mse", "mae", "relative_l2")},
+            **{metric: number_or_partial(part, metric, digits) for metric, digits in errors.items()},
         }
         for label, part, kind in named
     ]
@@ -122,25 +130,37 @@ def build_heat_map(document: Mapping[str, Any]) -> dict[str, Any] | None:
     criteria = list(document.get("criteria") or ())
     if len(criteria) < 2:
         return None
-    subsets = document["subsets"]
-    table = {name: [subset["per_criterion"][name].get("spearman") for subset in subsets] for name in criteria}
-    top = max([value for row in table.values() for value in row if value is not None], default=1.0)
-    top = max(0.1, math.ceil(10 * top) / 10)
-    rows = []
-    for name, values in table.items():
-        defined = [value for value in values if value is not None]
-        rows.append(
-            {
-                "name": name,
-                "order": sum(defined) / len(defined) if defined else -2.0,
-                "cells": [{"text": number(value, 2), "style": _heat_style(value, top)} for value in values],
-            }
-        )
-    rows.sort(key=lambda row: -row["order"])
+    subsets, minimum = document["subsets"], document.get("min_samples") or 0
+    parts = {name: [subset["per_criterion"][name] for subset in subsets] for name in criteria}
+    values = [part.get("spearman") for row in parts.values() for part in row]
+    top = max(0.1, math.ceil(10 * max([value for value in values if value is not None], default=1.0)) / 10)
+
+    def order(name: str) -> float:
+        defined = [part["spearman"] for part in parts[name] if part.get("spearman") is not None]
+        return -sum(defined) / len(defined) if defined else 2.0
+
+    names, columns = sorted(criteria, key=order), [label_of(subset["streams"]) for subset in subsets]
+    cells = {name: [_heat_cell(part, top, minimum) for part in parts[name]] for name in names}
+    rows = [{"name": name, "cells": cells[name]} for name in names]
+    first = "criterion"
+    if len(columns) > MAX_HEAT_COLUMNS and len(names) < len(columns):
+        # A page is higher than it is wide: many subsets become rows.
+        rows = [{"name": label, "cells": [cells[name][s] for name in names]} for s, label in enumerate(columns)]
+        columns, first = names, "streams"
     legend = [
         {"text": f"{share * top:.2f}", "style": _heat_style(share * top, top)} for share in (0, 0.25, 0.5, 0.75, 1)
     ]
-    return {"columns": [label_of(subset["streams"]) for subset in subsets], "rows": rows, "legend": legend}
+    num_few = sum(cell["is_few"] for row in rows for cell in row["cells"])
+    return {"columns": columns, "rows": rows, "legend": legend, "first": first, "num_few": num_few}
+
+
+def _heat_cell(part: Mapping[str, Any], top: float, minimum: int) -> dict[str, Any]:
+    """A number, its colour, and how many performances were judged; n/a in folders of older runs."""
+    value, num = part.get("spearman"), part.get("num_judged")
+    reason = (part.get("reasons") or {}).get("spearman")
+    told = f"n = {num if num is not None else 'n/a'}{f': {reason}' if reason else ''}"
+    is_few = num is not None and 0 < num < minimum and value is not None
+    return {"text": number(value, 2), "style": _heat_style(value, top), "title": told, "is_few": is_few}
 
 
 def number(value: float | None, digits: int | None = None) -> str:

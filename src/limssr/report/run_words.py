@@ -124,7 +124,7 @@ def _training(run: Mapping[str, Any], system: str) -> str:
     scores = "one score" if len(criteria) == 1 else f"{len(criteria)} scores"
     streams = f"the stream {names[0]}" if len(names) == 1 else f"{len(names)} streams ({', '.join(names)})"
     performances = f"on {count} performances" if count else ""
-    source = f" of {store}" if store else ""
+    source = f" of the data set “{store}”" if store else ""
     return f"{system} was trained {performances}{source} to predict {scores} from {streams}.".replace("  ", " ")
 
 

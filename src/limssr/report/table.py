@@ -103,7 +103,7 @@ def upright(table: Table, *, first: str) -> Table:
     small = tuple(f" ({text})" if text else "" for text in table.smalls)
     rows = tuple(
         Row(f"{head}{small[place]}", tuple(row.cells[place] for row in table.rows))
-        for place, head in enumerate(table.columns)
+        for place, head in enumerate(table.heads)
     )
     labels = tuple(row.label for row in table.rows)
     return replace(table, columns=labels, rows=rows, long_columns=(), small_columns=(), first=first)

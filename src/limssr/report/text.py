@@ -1,5 +1,6 @@
 """Phrases that tables and pages share: durations, and what an average is over."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -61,3 +62,9 @@ def _same(streams: Sequence[str], same_as: Sequence[str]) -> str:
 def _listed(clauses: Sequence[str]) -> str:
     more = len(clauses) - MAX_NAMED
     return ", ".join(clauses[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def decimals_of(values: Sequence[float]) -> int:
+    """So many that the smallest of some numbers keeps three digits, between 2 and 6."""
+    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0.0]
+    return min(6, max(2, 2 - math.floor(math.log10(min(sizes))))) if sizes else 3

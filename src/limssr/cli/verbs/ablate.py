@@ -1,5 +1,6 @@
 """`limssr ablate`: a whole ablation table of the paper, or ours, on any store."""
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,26 +40,40 @@ class Ablate:
 
     def run(self) -> Answer:
         """Ablate."""
-        from limssr.cli.recipes import Changes, default_folder, read_config
+        from limssr.cli.recipes import Changes, default_folder, read_config, store_of_recipe
         from limssr.core.progress import make_reporter
+        from limssr.report.render import table_text
         from limssr.studies.ablation.ablate import plan_ablation, preview, run_ablation, to_document
-        from limssr.studies.ablation.tables import to_markdown, write_tables
+        from limssr.studies.ablation.tables import table_of, write_tables
+        from limssr.studies.borrowed import without_borrowed
         from limssr.studies.plan import check_study
 
         check_study(self.out or Path("runs"), processes=self.processes)
         changes = Changes(settings=self.set, variant=self.variant, store=self.store)
-        config = read_config(self.recipe, changes)
+        written_for = store_of_recipe(self.recipe, changes)
+        config, notes = without_borrowed(read_config(self.recipe, changes), written_for, self.set)
         out = self.out or Path("runs") / "ablate" / default_folder(self.recipe, changes, config)
         check_study(out, processes=self.processes)
         plan = plan_ablation(config, self.table, seeds=self.seeds, backbones=self.extra_backbone)
         if self.dry_run:
-            document = preview(plan, out, processes=self.processes, device=self.device)
-            return Answer(document, plan_lines(document))
-        tables = run_ablation(plan, out, processes=self.processes, device=self.device, reporter=make_reporter())
-        files = write_tables(plan, tables, out)
-        texts = [to_markdown(table, tables[table.number]) for table in plan.tables]
-        document = {**to_document(plan, tables), "files": [str(file) for file in files]}
-        return Answer(document, (*texts, *(f"Written: {file}" for file in files)))
+            document = {**preview(plan, out, processes=self.processes, device=self.device), "notes": notes}
+            return Answer(document, (*notes, *plan_lines(document)))
+        reporter = make_reporter()
+        for note in notes:
+            reporter.note(note)
+        tables = run_ablation(plan, out, processes=self.processes, device=self.device, reporter=reporter)
+        files = write_tables(plan, tables, out, command=self._command(out), notes=notes)
+        texts = [table_text(table_of(table, tables[table.number])) for table in plan.tables]
+        document = {**to_document(plan, tables), "notes": notes, "files": [str(file) for file in files]}
+        return Answer(document, (*notes, *texts, *(f"Written: {file}" for file in files)))
+
+    def _command(self, out: Path) -> str:
+        words = ["limssr", "ablate", self.recipe, *(word for one in self.table for word in ("--table", one))]
+        words += ["--seeds", str(self.seeds), *(word for one in self.variant for word in ("--variant", one))]
+        words += [word for one in self.extra_backbone for word in ("--extra-backbone", one)]
+        words += ["--store", str(self.store)] if self.store is not None else []
+        words += [word for change in self.set for word in ("--set", change)]
+        return shlex.join([*words, "--out", str(out)])
 
 
 def plan_lines(document: dict[str, Any]) -> tuple[str, ...]:

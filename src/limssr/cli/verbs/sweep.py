@@ -70,16 +70,18 @@ class Sweep:
 
     def run(self) -> Answer:
         """Sweep."""
-        from limssr.cli.recipes import Changes, default_folder, read_config
+        from limssr.cli.recipes import Changes, default_folder, read_config, store_of_recipe
         from limssr.cli.verbs.ablate import plan_lines
         from limssr.core.progress import make_reporter
+        from limssr.studies.borrowed import without_borrowed
         from limssr.studies.compare.run import CompareOptions
         from limssr.studies.plan import check_study
         from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 
         check_study(self.out or Path("runs"), processes=self.processes)
         changes = Changes(settings=self.set, variant=self.variant, backbone=self.backbone, store=self.store)
-        config = read_config(self.recipe, changes)
+        written_for = store_of_recipe(self.recipe, changes)
+        config, notes = without_borrowed(read_config(self.recipe, changes), written_for, self.set)
         request = SweepRequest(
             systems=self.systems,
             num_seeds=self.seeds,
@@ -94,11 +96,15 @@ class Sweep:
         check_study(out, processes=self.processes)
         plan = plan_sweep(config, request)
         if self.dry_run:
-            document = preview(plan, out, processes=self.processes, device=self.device)
-            return Answer(document, plan_lines(document))
+            document = {**preview(plan, out, processes=self.processes, device=self.device), "notes": notes}
+            return Answer(document, (*notes, *plan_lines(document)))
         reporter = make_reporter()
+        for note in notes:
+            reporter.note(note)
         result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
-        options = CompareOptions(result.compared(), order="score", resample=self.resample, budget=budget_of(plan))
+        options = CompareOptions(
+            result.compared(), order="score", resample=self.resample, budget=" ".join([budget_of(plan), *notes])
+        )
         document, lines, files = _comparison(options, out, self._command(out), reporter)
         files = (out / "sweep.json", *files)
         left_out = (f"left out, {name}: {' '.join(why.split())}" for name, why in plan.left_out.items())

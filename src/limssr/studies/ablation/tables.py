@@ -1,15 +1,18 @@
-"""The tables of an ablation as Markdown (which reads well in a terminal too) and CSV."""
+"""The tables of an ablation: as text, Markdown, LaTeX, CSV and one page."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from limssr.core.files import write_atomically
+from limssr.report.render import csv_text, table_latex, table_markdown, table_text
+from limssr.report.stamps import Stamp
+from limssr.report.study_page import Page, write_page
+from limssr.report.table import Axis, Cell, Row, Table
+from limssr.report.text import duration
 from limssr.studies.ablation.ablate import AblationPlan, Difference, RowResult, to_document
-from limssr.studies.ablation.rows import AblationTable
+from limssr.studies.ablation.rows import FULL, AblationTable
 from limssr.studies.paper.numbers import FULL as ALL_STREAMS
 from limssr.studies.paper.numbers import INCOMPLETE, published_scores
 
@@ -24,50 +27,83 @@ NOTE = (
 )
 
 
-def write_tables(plan: AblationPlan, tables: Mapping[str, Sequence[RowResult]], out: Path) -> tuple[Path, ...]:
-    """Write ablation.json, ablation.csv and one tableN.md a table into the study's folder.
+def write_tables(
+    plan: AblationPlan,
+    tables: Mapping[str, Sequence[RowResult]],
+    out: Path,
+    *,
+    command: str,
+    notes: Sequence[str] = (),
+) -> tuple[Path, ...]:
+    """Write ablation.json, ablation.csv, ablation.html and each table as Markdown, text and LaTeX into the folder.
+
+    Args:
+        plan: Of the study.
+        tables: Table number -> its rows.
+        out: Folder of the study.
+        command: How to do it again, for the page.
+        notes: What must be known of the settings, in sentences.
 
     Returns:
         The files.
     """
+    shown = [table_of(table, tables[table.number]) for table in plan.tables]
     texts = {
         "ablation.json": json.dumps(to_document(plan, tables), indent=1) + "\n",
         "ablation.csv": to_csv(tables),
-        **{f"table-{table.number}.md": to_markdown(table, tables[table.number]) for table in plan.tables},
     }
+    for table, one in zip(plan.tables, shown, strict=True):
+        texts[f"table-{table.number}.md"] = table_markdown(one)
+        texts[f"table-{table.number}.txt"] = table_text(one)
+        texts[f"table-{table.number}.tex"] = "% needs \\usepackage{booktabs,array}\n" + table_latex(one)
     for name, text in texts.items():
         write_atomically(out / name, text.encode())
-    return tuple(out / name for name in texts)
+    runs = [
+        {
+            "key": run.key,
+            "status": "done" if (out / run.key).is_dir() else "shared or not done",
+            "link": _link(out, run.key),
+        }
+        for run in plan.runs.values()
+    ]
+    stamps = [Stamp("note", "Settings", note) for note in notes]
+    lead = ["Every row is the recipe with a few keys changed; the full model is the recipe itself."]
+    write_page(out / "ablation.html", Page("Ablation", lead, stamps, shown, runs, command, template="compare.html.j2"))
+    return (*(out / name for name in texts), out / "ablation.html")
 
 
-def to_markdown(table: AblationTable, rows: Sequence[RowResult]) -> str:
-    """One table with its title, its note, and the rows that could not be run."""
+def table_of(table: AblationTable, rows: Sequence[RowResult]) -> Table:
+    """One table with its note, what each row means, and the rows that could not be run."""
     numbered = f"Table {table.number} of the paper" if table.number.isdigit() else "Rows of our own"
     compared = any(published(table, row) for row in rows)
-    head = ["row", "seeds", "ρ incomplete", "difference", "ρ all streams", "difference", "MSE inc.", "MSE all", "s/run"]
-    head += [f"{name}, paper" for name in DATASETS] if compared else []
-    lines = [[*_cells(row), *(_published_cells(table, row) if compared else [])] for row in rows if not row.left_out]
-    widths = [max(len(line[place]) for line in [head, *lines]) for place in range(len(head))]
-    text = [
-        f"## {numbered}: {table.title}",
-        "",
-        _joined(head, widths),
-        _joined(["-" * width for width in widths], widths),
-    ]
-    text += [_joined(line, widths) for line in lines]
-    text += ["", NOTE]
-    meanings = [f"- **{row.row.name}**: {row.row.meaning}." for row in rows if row.row.meaning and not row.left_out]
-    left = [f"- **{row.row.name}** was not run: {' '.join(row.left_out.split())}" for row in rows if row.left_out]
-    text += ["", *meanings, *left]
-    return "\n".join(text).rstrip() + "\n"
+    axis = _axis([one for row in rows for one in row.difference.values() if one])
+    meanings = [f"{row.row.name}: {row.row.meaning}." for row in rows if row.row.meaning and not row.left_out]
+    left = [f"{row.row.name} was not run: {' '.join(row.left_out.split())}" for row in rows if row.left_out]
+    heads = ["ρ incomplete", "minus full", "ρ all streams", "minus full", "MSE inc.", "MSE all", "a run", "seeds"]
+    heads += [f"{name}, paper" for name in DATASETS] if compared else []
+    return Table(
+        key=f"ablation-{table.number}",
+        title=f"{numbered}: {table.title}",
+        columns=tuple(heads),
+        rows=tuple(
+            Row(
+                row.row.name,
+                (*_cells(row, axis), *(_published_cells(table, row) if compared else ())),
+                "chosen" if row.row.name == FULL else "",
+            )
+            for row in rows
+            if not row.left_out
+        ),
+        hint=NOTE,
+        notes=(*meanings, *left),
+        first="row",
+    )
 
 
 def to_csv(tables: Mapping[str, Sequence[RowResult]]) -> str:
     """All tables, one line a row and part."""
-    output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
     names = ("spearman", "spearman_sd", "mse", "mse_sd", "difference", "difference_low", "difference_high")
-    writer.writerow(["table", "row", "part", "seeds", *names, "training_s", "trained_parameters", "left_out"])
+    lines = []
     for number, rows in tables.items():
         for result in rows:
             for part in _PARTS:
@@ -79,10 +115,10 @@ def to_csv(tables: Mapping[str, Sequence[RowResult]]) -> str:
                 found = result.difference[part]
                 numbers = [*pair, *((found.value, found.low, found.high) if found else (math.nan,) * 3), result.seconds]
                 texts = ["" if math.isnan(value) else f"{value:.6g}" for value in numbers]
-                writer.writerow(
+                lines.append(
                     [number, result.row.name, part, result.num_seeds, *texts, result.trained or "", result.left_out]
                 )
-    return output.getvalue()
+    return csv_text(["table", "row", "part", "seeds", *names, "training_s", "trained_parameters", "left_out"], lines)
 
 
 def published(table: AblationTable, result: RowResult) -> dict[tuple[str, str], float]:
@@ -97,35 +133,48 @@ def published(table: AblationTable, result: RowResult) -> dict[tuple[str, str], 
     }
 
 
-def _cells(result: RowResult) -> list[str]:
-    cells = [result.row.name, str(result.num_seeds)]
+def _status(out: Path, key: str) -> str:
+    return "done" if (out / key).is_dir() else "the same as another one, or not done"
+
+
+def _link(out: Path, key: str) -> str:
+    return f"{key}/report.html" if (out / key / "report.html").is_file() else ""
+
+
+def _axis(differences: Sequence[Difference]) -> Axis | None:
+    ends = [abs(end) for one in differences for end in (one.low, one.high) if not math.isnan(end)]
+    reach = max(ends, default=0.0)
+    return (-reach, reach) if reach else None
+
+
+def _cells(result: RowResult, axis: Axis | None) -> tuple[Cell, ...]:
+    cells = []
     for part in _PARTS:
-        cells += [_spread(result, part, "spearman", 3), _interval(result.difference[part])]
+        cells += [_spread(result, part, "spearman", 3), _difference(result.difference[part], axis)]
     cells += [_spread(result, part, "mse", 4) for part in _PARTS]
-    return [*cells, "-" if math.isnan(result.seconds) else f"{result.seconds:.0f}"]
+    seconds = Cell("-" if math.isnan(result.seconds) else duration(result.seconds))
+    return (*cells, seconds, Cell(str(result.num_seeds)))
 
 
-def _published_cells(table: AblationTable, result: RowResult) -> list[str]:
+def _published_cells(table: AblationTable, result: RowResult) -> tuple[Cell, ...]:
     found = published(table, result)
     cells = []
     for dataset in DATASETS:
         pair = [found.get((dataset, part)) for part in _PARTS]
-        cells.append(" / ".join("-" if value is None else f"{value:.3f}" for value in pair) if found else "-")
-    return cells
+        cells.append(Cell(" / ".join("-" if value is None else f"{value:.3f}" for value in pair) if found else "-"))
+    return tuple(cells)
 
 
-def _spread(result: RowResult, part: str, measure: str, digits: int) -> str:
+def _spread(result: RowResult, part: str, measure: str, digits: int) -> Cell:
     mean, deviation = result.mean[part, measure], result.deviation[part, measure]
     if math.isnan(mean):
-        return "-"
-    return f"{mean:.{digits}f}" if math.isnan(deviation) else f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+        return Cell("-")
+    return Cell(f"{mean:.{digits}f}", () if math.isnan(deviation) else (f"± {deviation:.{digits}f}",))
 
 
-def _interval(difference: Difference | None) -> str:
-    if difference is None:
-        return "-"
-    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-
-
-def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+def _difference(one: Difference | None, axis: Axis | None) -> Cell:
+    if one is None:
+        return Cell("-")
+    if math.isnan(one.low):
+        return Cell(f"{one.value:+.3f}")
+    return Cell(f"{one.value:+.3f}", (f"[{one.low:+.3f}, {one.high:+.3f}]",), "", (one.low, one.value, one.high), axis)

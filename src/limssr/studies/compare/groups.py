@@ -61,7 +61,7 @@ def drawn_groups(groups: Groups, resampled: Resampled) -> tuple[int, ...] | None
     if not groups.share:
         raise InputError(
             "Expected performances that share groups (a column `group` of the store), found that each is by itself: "
-            "leave --resample groups out."
+            "leave out --resample groups."
         )
     return groups.of_sample
 

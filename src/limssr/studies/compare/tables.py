@@ -9,7 +9,7 @@ import numpy as np
 from limssr.evaluation.resampling import fisher_mean_rows
 from limssr.evaluation.significance import MIN_SYSTEMS
 from limssr.report.table import NONE, Axis, Cell, Row, Span, Table, upright
-from limssr.report.text import duration
+from limssr.report.text import decimals_of, duration
 from limssr.studies.compare.cost_tables import about_table, cost_table
 from limssr.studies.compare.differences import PairedDifference
 from limssr.studies.compare.notes import MARKS, SURE, counts_of
@@ -49,12 +49,6 @@ def stream_codes(streams: Sequence[str]) -> dict[str, str]:
         )
         codes[name] = name[:length].upper()
     return codes
-
-
-def decimals_of(values: Sequence[float]) -> int:
-    """So many that the smallest of some numbers keeps three digits, between 2 and 6."""
-    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0.0]
-    return min(6, max(2, 2 - math.floor(math.log10(min(sizes))))) if sizes else 3
 
 
 def _decimals(found: Comparison, metric: MetricName) -> int:
