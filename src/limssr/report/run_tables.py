@@ -131,7 +131,9 @@ def build_heat_map(document: Mapping[str, Any]) -> dict[str, Any] | None:
     if len(criteria) < 2:
         return None
     subsets, minimum = document["subsets"], document.get("min_samples") or 0
-    parts = {name: [subset["per_criterion"][name] for subset in subsets] for name in criteria}
+    parts: dict[str, list[Mapping[str, Any]]] = {
+        name: [subset["per_criterion"][name] for subset in subsets] for name in criteria
+    }
     values = [part.get("spearman") for row in parts.values() for part in row]
     top = max(0.1, math.ceil(10 * max([value for value in values if value is not None], default=1.0)) / 10)
 
