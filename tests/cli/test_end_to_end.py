@@ -113,14 +113,16 @@ def test_int8_says_what_it_changes_on_validation(limssr, project):
     assert outcome.code == 0, outcome.err
     change = outcome.document["int8"]
     assert (change["split"], change["num_samples"]) == ("val", len(FeatureStore.open(project / "store").ids("val")))
-    for part in ("average_incomplete", "full"):
-        mse = change[part]["mse"]
-        assert mse["change"] == pytest.approx(mse["int8"] - mse["float32"])
-        assert 0 < abs(mse["change"]) < 0.05 * mse["float32"]
+    mse = change["average_incomplete"]["mse"]
+    assert mse["change"] == pytest.approx(mse["int8"] - mse["float32"])
+    assert 0 < abs(mse["change"]) < 0.05 * mse["float32"]
+    # Two validation samples own all streams: too few for a mean of any kind.
+    assert change["full"]["mse"] == {"float32": None, "int8": None, "change": None}
     spearman = change["average_incomplete"]["spearman"]
     assert spearman["change"] == pytest.approx(spearman["int8"] - spearman["float32"])
     plain = limssr("evaluate", project / "run", "--split", "val", "--json", "--device", "cpu").document
-    assert change["full"]["mse"]["float32"] == pytest.approx(plain["full"]["mse"])
+    video = next(subset for subset in plain["subsets"] if subset["streams"] == ["video"])
+    assert video["num_samples"] > 2
     assert outcome.document["subsets"] != plain["subsets"]
     shown = limssr("evaluate", project / "run", "--int8", "--device", "cpu").out
     assert "samples of the validation split" in shown

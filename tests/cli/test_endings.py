@@ -22,6 +22,17 @@ train: {epochs: 100000}
 """
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """Signals as a terminal has them, also where whoever started the tests ignores some, as nohup does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def recipe(tmp_path, store_path):
     path = tmp_path / "recipe.yaml"

@@ -26,7 +26,7 @@ def make_batch(valid_BMT):
 
 
 def test_it_is_in_the_table():
-    model = SYSTEMS["attention"].build(ModelConfig(system="attention"), MODALITIES, CRITERIA)
+    model = SYSTEMS["attention"].build(ModelConfig(system="attention"), MODALITIES, CRITERIA, seed=0)
     assert isinstance(model, AttentionBaseline)
 
 

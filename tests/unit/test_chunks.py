@@ -130,8 +130,8 @@ def test_a_sample_that_does_not_fit_is_refused_with_its_size() -> None:
 
 def test_chunks_are_few_and_count_a_prompt_once() -> None:
     prompt = (1, 2, 3, 4)
-    assert chunked([10, 10, 10, 6], [prompt] * 4, token_bytes=1e9, budget_gb=16) == [[0, 2], [1, 3]]
-    assert chunked([10, 10], [prompt, (5, 6, 7, 8)], token_bytes=1e9, budget_gb=19) == [[0], [1]]
+    assert chunked([10, 10, 10, 6], [prompt] * 4, token_bytes=1e9, budget_gb=16.0) == [[0, 2], [1, 3]]
+    assert chunked([10, 10], [prompt, (5, 6, 7, 8)], token_bytes=1e9, budget_gb=19.0) == [[0], [1]]
 
 
 def test_two_ways_to_save_memory_are_refused() -> None:

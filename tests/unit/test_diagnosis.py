@@ -37,14 +37,19 @@ def test_a_shortage_of_memory_is_one_whoever_says_so(take):
     assert "enough memory" in str(found)
 
 
-def test_a_reader_that_calls_it_damage_is_corrected(store_path, monkeypatch):
+def test_memory_that_ends_while_a_table_is_read_is_no_damage(store_path, monkeypatch):
     def short_of_memory(*_, **__):
         raise pa.ArrowMemoryError("malloc of size 2097152 failed")
 
-    monkeypatch.setattr(pq, "read_table", short_of_memory)
-    with pytest.raises(ArtifactError) as caught:
+    monkeypatch.setattr(pq.ParquetFile, "read", short_of_memory)
+    with pytest.raises(ResourceError, match="expected memory"):
         FeatureStore.open(store_path)
-    assert isinstance(diagnosis(caught.value), ResourceError)
+
+
+def test_an_error_that_took_it_for_damage_is_corrected_by_its_cause():
+    damage = ArtifactError("the file is truncated")
+    damage.__cause__ = pa.ArrowMemoryError("malloc of size 2097152 failed")
+    assert isinstance(diagnosis(damage), ResourceError)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ MODALITIES = (Modality("a", 2), Modality("b", 3))
 CRITERIA = (Criterion("x"),)
 
 
-def sample(name: str, kind: int, *, length: int = 4, owned: tuple[str, ...] = ("a", "b")) -> Sample:
-    """Stream a shows the kind as a direction, stream b as a constant."""
-    angle = 2.1 * kind
+def sample(name: str, kind: int, *, length: int = 4, owned: tuple[str, ...] = ("a", "b"), turn: float = 0.0) -> Sample:
+    """Stream a shows the kind as a direction, stream b as a constant; a turn makes another recording of it."""
+    angle = 2.1 * kind + turn
     streams = {
         "a": np.tile([np.cos(angle), np.sin(angle)], (length, 1)).astype(np.float32),
         "b": np.full((length, 3), 10.0 * kind, dtype=np.float32),
@@ -39,15 +39,19 @@ TRAINED = [sample(f"{kind}-{n}", kind) for kind in range(3) for n in range(2)]
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
 def test_the_nearest_by_what_is_there_gives_what_is_not(kind):
-    found = retrieve(memory_of(TRAINED), sample("new", kind, length=6, owned=("a",)))
+    found = retrieve(memory_of(TRAINED), sample("new", kind, length=6, owned=("a",), turn=0.05))
     assert found.found_BM.tolist() == [[False, True]]
     torch.testing.assert_close(found.streams[1], torch.full((1, 6, 3), 10.0 * kind))
 
 
 def test_a_sample_never_finds_itself():
     memory = memory_of([sample("0-0", 0), sample("1-0", 1)])
-    assert retrieve(memory, sample("0-0", 0, owned=("a",))).streams[1].max() == 10.0
-    assert retrieve(memory, sample("other", 0, owned=("a",))).streams[1].max() == 0.0
+    memory.eval()
+    assert retrieve(memory, sample("other", 0, owned=("a",))).streams[1].max() == 10.0  # the same recording
+    for name in ("other", "0-0"):  # another one, whatever its name
+        assert retrieve(memory, sample(name, 0, owned=("a",), turn=0.05)).streams[1].max() == 0.0
+    memory.train()  # a step shows pieces of recordings, which only a name tells apart
+    assert retrieve(memory, sample("0-0", 0, owned=("a",), turn=0.05)).streams[1].max() == 10.0
 
 
 def test_what_was_never_owned_together_is_the_mean_and_what_nobody_owns_stays_absent():
@@ -82,7 +86,7 @@ def test_a_retrieved_stream_is_marked():
     config = ModelConfig(system="missrag", hidden=8, options={"memory_size": 8})
     model = build_model(config, MODALITIES, CRITERIA, seed=0).eval()
     model.calibrate(TRAINED)
-    batch = collate([sample("new", 1), sample("new", 1, owned=("a",))], MODALITIES, CRITERIA)
+    batch = collate([sample("new", 1, turn=0.05), sample("new", 1, owned=("a",), turn=0.05)], MODALITIES, CRITERIA)
     whole, found_BM = model.complete(batch)
     torch.testing.assert_close(whole.features["b"][0], whole.features["b"][1])
     assert found_BM.tolist() == [[False, False], [False, True]]

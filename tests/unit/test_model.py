@@ -109,7 +109,7 @@ def test_truncated_and_newer_models_are_refused(tmp_path: Path) -> None:
         load_pretrained(tmp_path)
     settings = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**settings, "format_version": 99}))
-    with pytest.raises(ArtifactError, match="format 99"):
+    with pytest.raises(ArtifactError, match="found 99: it was written by a newer limssr"):
         load_pretrained(tmp_path)
     with pytest.raises(ArtifactError, match="Expected a saved model"):
         load_pretrained(tmp_path / "nowhere")

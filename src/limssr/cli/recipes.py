@@ -14,6 +14,7 @@ from limssr.core.config import RunConfig, ValidationConfig
 from limssr.core.errors import InputError
 from limssr.core.reading.documents import read_json
 from limssr.core.reading.model_folder import outside_of
+from limssr.core.reading.regular import exists
 from limssr.core.recipes import load_recipe, parse_variants, recipe_path
 
 LAYERS = "model.backbone.num_layers"
@@ -133,6 +134,8 @@ def _from_store(config: RunConfig, changes: Changes, recipe: str) -> list[str]:
             f"{recipe}: expected a feature store, found none: give its folder with --store STORE "
             "(`limssr data import table MANIFEST STORE` makes one of own data)."
         )
+    if config.data.stream_dims is not None and not exists(Path(config.data.store).expanduser() / "store.json"):
+        return []  # as well; training looks for it again
     unnamed = "name" not in config.model_fields_set
     if not unnamed and (config.train.selection != "val" or config.data.validation is not None):
         return []

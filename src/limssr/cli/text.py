@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from rich.console import RenderableType
 
-from limssr.cli.columns import Columns
+from limssr.report.columns import Columns
 from limssr.report.text import partial_words, same_words
 
 Document = Mapping[str, Any]
@@ -39,8 +39,12 @@ def _coverage(found: Document | None) -> list[str]:
     """How often intervals cover, over all criteria, with all streams and with fewer."""
     if not found or not found["subsets"]:
         return []
+    share = f"Intervals of {100 * found['level']:g} % (limssr predict --interval {found['level']:g})"
+    rows = [row for row in found["subsets"] if row["source"] != "none"]
+    if not rows:
+        return [f"{share} are the whole scale: {found['num_calibration']} validation samples are too few for them."]
     shares: dict[tuple[str, ...], list[float]] = {}
-    for row in found["subsets"]:
+    for row in rows:
         hits = shares.setdefault(tuple(row["streams"]), [0.0, 0.0])
         hits[0], hits[1] = hits[0] + row["covered"] * row["num_samples"], hits[1] + row["num_samples"]
     most = max(shares, key=len)
@@ -48,7 +52,7 @@ def _coverage(found: Document | None) -> list[str]:
     text = f"{100 * shares[most][0] / shares[most][1]:.0f} % of the scores from {' + '.join(most)}"
     if fewer:
         text += f", {100 * min(fewer):.0f} to {100 * max(fewer):.0f} % of those from fewer streams"
-    return [f"Intervals of {100 * found['level']:g} % (limssr predict --interval {found['level']:g}) cover {text}."]
+    return [f"{share} cover {text}."]
 
 
 def int8_lines(change: Document) -> tuple[RenderableType, ...]:

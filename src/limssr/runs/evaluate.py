@@ -120,6 +120,7 @@ def own_store(run: Path, record: RunRecord) -> Path:
 
 
 CHANGED = ("spearman", "mse")
+MIN_SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ def int8_change(run: Path, *, device: str = "auto", progress: Callable[[int, int
             samples,
             tuple(modality.name for modality in model.modalities),
             model.criteria,
-            config=config.evaluation.model_copy(update={"bootstrap": 0}),
+            # The same samples twice: a difference can be told of few, too.
+            config=config.evaluation.model_copy(update={"bootstrap": 0, "min_samples": MIN_SAMPLES}),
             progress=progress,
             split="val",
         )

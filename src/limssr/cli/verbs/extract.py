@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import RenderableType
-from rich.table import Table
 from tyro import conf
 
 from limssr.cli.options import Common, Position, counting
@@ -92,18 +91,16 @@ def _report_lines(report: "ExtractReport") -> tuple[RenderableType, ...]:
 
 
 def _encoder_lines(documents: "list[dict[str, Any]]") -> tuple[RenderableType, ...]:
-    table = Table("name", "reads", "width", "what it gives", "weights", "licence", "verified", "here")
-    for card in documents:
-        default = " (default)" if card["default"] else ""
-        here = "ready" if card["ready"] else " && ".join(card["install"])
-        table.add_row(
-            card["name"] + default,
-            card["reads"],
-            str(card["width"] or "as configured"),
-            card["does"],
-            card["weights"],
-            card["licence"],
-            card["verified"],
-            here,
-        )
-    return (table,)
+    """The encoders, a few lines each."""
+    return tuple("\n    ".join(_encoder_facts(card)) for card in documents)
+
+
+def _encoder_facts(card: "dict[str, Any]") -> tuple[str, ...]:
+    width = f"{card['width']} columns" if card["width"] else "as many columns as configured"
+    return (
+        f"{card['name']}{' (default)' if card['default'] else ''}: {card['does']}",
+        f"reads {card['reads']}, gives {width}",
+        f"weights: {card['weights']} ({card['licence']})",
+        f"verified: {card['verified']}",
+        "here: ready" if card["ready"] else f"here: install {' && '.join(card['install'])}",
+    )

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from rich.console import RenderableType
 from tyro import conf
 
-from limssr.cli.columns import Columns
 from limssr.cli.options import Common, Position
 from limssr.cli.output import Answer
+from limssr.report.columns import Columns
 
 WIDTH = 78
 

@@ -110,7 +110,7 @@ def plan_ablation(
     )
     runs: dict[tuple[str, int], PlannedRun] = {}
     left_out: dict[str, str] = {}
-    chosen = [_with_backbones(table, backbones) for table in _chosen(tables)]
+    chosen = [_with_backbones(table, backbones) for table in chosen_tables(tables)]
     full = AblationRow(FULL)
     for row in [full, *(row for table in chosen for row in table.rows)]:
         changed = _changed(config, row)
@@ -205,7 +205,12 @@ def to_document(plan: AblationPlan, tables: Mapping[str, Sequence[RowResult]]) -
     }
 
 
-def _chosen(tables: Sequence[str]) -> list[AblationTable]:
+def chosen_tables(tables: Sequence[str]) -> list[AblationTable]:
+    """The tables of these numbers, or all of them.
+
+    Raises:
+        InputError: An unknown one, or none.
+    """
     names = list(TABLES) if "all" in tables else list(dict.fromkeys(tables))
     for name in names:
         if name not in TABLES:

@@ -1,10 +1,9 @@
 """The results of a benchmark as tables for a terminal."""
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 
 from limssr.core.timing import Spread
+from limssr.report.columns import Columns
 from limssr.studies.speed.results import BenchmarkReport, GrowthReport
 
 KEY = (
@@ -44,7 +43,7 @@ def growth_lines(report: GrowthReport) -> tuple[RenderableType, ...]:
     """One table a curve."""
     lines: list[RenderableType] = []
     for curve in report.curves:
-        table = _table(curve.label, "step, s", "score, s", "memory of a step")
+        table = Columns(curve.label, "step, s", "score, s", "memory of a step")
         for point in curve.points:
             memory = "-" if point.work_bytes is None else _megabytes(point.work_bytes)
             table.add_row(str(point.value), f"{point.step_s:.3g}", f"{point.score_s:.3g}", memory)
@@ -54,8 +53,8 @@ def growth_lines(report: GrowthReport) -> tuple[RenderableType, ...]:
     return tuple(lines)
 
 
-def _works(report: BenchmarkReport) -> Table:
-    table = _table("work", "literal, s", "ours, s", "ratio", "limit", "of the machine")
+def _works(report: BenchmarkReport) -> Columns:
+    table = Columns("work", "literal, s", "ours, s", "ratio", "limit", "of the machine")
     for work in report.works:
         limit = f"{work.limit.maps:.2f} ({work.limit.everything:.2f})" if work.limit else "-"
         shares = "-"
@@ -67,8 +66,8 @@ def _works(report: BenchmarkReport) -> Table:
     return table
 
 
-def _memory(report: BenchmarkReport) -> Table:
-    table = _table("peak memory", "literal", "ours", "ours / literal", "literal, work", "ours, work", "ours / literal")
+def _memory(report: BenchmarkReport) -> Columns:
+    table = Columns("peak memory", "literal", "ours", "ours / literal", "literal, work", "ours, work", "ours / literal")
     for work in report.works:
         literal, ours = work.literal_peak, work.our_peak
         if literal is not None and ours is not None:
@@ -79,20 +78,13 @@ def _memory(report: BenchmarkReport) -> Table:
     return table
 
 
-def _savings(report: BenchmarkReport) -> Table:
-    table = _table("switched off", "work", "without, s", "with, s", "ratio")
+def _savings(report: BenchmarkReport) -> Columns:
+    table = Columns("switched off", "work", "without, s", "with, s", "ratio")
     for saving in report.savings:
         table.add_row(
             saving.title, saving.work, f"{saving.without_s.median:.3g}", f"{saving.with_s.median:.3g}",
             _spread(saving.ratio),
         )  # fmt: skip
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
     return table
 
 
