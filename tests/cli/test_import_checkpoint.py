@@ -61,7 +61,9 @@ def test_predict_gives_the_published_scores(limssr, run, folder, performances):
 def test_evaluate_on_a_store_describe_and_report(limssr, run, performances, tmp_path):
     assert limssr("evaluate", run).code == 2  # it brings no store of its own
     scale = ("--scale", "TES=0:130")
-    imported = limssr("data", "import", "table", performances / "all.csv", tmp_path / "store", *scale)
+    imported = limssr(
+        "data", "import", "table", performances / "all.csv", tmp_path / "store", *scale, "--copies", "keep"
+    )
     assert imported.code == 0, imported.err
     outcome = limssr("evaluate", run, "--store", tmp_path / "store", "--json", "--device", "cpu")
     assert outcome.code == 0, outcome.err

@@ -11,7 +11,7 @@ from limssr.data.store.reader import FeatureStore
 from limssr.runs.folder import read_config
 from limssr.studies.compare.numbers import INCOMPLETE
 from limssr.studies.compare.run import CompareOptions, compare_runs
-from limssr.studies.compare.tables import all_sheets, letters_of
+from limssr.studies.compare.tables import all_tables, letters_of
 from limssr.studies.compare.write import to_document, to_latex, to_text, write_comparison
 from limssr.studies.paper.describe import describe
 
@@ -24,7 +24,7 @@ def compared(*runs, **options):
 
 
 def sheet(found, key):
-    return next(one for one in all_sheets(found) if one.key == key)
+    return next(one for one in all_tables(found) if one.key == key)
 
 
 def best_in(sheet, column=0):

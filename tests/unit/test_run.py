@@ -119,6 +119,7 @@ def test_every_system_stands_in_tables_and_document(run):
 
 def test_evaluating_again_gives_the_same_numbers(run):
     document = json.loads((run / "evaluation.json").read_text())["systems"]["attention"]
+    assert document.pop("coverage")["num_calibration"] > 0
     assert evaluate_run(run).to_dict() == document
 
 
@@ -267,7 +268,6 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         ({"references": ["ridge", "ridge"]}, "once"),
         ({"references": ["attention"]}, "system of the run"),
         ({"references": ["random-backbone"]}, "random-backbone needs"),
-        ({"train": {"precision": "fp16"}}, "faster than float32"),
         ({"availability": {"pattern": "vidio"}}, "video"),
     ],
 )
@@ -313,7 +313,7 @@ def write_store(path, world, change):
     return path
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("split", ["train", "test"])
 def test_an_empty_split_is_refused(tmp_path, world, split):
     store = write_store(tmp_path / "store", world, lambda sample: None if sample.split == split else sample)
     with pytest.raises(InputError, match=f"'{split}'"):

@@ -113,7 +113,7 @@ def test_errors_are_found_before_the_first_run(store_path, tmp_path):
         "criteria": make_config(store_path, data={"criteria": ["hoop"]}),
         "system": make_config(store_path, model={"system": "attentive"}),
         "backbone": make_config(store_path, model={"system": "limssr", "backbone": {"name": "gpt-9"}}),
-        "precision": make_config(store_path, train={"precision": "fp16"}),
+        "selection": make_config(store_path, train={"selection": "test"}, data={"criteria": ["nothing"]}),
     }
     for key, config in bad.items():
         out = tmp_path / key
@@ -130,8 +130,8 @@ def test_a_failing_run_does_not_stop_the_others(store_path, tmp_path):
     with pytest.raises(RunsFailed, match="1 of 2 runs failed") as caught:
         run_all([broken, good], tmp_path, device="cpu", reporter=listener)
     assert list(caught.value.failures) == ["broken"]
-    assert "finite" in str(caught.value.failures["broken"])
-    assert caught.value.exit_code == 1
+    assert "diverged" in str(caught.value.failures["broken"])
+    assert caught.value.exit_code == 2  # whoever reads it can put it right
     assert set(read_results([broken, good], tmp_path)) == {"good"}
     assert "good is done; 1 finished, 1 failed, 0 to go" in listener.notes
 
@@ -148,7 +148,7 @@ def test_runs_beside_each_other_equal_runs_one_after_the_other(finished, tmp_pat
     (tmp_path / "one").mkdir()
     write_config(tmp_path / "one", make_config("elsewhere", seed=99))
     listener = Listener()
-    with pytest.raises(RunsFailed, match=r"broken: .*finite.*broken\.log"):
+    with pytest.raises(RunsFailed, match=r"broken: .*diverged.*broken\.log"):
         run_all([*runs, broken], tmp_path, processes=2, device="cpu", reporter=listener)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "broken.log", "one", "two"]
     together = read_results(runs, tmp_path)

@@ -42,7 +42,7 @@ def test_every_system_gets_the_same_tries_and_the_first_changes_nothing(config):
 
 def test_the_lowest_validation_loss_wins_and_the_first_of_equals(tmp_path):
     assert best_of([0.3, 0.2, 0.2]) == 1
-    lines = [{"val_loss": None}, {"val_loss": 0.5}, {"val_loss": 0.25}, {"val_loss": 0.75}]
+    lines = [{"epoch": epoch, "val_loss": loss} for epoch, loss in enumerate((None, 0.5, 0.25, 0.75))]
     (tmp_path / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     assert validation_loss(tmp_path) == 0.25
 

@@ -103,7 +103,7 @@ def test_a_score_is_the_mean_of_the_direct_one_and_of_the_nearest_exemplars_plus
 
     model.regressor = Says()
     nearest = levels.flatten().sort(descending=True).values[:2]
-    expected = model.output_scale((levels.max() + nearest.mean() + 0.25) / 2)
+    expected = model.output_scale(((levels.max() + nearest.mean() + 0.25) / 2).reshape(1, 1))[0, 0]
     found = model(collate(every[:3], MODALITIES, CRITERIA)).unit_scores_BC
     torch.testing.assert_close(found, expected.expand(3, 1))
 

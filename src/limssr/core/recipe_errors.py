@@ -24,9 +24,9 @@ def recipe_error(
         overrides: Changes given with `--set`, "key=value". A mistake in one of them names it and not the file.
         arguments: Key -> name of the argument that it was made of; where given, mistakes name arguments.
     """
-    found = list(dict.fromkeys(_explain(item) for item in error.errors(include_url=False)))
+    found, num_more = _explained(error.errors(include_url=False))
     lines, of_recipe = [], False
-    for key, text in found[:MAX_PROBLEMS]:
+    for key, text in found:
         origin = _override(key, overrides)
         if arguments is not None:
             lines.append(f"{arguments.get(key, key)}: {text}")
@@ -35,7 +35,7 @@ def recipe_error(
         else:
             of_recipe = True
             lines.append(f"{shortened(key) or 'recipe'}: {text}")
-    lines += [f"and {len(found) - MAX_PROBLEMS:,} more"] if len(found) > MAX_PROBLEMS else []
+    lines += [f"and {num_more:,} more"] if num_more else []
     if arguments is not None:
         return InputError(f"{where}: {'; '.join(lines)}.")
     if not of_recipe:
@@ -52,6 +52,17 @@ def _override(key: str, overrides: Sequence[str]) -> str | None:
         if changed == key or key.startswith(f"{changed}.") or (key and changed.startswith(f"{key}.")):
             return shortened(override)
     return None
+
+
+def _explained(items: Sequence[Any]) -> tuple[list[tuple[str, str]], int]:
+    """The first mistakes, explained, and how many more there are: looking for the nearest key of each takes long."""
+    found: dict[tuple[str, str], None] = {}
+    rest = iter(items)
+    for item in rest:
+        found[_explain(item)] = None
+        if len(found) == MAX_PROBLEMS:
+            break
+    return list(found), len({item["loc"] for item in rest})
 
 
 def _explain(item: Any) -> tuple[str, str]:

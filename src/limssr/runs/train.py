@@ -61,6 +61,7 @@ def train_run(
     check_nobody_writes(out, "run")
     status = folder_status(out, config, resume)
     if status == "done" and (out / "report.html").exists():
+        remove_leftovers(out)
         reporter.note(f"{out} is done; nothing to do")
         return out
     check_folder(out)
