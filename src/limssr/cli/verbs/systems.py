@@ -9,7 +9,6 @@ from tyro import conf
 
 from limssr.cli.options import Common, Position
 from limssr.cli.output import Answer
-from limssr.report.columns import Columns
 
 WIDTH = 78
 
@@ -94,6 +93,8 @@ def _special(system: dict[str, Any]) -> str:
 
 
 def _one(document: dict[str, Any]) -> tuple[RenderableType, ...]:
+    from limssr.report.columns import Columns
+
     facts = {
         "what it is": document["summary"],
         "source": document["source"],
