@@ -30,7 +30,7 @@ def scored(run: Path, split: Split, out: Path, *, weights: str) -> Path:
         return folder
     record = read_run(run)
     device = choose_device("cpu").device
-    model = load_pretrained(run / "model", weights="int8" if weights == "int8" else "float32")
+    model = load_pretrained(run / "model", weights="int8" if weights == "int8" else "trained")
     _, samples = load_split(model, record.config, split, store=own_store(run, record), incomplete=False)
     evaluation = evaluate(
         scorer_of(model, record.config, device),
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--option", nargs="+", action="append", default=[], metavar=("NAME", "RUN"))
     parser.add_argument("--int8", action="store_true")
     asked = parser.parse_args()
-    options = {name: ([Path(run) for run in runs], "float32") for name, *runs in asked.option}
+    options = {name: ([Path(run) for run in runs], "trained") for name, *runs in asked.option}
     if asked.int8:
         options["int8 weights"] = (asked.base, "int8")
     parts = [(split, part) for split in SPLITS for part in ("average_incomplete", "full")]
@@ -71,7 +71,7 @@ def main() -> None:
     for name, (runs, weights) in options.items():
         cells = []
         for split, part in parts:
-            base = [scored(run, split, asked.out, weights="float32") for run in asked.base]
+            base = [scored(run, split, asked.out, weights="trained") for run in asked.base]
             other = [scored(run, split, asked.out, weights=weights) for run in runs]
             cells.append(cell(differences_of(dict(enumerate(other)), dict(enumerate(base)))[part]))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)

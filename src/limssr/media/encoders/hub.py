@@ -31,6 +31,9 @@ PICTURES = Need(module="cv2", package="opencv-python-headless", command=INSTALL)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
+COMPARED = "preparation and output against transformers, with small random weights"
+RUN_ONLY = "runs with small random weights; preparation and output are not compared with another program"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
@@ -46,6 +49,7 @@ class Family:
         width: Configuration -> D.
         num_pictures: Configuration -> pictures a clip; None: each picture by itself, and the mean.
         normal: Mean and deviation of the colours, where the folder does not say.
+        verified: What was checked of it here.
     """
 
     reads: Reads
@@ -57,48 +61,18 @@ class Family:
     width: Callable[[Mapping[str, Any]], int] = lambda config: config["hidden_size"]
     num_pictures: Callable[[Mapping[str, Any]], int] | None = None
     normal: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
+    verified: str = RUN_ONLY
 
 
-def _timesformer(folder: Path) -> nn.Module:
-    from transformers import TimesformerModel
+def _loader(name: str) -> Callable[[Path], nn.Module]:
+    """Folder -> model of a class of transformers, from safetensors alone, and without asking the hub."""
 
-    return TimesformerModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+    def load(folder: Path) -> nn.Module:
+        import transformers
 
+        return getattr(transformers, name).from_pretrained(folder, use_safetensors=True, local_files_only=True)
 
-def _videomae(folder: Path) -> nn.Module:
-    from transformers import VideoMAEModel
-
-    return VideoMAEModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-
-
-def _vjepa2(folder: Path) -> nn.Module:
-    from transformers import VJEPA2Model
-
-    return VJEPA2Model.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-
-
-def _dinov2(folder: Path) -> nn.Module:
-    from transformers import Dinov2Model
-
-    return Dinov2Model.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-
-
-def _siglip2(folder: Path) -> nn.Module:
-    from transformers import SiglipVisionModel
-
-    return SiglipVisionModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-
-
-def _ast(folder: Path) -> nn.Module:
-    from transformers import ASTModel
-
-    return ASTModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-
-
-def _wav2vec2(folder: Path) -> nn.Module:
-    from transformers import Wav2Vec2Model
-
-    return Wav2Vec2Model.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+    return load
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -108,7 +82,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             source="MIT/ast-finetuned-audioset-10-10-0.4593",
             does="audio spectrogram transformer: the sound of a segment (the paper's audio encoder)",
             licence="BSD-3-Clause",
-            load=_ast,
+            load=_loader("ASTModel"),
+            verified=COMPARED,
             features=lambda model, spectrogram: model(spectrogram).pooler_output,
         ),
         "wav2vec2": Family(
@@ -116,7 +91,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             source="facebook/wav2vec2-base",
             does="speech model: mean over the sound of a segment",
             licence="Apache-2.0",
-            load=_wav2vec2,
+            load=_loader("Wav2Vec2Model"),
             features=lambda model, samples: model(samples).last_hidden_state.mean(dim=1),
         ),
         "timesformer": Family(
@@ -124,7 +99,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             source="facebook/timesformer-base-finetuned-k400",
             does="video transformer: evenly spaced pictures of a segment",
             licence="CC-BY-NC-4.0",
-            load=_timesformer,
+            load=_loader("TimesformerModel"),
             features=lambda model, pixels: model(pixels[None]).last_hidden_state[:, 0],
             num_pictures=lambda config: config["num_frames"],
             normal=((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
@@ -134,7 +109,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             source="MCG-NJU/videomae-base",
             does="video transformer: mean over evenly spaced pictures of a segment",
             licence="CC-BY-NC-4.0",
-            load=_videomae,
+            load=_loader("VideoMAEModel"),
+            verified=COMPARED,
             features=lambda model, pixels: model(pixels[None]).last_hidden_state.mean(dim=1),
             num_pictures=lambda config: config["num_frames"],
         ),
@@ -143,7 +119,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             source="facebook/vjepa2-vitl-fpc64-256",
             does="video transformer: mean over evenly spaced pictures of a segment",
             licence="MIT",
-            load=_vjepa2,
+            load=_loader("VJEPA2Model"),
             features=lambda model, pixels: model(pixels[None], skip_predictor=True).last_hidden_state.mean(dim=1),
             num_pictures=lambda config: config["frames_per_clip"],
         ),
@@ -152,7 +128,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             source="facebook/dinov2-base",
             does="picture transformer: mean over the pictures of a segment",
             licence="Apache-2.0",
-            load=_dinov2,
+            load=_loader("Dinov2Model"),
             features=lambda model, pixels: model(pixels).pooler_output,
         ),
         "siglip2": Family(
@@ -160,7 +136,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             source="google/siglip2-base-patch16-224",
             does="picture transformer trained on captions: mean over the pictures of a segment",
             licence="Apache-2.0",
-            load=_siglip2,
+            load=_loader("SiglipVisionModel"),
             features=lambda model, pixels: model(pixels).pooler_output,
             width=lambda config: config.get("vision_config", config)["hidden_size"],
             normal=HALF,
@@ -194,7 +170,7 @@ def hub_card(name: str) -> EncoderCard:
         pictures_hz=PICTURES_HZ if family.reads == "picture" else 0.0,
         weights=source or family.source,
         licence=family.licence,
-        verified="preparation and output against transformers, with small random weights",
+        verified=family.verified,
         needs=(PICTURES,) if family.reads == "picture" else (),
     )
 
