@@ -15,7 +15,7 @@ from limssr.core.errors import InputError
 from limssr.core.reading.documents import read_json
 from limssr.core.reading.model_folder import outside_of
 from limssr.core.reading.regular import exists
-from limssr.core.recipes import load_recipe, parse_variants, recipe_path
+from limssr.core.recipes import load_recipe, parse_variants, recipe_path, store_behind
 
 LAYERS = "model.backbone.num_layers"
 
@@ -48,25 +48,41 @@ class Changes:
 
 
 def read_config(recipe: str, changes: Changes, *, system: str | None = None) -> RunConfig:
+    """`fitted_config`, with what was decided about borrowed parts of the recipe said on stderr."""
+    config, notes = fitted_config(recipe, changes, system=system)
+    for note in notes:
+        _say(note.removesuffix("."))
+    return config
+
+
+def fitted_config(recipe: str, changes: Changes, *, system: str | None = None) -> tuple[RunConfig, list[str]]:
     """The configuration of a verb's run.
 
     A recipe without a name takes the name of its store. A recipe's number of layers is limited to those of a backbone
-    that the caller chooses. A store without a validation split lends it a share of its training samples.
+    that the caller chooses. A store without a validation split lends it a share of its training samples. What the
+    recipe says about the data set that it was written for is not borrowed for another (`limssr.studies.borrowed`).
 
     Args:
         recipe: A path, or the name of a recipe that comes with limssr.
         changes: The verb's options.
         system: A comparison system to train in place of limssr.
 
+    Returns:
+        The configuration, and a sentence for everything that was decided about borrowed parts.
+
     Raises:
         InputError: What is wrong with the recipe, the changes or the store.
     """
+    from limssr.studies.borrowed import BORROWED, without_borrowed
     from limssr.studies.systems import load_system_recipe
 
     path, variants = recipe_path(recipe), parse_variants(changes.variant)
     found = load_recipe(path, changes.overrides(), variants)
     fitted = [*_limited_layers(found, changes), *_from_store(found, changes, recipe)]
-    return load_system_recipe(path, [*fitted, *changes.overrides()], variants, system=system)
+    config = load_system_recipe(path, [*fitted, *changes.overrides()], variants, system=system)
+    if config.data.stream_dims is not None and not exists(Path(config.data.store).expanduser() / "store.json"):
+        return config, []  # described without data
+    return without_borrowed(config, {key: store_behind(path, key) for key in BORROWED}, changes.named())
 
 
 def default_folder(recipe: str, changes: Changes, config: RunConfig) -> str:
@@ -76,11 +92,6 @@ def default_folder(recipe: str, changes: Changes, config: RunConfig) -> str:
         return folder_name(config.name)
     system = "" if config.model.system == found.model.system else f"-{config.model.system}"
     return f"{folder_name(Path(config.data.store).expanduser().resolve().name)}{system}"
-
-
-def store_of_recipe(recipe: str, changes: Changes) -> str:
-    """The store that a recipe names by itself, whatever `--store` says; "" where it names none."""
-    return load_recipe(recipe_path(recipe), (), parse_variants(changes.variant)).data.store
 
 
 def shortcut_overrides(*, backbone: str | None, store: Path | None, seed: int | None) -> list[str]:

@@ -17,6 +17,7 @@ that is how PCS under `published` differs from PCS elsewhere.
 """
 
 import copy
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,7 +129,49 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+def store_behind(path: str | Path, key: str) -> str:
+    """The store that the part of a recipe which gives a key was written for.
+
+    A recipe may stand on another one, which was written for a store of its own: what it says about its data is not
+    about that of the recipe above it.
+
+    Args:
+        path: A YAML file.
+        key: Such as "model.prompt.subject".
+
+    Returns:
+        The store named in the file that gives the key, or below it, or else in the first one above it; "" where none
+        names one.
+    """
+    layers = _layers(Path(path), depth=0)
+    giving = [number for number, layer in enumerate(layers) if _gives(layer, key.split("."))]
+    owner = giving[-1] if giving else len(layers) - 1
+    stores = [_at(layer, ["data", "store"]) for layer in layers]
+    nearest = [*reversed(stores[: owner + 1]), *stores[owner + 1 :]]
+    return next((store for store in nearest if isinstance(store, str) and store), "")
+
+
+def _gives(layer: Mapping[str, Any], key: Sequence[str]) -> bool:
+    """Whether a recipe gives a key, or a part of it, by itself or in one of its variants."""
+    if _at(layer, key) is not None:
+        return True
+    groups = layer.get("variants")
+    names = [names for names in groups.values() if isinstance(names, Mapping)] if isinstance(groups, Mapping) else []
+    return any(_gives(one, key) for group in names for one in group.values() if isinstance(one, Mapping))
+
+
+def _at(tree: Any, key: Sequence[str]) -> Any:
+    for name in key:
+        tree = tree.get(name) if isinstance(tree, Mapping) else None
+    return tree
+
+
 def _read_tree(path: Path, depth: int) -> dict[str, Any]:
+    return functools.reduce(_merge, _layers(path, depth))
+
+
+def _layers(path: Path, depth: int) -> list[dict[str, Any]]:
+    """A recipe and all that it stands on, the lowest first."""
     if depth > MAX_BASES:
         raise InputError(f"{path}: more than {MAX_BASES} levels of `base:`, probably a circle; remove one of them.")
     tree = read_yaml(
@@ -140,7 +183,7 @@ def _read_tree(path: Path, depth: int) -> dict[str, Any]:
         raise InputError(f"{path}: expected keys and values, found {quoted(tree)}.")
     base = tree.pop("base", None)
     if base is None:
-        return tree
+        return [tree]
     if not isinstance(base, str):
         raise InputError(f"{path}: expected the path of a recipe under `base:`, found {quoted(base)}.")
     below = path.parent / Path(base).expanduser()
@@ -151,7 +194,7 @@ def _read_tree(path: Path, depth: int) -> dict[str, Any]:
             f"{path}: expected under `base:` the path of a recipe, relative to this one, or one of "
             f"{listed(recipe_names())}, found {quoted(base)}."
         )
-    return _merge(_read_tree(below, depth + 1), tree)
+    return [*_layers(below, depth + 1), tree]
 
 
 def _with_variants(tree: dict[str, Any], variants: Mapping[str, str], *, where: str) -> dict[str, Any]:

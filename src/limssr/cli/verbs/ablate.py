@@ -40,19 +40,17 @@ class Ablate:
 
     def run(self) -> Answer:
         """Ablate."""
-        from limssr.cli.recipes import Changes, default_folder, read_config, store_of_recipe
+        from limssr.cli.recipes import Changes, default_folder, fitted_config
         from limssr.core.progress import make_reporter
         from limssr.report.render import table_text
         from limssr.studies.ablation.ablate import chosen_tables, plan_ablation, preview, run_ablation, to_document
         from limssr.studies.ablation.tables import table_of, write_tables
-        from limssr.studies.borrowed import without_borrowed
         from limssr.studies.plan import check_study
 
         check_study(self.out or Path("runs"), processes=self.processes)
         chosen_tables(self.table)  # refuses an unknown one before the store is looked for
         changes = Changes(settings=self.set, variant=self.variant, store=self.store)
-        written_for = store_of_recipe(self.recipe, changes)
-        config, notes = without_borrowed(read_config(self.recipe, changes), written_for, self.set)
+        config, notes = fitted_config(self.recipe, changes)
         out = self.out or Path("runs") / "ablate" / default_folder(self.recipe, changes, config)
         check_study(out, processes=self.processes)
         plan = plan_ablation(config, self.table, seeds=self.seeds, backbones=self.extra_backbone)

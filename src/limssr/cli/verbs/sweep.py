@@ -70,18 +70,16 @@ class Sweep:
 
     def run(self) -> Answer:
         """Sweep."""
-        from limssr.cli.recipes import Changes, default_folder, read_config, store_of_recipe
+        from limssr.cli.recipes import Changes, default_folder, fitted_config
         from limssr.cli.verbs.ablate import plan_lines
         from limssr.core.progress import make_reporter
-        from limssr.studies.borrowed import without_borrowed
         from limssr.studies.compare.run import CompareOptions
         from limssr.studies.plan import check_study
         from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 
         check_study(self.out or Path("runs"), processes=self.processes)
         changes = Changes(settings=self.set, variant=self.variant, backbone=self.backbone, store=self.store)
-        written_for = store_of_recipe(self.recipe, changes)
-        config, notes = without_borrowed(read_config(self.recipe, changes), written_for, self.set)
+        config, notes = fitted_config(self.recipe, changes)
         request = SweepRequest(
             systems=self.systems,
             num_seeds=self.seeds,
