@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from limssr.core.config import PromptConfig, RunConfig
 from limssr.data.store.reader import FeatureStore
 
-
 SUBJECT = "model.prompt.subject"
 AVAILABILITY = "missing.availability"
 LENGTH = "data.num_segments"
