@@ -1,7 +1,8 @@
 """A recipe that was written for one data set, used on another: what of it is about the data, and is not borrowed.
 
-How much is hidden, how much is read of a performance and what the prompt calls it belong to a data set. A recipe that is
-pointed at another store would hide half of what a naturally incomplete store still has, and speak of pianists to skaters.
+How much is hidden, how much is read of a performance and what the prompt calls it belong to a data set. A recipe that
+is pointed at another store would hide half of what a naturally incomplete store still has, and speak of pianists to
+skaters.
 """
 
 from collections.abc import Collection, Mapping, Sequence
