@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from limssr.systems.catalogue import FAMILIES, catalogue
+from limssr.systems.table import SYSTEMS
 
 PAGE = Path(__file__).parents[1] / "docs" / "systems.md"
 BEGIN, END = "<!-- table: python tools/systems_page.py -->\n", "<!-- end -->"
@@ -17,7 +18,9 @@ def table() -> str:
     """The families, a table each."""
     parts = []
     for family, title in FAMILIES.items():
-        rows = [one for one in catalogue()["systems"] if one["family"] == family]
+        rows = [one for one in catalogue()["systems"] if one["family"] == family and one["name"] in SYSTEMS.built_in]
+        if not rows:
+            continue
         parts.append(f"### {title[0].upper() + title[1:]}\n")
         parts.append("| name | what it is | complete training data | stages | an absent stream is | checked against |")
         parts.append("|---|---|---|---|---|---|")

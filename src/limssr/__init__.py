@@ -10,8 +10,19 @@ if TYPE_CHECKING:
     from limssr.data.store import FeatureStore, StoreWriter
     from limssr.estimator import LimssrRegressor
     from limssr.runs.load import load
+    from limssr.systems.table import register_system
 
-__all__ = ["Criterion", "FeatureStore", "LimssrRegressor", "Modality", "Sample", "StoreWriter", "__version__", "load"]
+__all__ = [
+    "Criterion",
+    "FeatureStore",
+    "LimssrRegressor",
+    "Modality",
+    "Sample",
+    "StoreWriter",
+    "__version__",
+    "load",
+    "register_system",
+]
 
 # What is offered here is loaded when it is asked for: torch takes a second, `import limssr` alone does not need it.
 _PLACES = {
@@ -22,6 +33,7 @@ _PLACES = {
     "Sample": "limssr.core.types",
     "StoreWriter": "limssr.data.store",
     "load": "limssr.runs.load",
+    "register_system": "limssr.systems.table",
 }
 
 

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from helpers.networks import ALL_MODALITIES, CRITERIA, VARIANTS, samples_of_every_pattern, small_config
+from helpers.networks import ALL_MODALITIES, VARIANTS, small_config
 from limssr.core.config import RunConfig
 from limssr.core.types import Sample
 from limssr.data.batching import collate
 from limssr.systems.build import build_model
+from limssr.testing import CRITERIA, samples_of_every_pattern
 from limssr.training.loop import fit
 
 NETWORKS = ("limssr", *VARIANTS, "mcmoe", "bidirectional", "late-fusion", "gcnet", "imder")

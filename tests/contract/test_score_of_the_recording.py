@@ -10,14 +10,10 @@ import torch
 from helpers.networks import (
     ALL_MODALITIES,
     CASES,
-    CRITERIA,
     MIN_STREAMS,
     NAMES,
     VARIANTS,
-    Case,
     case_of,
-    samples_of_every_pattern,
-    shake,
     small_config,
 )
 from limssr.core.types import Sample
@@ -26,6 +22,7 @@ from limssr.evaluation.scorer import ModelScorer
 from limssr.nn.scaling import InputScaler
 from limssr.systems.build import build_model
 from limssr.systems.regressions import PooledRegressor
+from limssr.testing import CRITERIA, Case, samples_of_every_pattern, shake
 
 EXACT = {"rtol": 0.0, "atol": 0.0, "equal_nan": True}
 CLOSE = {"rtol": 0.0, "atol": 2e-5, "equal_nan": True}

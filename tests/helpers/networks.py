@@ -1,18 +1,11 @@
 """Every network at a size that a test can afford, and samples of every pattern to put before it."""
 
-import dataclasses
 from functools import cache
 
-import numpy as np
-import torch
-
 from limssr.core.config import BackboneConfig, ModelConfig, PromptConfig, StatisticsConfig
-from limssr.core.types import Batch, Criterion, Modality, Sample
-from limssr.data.batching import collate
-from limssr.data.missing import subsets
-from limssr.nn.contract import Network
 from limssr.systems.build import build_model
 from limssr.systems.table import SYSTEMS
+from limssr.testing import CRITERIA, MODALITIES, Case, made_case
 
 TINY = BackboneConfig(name="tiny")
 
@@ -84,8 +77,7 @@ SCORES_FROM_ALL_OWNED = {
 MIN_STREAMS = {"sgn": 2, "vatp-net": 2}
 """Systems that are made of two streams with different parts and cannot be built for one alone."""
 
-ALL_MODALITIES = (Modality("video", 5), Modality("audio", 3), Modality("flow", 4), Modality("pose", 2))
-CRITERIA = (Criterion("TES", 0.0, 130.0, "points"), Criterion("PCS", 10.0, 60.0, "points"))
+ALL_MODALITIES = MODALITIES
 
 
 def small_config(name: str, **more: object) -> ModelConfig:
@@ -96,71 +88,14 @@ def small_config(name: str, **more: object) -> ModelConfig:
     return ModelConfig.model_validate({"system": name, **settings, **SIZES.get(name, {}), **more})
 
 
-def samples_of_every_pattern(modalities: tuple[Modality, ...], seed: int = 0) -> list[Sample]:
-    """Every non-empty subset twice, lengths 3 to 7, with a few missing segments; never a stream without a valid one."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for owned in subsets([modality.name for modality in modalities]) * 2:
-        length = int(rng.integers(3, 8))
-        streams = {m.name: rng.normal(size=(length, m.dim)).astype(np.float32) for m in modalities if m.name in owned}
-        for stream_TD in streams.values():
-            stream_TD[1:][rng.random(length - 1) < 0.2] = np.nan
-        scores = np.array([rng.uniform(0, 130), rng.uniform(10, 60)])
-        found.append(Sample(f"sample-{len(found)}", streams, scores))
-    return found
-
-
-def training_batch(samples: list[Sample], modalities: tuple[Modality, ...]) -> Batch:
-    """As the loop gives it: some of what a sample owns is hidden, and stands in `owned`."""
-    rng = np.random.default_rng(5)
-    samples = samples * 3  # of two streams only two samples own both, and luck may hide neither
-    shown = []
-    for sample in samples:
-        every = subsets(tuple(m.name for m in modalities if m.name in sample.streams))
-        shown.append(sample.restricted_to(every[int(rng.integers(len(every)))]))
-    return dataclasses.replace(collate(shown, modalities, CRITERIA), owned=collate(samples, modalities, CRITERIA))
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    name: str
-    model: Network
-    modalities: tuple[Modality, ...]
-    samples: list[Sample]
-
-    def batch(self, samples: list[Sample] | None = None, **options: int) -> Batch:
-        return collate(self.samples if samples is None else samples, self.modalities, CRITERIA, **options)
-
-    def scores(self, batch: Batch) -> torch.Tensor:
-        """NaN for samples that the system does not score."""
-        with torch.inference_mode():
-            output = self.model.eval()(batch)
-        if output.scored_B is None:
-            return output.unit_scores_BC
-        return output.unit_scores_BC.masked_fill(~output.scored_B[:, None], torch.nan)
-
-
 @cache
 def case_of(name: str, num_modalities: int) -> Case:
-    """A system that has seen its training samples and was shaken, as zero starts would hide what depends on them."""
+    """A system that has seen its training samples and was shaken."""
     modalities = ALL_MODALITIES[:num_modalities]
-    samples = samples_of_every_pattern(modalities)
-    model = build_model(small_config(name), modalities, CRITERIA, seed=0)
-    model.calibrate(samples)
-    shake(model)
-    return Case(name, model, modalities, samples)
+    return made_case(name, lambda seed: build_model(small_config(name), modalities, CRITERIA, seed=seed), modalities)
 
 
-def shake(model: Network) -> None:
-    """Move every trained tensor a little: zero starts (of adapters) would hide what depends on them."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
-
-
-NAMES = tuple(SYSTEMS)
+NAMES = SYSTEMS.built_in
 """Every system, LIMSSR first."""
 CASES = tuple((name, m) for name in (*NAMES, *VARIANTS) for m in (1, 2, 3, 4) if m >= MIN_STREAMS.get(name, 1))
 """Every system and variant with every number of streams that it can have."""

@@ -16,6 +16,7 @@ ROOMS = (
     "cli",
     "serve",
     "studies",
+    "testing",
     "estimator",
     "explain",
     "runs",
@@ -30,7 +31,8 @@ ROOMS = (
     "core",
 )
 """From top to bottom; a room imports only from rooms below it."""
-MAX_ENTRIES = 17
+MAX_ENTRIES = 18
+"""Fourteen folders, `estimator`, `testing`, `__init__` and `__main__`."""
 
 
 def _modules() -> dict[str, Path]:
@@ -62,7 +64,7 @@ EDGES = [(module, line, found) for module, path in MODULES.items() for line, fou
 
 
 def test_there_are_few_doors():
-    entries = [path.name for path in PACKAGE.iterdir() if path.is_file() or any(path.rglob("*.py"))]
+    entries = [path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.rglob("*.py"))]
     assert len(entries) <= MAX_ENTRIES, sorted(entries)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from limssr.core.diagnosis import diagnosis
-from limssr.core.errors import LimssrError
+from limssr.core.errors import InputError, LimssrError
 from limssr.core.locks import being_written
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.report.text import duration
@@ -13,6 +13,7 @@ from limssr.runs.folder import write_config
 from limssr.runs.train import train_run
 from limssr.studies.plan import PlannedRun, RunsFailed, check_runs, check_study, distinct_runs
 from limssr.studies.processes import Job, run_jobs
+from limssr.systems.table import SYSTEMS
 
 
 def run_all(
@@ -45,6 +46,8 @@ def run_all(
     num_runs = len({id(run) for run in distinct_runs(runs).values()})
     with being_written(out, "study"):
         waiting = check_runs(runs, out, device=device)
+        if processes > 1:
+            _check_other_processes_know(waiting)
         if len(waiting) < num_runs:
             reporter.note(f"{num_runs - len(waiting)} of {num_runs} runs are done already")
         tally = _Tally(waiting, reporter, min(processes, max(1, len(waiting))))
@@ -54,6 +57,15 @@ def run_all(
             _side_by_side(waiting, out, device, tally)
     if tally.failures:
         raise RunsFailed(tally.failures, num_runs)
+
+
+def _check_other_processes_know(runs: Sequence[PlannedRun]) -> None:
+    here = {run.config.model.system for run in runs} & set(SYSTEMS.of_this_process)
+    if here:
+        raise InputError(
+            f"Expected systems that other processes know too, found {', '.join(sorted(here))}, registered in this one "
+            "alone: take one process, or install a package with the entry point limssr.systems (docs/own-system.md)."
+        )
 
 
 class _Tally:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from limssr.core.config import ModelConfig
-from limssr.core.errors import unknown_name
+from limssr.core.errors import InputError, unknown_name
 from limssr.core.types import Criterion, Modality
 from limssr.nn.contract import Network
 from limssr.systems.solved.table import SOLVED
@@ -29,5 +29,6 @@ def build_model(
         solved.remember_seed(seed)
         return solved
     if config.system not in SYSTEMS:
-        raise unknown_name("system", config.system, list(SYSTEMS))
+        told = str(unknown_name("system", config.system, list(SYSTEMS)))
+        raise InputError(f"{told} One of your own has to be installed, or registered first (docs/own-system.md).")
     return SYSTEMS[config.system].build(config, modalities, criteria, seed=seed)

@@ -15,6 +15,7 @@ FAMILIES = {
     "complete": "for complete streams (Table 2)",
     "related": "related systems that the paper names",
     "reference": "simple references",
+    "own": "brought by you (docs/own-system.md)",
 }
 
 

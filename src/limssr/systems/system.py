@@ -5,8 +5,10 @@ through `ScoreOutput.auxiliary`, trains in stages through `stages`, and learns f
 this step through `Batch.owned`.
 """
 
+import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -21,7 +23,7 @@ from limssr.nn.contract import WHOLE, Network, Stage
 from limssr.nn.losses import task_loss
 from limssr.nn.scaling import InputScaler, OutputScale
 
-Family = Literal["limssr", "incomplete", "complete", "related", "reference"]
+Family = Literal["limssr", "incomplete", "complete", "related", "reference", "own"]
 
 
 class SystemOptions(BaseModel):
@@ -100,8 +102,8 @@ class System:
         title: As tables name it.
         source: Authors' name for it, venue and year.
         summary: One line.
-        family: "limssr" (the model itself), "incomplete" (the paper's Table 1), "complete" (Table 2), "related" or
-            "reference".
+        family: "limssr" (the model itself), "incomplete" (the paper's Table 1), "complete" (Table 2), "related",
+            "reference" or "own" (brought by the user).
         builder: (config, modalities, criteria, options) -> network.
         options: Its settings.
         reads_backbone: Whether it is built around a language model; its builder is then given that in place of options.
@@ -175,3 +177,51 @@ class System:
         except ValidationError as error:
             lines = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise InputError(f"model.options of {config.system}: {lines}") from None
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def declared(name: str, found: Any, **facts: Any) -> System:
+    """A user's class or declaration as a row of the table.
+
+    Args:
+        name: That recipes know it by.
+        found: A `System`, or a class derived from `Network`.
+        facts: Further fields of `System`, where a class is given.
+
+    Raises:
+        InputError: Neither of them, a field that `System` does not have, or a name that cannot stand in a recipe.
+    """
+    if not NAME.fullmatch(name):
+        raise InputError(f"Expected a name of letters, digits, - and _ for a system, found {name!r}.")
+    if isinstance(found, System):
+        return replace(found, **facts) if facts else found
+    if not (isinstance(found, type) and issubclass(found, Network)):
+        what = found.__name__ if isinstance(found, type) else type(found).__name__
+        raise InputError(
+            f"Expected a class derived from limssr's Network or ComparisonSystem, or a System, for {name!r}, found "
+            f"{what}: docs/own-system.md shows one."
+        )
+    takes_options = len(inspect.signature(found.__init__).parameters) > 4  # self, config, modalities, criteria
+
+    def build(
+        config: ModelConfig, modalities: tuple[Modality, ...], criteria: tuple[Criterion, ...], options: Any
+    ) -> Network:
+        return found(config, modalities, criteria, *((options,) if takes_options else ()))
+
+    known = {item.name for item in fields(System)}
+    for key in facts:
+        if key not in known:
+            raise unknown_name("field of System", key, sorted(known))
+    first_line = (inspect.getdoc(found) or name).splitlines()[0].rstrip(".")
+    given: dict[str, Any] = {
+        "title": name,
+        "source": f"brought by the user ({found.__module__})",
+        "summary": first_line,
+        "family": "own",
+        "builder": build,
+        "stages": found.stages,
+        "checked": "by its owner",
+    }
+    return System(**{**given, **facts})

@@ -1,11 +1,24 @@
-"""The table of systems: every network that `model.system` can name, LIMSSR first; rows are loaded when asked for."""
+"""The table of systems: every network that `model.system` can name, LIMSSR first; rows are loaded when asked for.
 
-from typing import TYPE_CHECKING
+Behind those of limssr stand the systems of others: of installed packages that have the entry point `limssr.systems`,
+and those that `register_system` has added. A name in a recipe only ever looks a row up: it imports nothing.
+"""
 
-from limssr.core.lazy import LazyTable, Where
+from typing import TYPE_CHECKING, Any
+
+from limssr.core.lazy import LazyTable, PlugIns, Where
 
 if TYPE_CHECKING:
     from limssr.systems.system import System
+
+ENTRY_POINTS = "limssr.systems"
+
+
+def _declared(name: str, found: Any) -> "System":
+    from limssr.systems.system import declared
+
+    return declared(name, found)
+
 
 SYSTEMS: "LazyTable[System]" = LazyTable(
     {
@@ -40,6 +53,27 @@ SYSTEMS: "LazyTable[System]" = LazyTable(
         "statistics": Where("limssr.systems.simple.statistics", "STATISTICS"),
         "late-fusion": Where("limssr.systems.simple.late_fusion", "LATE_FUSION"),
         "bidirectional": Where("limssr.systems.simple.bidirectional", "BIDIRECTIONAL"),
-    }
+    },
+    PlugIns(group=ENTRY_POINTS, made=_declared),
 )
 """Name -> what the system declares. `limssr.systems.build.build_model` builds one."""
+
+
+def register_system(name: str, system: Any, **facts: Any) -> None:
+    """Add a system of your own to the table, for this process: a recipe's `model.system` then finds it.
+
+    Runs in other processes (`sweep --processes 2`) do not see it: install a package with the entry point
+    `limssr.systems` for that (docs/own-system.md).
+
+    Args:
+        name: What recipes call it: letters, digits, `-` and `_`.
+        system: A class derived from `Network` or `ComparisonSystem`, built as (config, modalities, criteria) or
+            (config, modalities, criteria, options), or a whole `System`.
+        facts: Fields of `System` where a class is given, such as `title`, `summary`, `options`, `hidden_values`.
+
+    Raises:
+        InputError: The name is taken or is none, or the system is neither.
+    """
+    from limssr.systems.system import declared
+
+    SYSTEMS.add(name, declared(name, system, **facts))

@@ -43,10 +43,9 @@ def _lines(document: dict[str, Any]) -> tuple[RenderableType, ...]:
 
     lines: list[RenderableType] = []
     for family, title in FAMILIES.items():
-        lines += ["", title[0].upper() + title[1:]]
-        for system in document["systems"]:
-            if system["family"] == family:
-                lines.append(_short(system))
+        members = [system for system in document["systems"] if system["family"] == family]
+        if members:
+            lines += ["", title[0].upper() + title[1:], *map(_short, members)]
     named = ", ".join(document["regressions"])
     return (
         *lines,
