@@ -77,6 +77,9 @@ def description_lines(document: Document) -> tuple[RenderableType, ...]:
         source = document["prompt_tokens_source"]
         share = f"{document['prompt_share']:.0%} of the sequence with all streams (tokens counted: {source})"
         lines += [table, f"The prompt is {share}."]
+    counted, full = len(document["macs_by_subset"]), max(document["macs_by_subset"], key=len)
+    if counted < (every := 2 ** (full.count("+") + 1) - 1):
+        lines.append(f"{counted} of {every:,} subsets of the streams were counted (evaluation.subsets).")
     return (*lines, "Parameters by part:", *(f"  {name}: {_text(count)}" for name, count in document["parts"].items()))
 
 

@@ -1,6 +1,5 @@
 """LIMSSR: incomplete streams as one sequence that a language model reads (paper section 3)."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,8 @@ from limssr.model.backbone.load import Backbone
 from limssr.model.backbone.lora import add_lora
 from limssr.model.heads.paper import HeadInput, PaperHead
 from limssr.model.heads.statistics import StatisticsHead
-from limssr.model.layout import Pattern, plan_layout
-from limssr.model.prompt import prompt_text
+from limssr.model.layout import plan_layout
+from limssr.model.prompt_ids import prompt_ids
 from limssr.model.reading.reader import Reader
 from limssr.model.tokens import TokenRows
 from limssr.nn.contract import WHOLE, FrozenWeights, Network, ParameterGroup, Stage
@@ -52,7 +51,7 @@ class LimssrModel(Network):
         self.scaler = InputScaler(self.modalities, config.input_scaling)
         self.projections = nn.ModuleList([Projection(item.dim, hidden, config.dropout) for item in self.modalities])
         self.tokens = TokenRows(
-            self._prompts(backbone),
+            prompt_ids(config.prompt, [modality.name for modality in self.modalities], backbone.encode),
             backbone.table_VH,
             _special_rows(config, backbone, len(self.modalities)),
             num_modalities=len(self.modalities),
@@ -171,14 +170,6 @@ class LimssrModel(Network):
                 x_BTD = scaled[modality.name]
                 projected.append(projection(x_BTD.flatten(0, 1).index_select(0, valid_n.to(x_BTD.device))))
         return projected
-
-    def _prompts(self, backbone: Backbone) -> dict[Pattern, list[int]]:
-        names = [modality.name for modality in self.modalities]
-        patterns = [pattern for pattern in itertools.product((False, True), repeat=len(names)) if any(pattern)]
-        if backbone.encode is None:
-            return {pattern: [] for pattern in patterns}
-        texts = {pattern: prompt_text(self.config.prompt, names, pattern) for pattern in patterns}
-        return {pattern: backbone.encode(text) if text else [] for pattern, text in texts.items()}
 
 
 def _stages(config: ModelConfig) -> tuple[Stage, ...]:

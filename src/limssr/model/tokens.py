@@ -1,12 +1,12 @@
 """From features to input embeddings: projections (paper 3.3), prompt rows and special tokens (3.4, 3.5)."""
 
-from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from limssr.model.layout import LearnedRows, Pattern
+from limssr.model.layout import LearnedRows
+from limssr.model.prompt_ids import PromptIds, renumbered, tokens_of
 
 
 class TokenRows(nn.Module):
@@ -37,7 +37,7 @@ class TokenRows(nn.Module):
 
     def __init__(
         self,
-        prompt_ids: Mapping[Pattern, Sequence[int]],
+        prompt_ids: PromptIds,
         table_VH: Tensor,
         special_SH: Tensor,
         *,
@@ -51,12 +51,11 @@ class TokenRows(nn.Module):
         self.scale = scale
         self.absent = absent
         if train == "all":
-            prompts, first_special = dict(prompt_ids), len(table_VH)
+            prompts, first_special = prompt_ids, len(table_VH)
             kept = {"table": nn.Parameter(torch.cat([table_VH, special_SH])), "words": None, "special": None}
         else:
-            used = sorted({token for ids in prompt_ids.values() for token in ids})
-            row_of = {token: row for row, token in enumerate(used)}
-            prompts = {pattern: [row_of[token] for token in ids] for pattern, ids in prompt_ids.items()}
+            used = sorted(tokens_of(prompt_ids))
+            prompts = renumbered(prompt_ids, {token: row for row, token in enumerate(used)})
             first_special = len(used)
             words_UH = table_VH[used].clone()
             trains_special = train != "none" and len(special_SH) > 0

@@ -136,7 +136,8 @@ def _fit_pooled(reference: Reference, data: RunData, config: RunConfig, folder: 
     kind, strategy = reference.pooled
     samples = data.complete_train if reference.trained_on == "complete" else data.splits["train"]
     assert samples is not None
-    regressor = PooledRegressor(kind, strategy, modalities=data.modalities, criteria=data.criteria, seed=config.seed)
+    more: Any = {"seed": config.seed, "rule": config.evaluation.subsets}
+    regressor = PooledRegressor(kind, strategy, modalities=data.modalities, criteria=data.criteria, **more)
     model = regressor.fit(samples).model
     assert model is not None
     model.save(folder / "model")

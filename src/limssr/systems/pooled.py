@@ -19,6 +19,7 @@ from limssr.core.files import write_atomically, write_json
 from limssr.core.reading.records import PooledDocument, own_file, read_document
 from limssr.core.reading.regular import read_bytes
 from limssr.core.types import Criterion, Modality, Sample
+from limssr.data.missing import MAX_ALL_STREAMS
 from limssr.systems.references import Strategy
 
 FORMAT_VERSION = 1
@@ -169,9 +170,10 @@ class PooledModel:
         for n, row in enumerate(table):
             rows_of.setdefault(tuple(row), []).append(n)
         for streams, rows in rows_of.items():
-            parts = self.parts.get(self.key(streams), ()) if streams else ()
+            key = self.key(streams)
+            parts = self.parts.get(key, ()) if streams else ()
             if parts:
-                features = np.stack([self.features(table[n]) for n in rows])
+                features = np.stack([self.features(table[n], key) for n in rows])
                 for part in parts:
                     scaled = part.predictor.predict(features)
                     prediction_NC[np.ix_(rows, part.columns)] = scaled * part.deviation_C + part.mean_C
@@ -180,11 +182,23 @@ class PooledModel:
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """Why `score` returns NaN for samples that hold exactly `streams`; None where it does not."""
         known = tuple(name for name in streams if name not in self.unseen)
-        return self.gaps.get(self.key(known)) if known else f"no training sample owns {' or '.join(streams)}"
+        if not known:
+            return f"no training sample owns {' or '.join(streams)}"
+        key = self.key(known)
+        return None if key in self.parts else self.gaps.get(key, "no regression reads these streams or some of them")
 
     def key(self, streams: Sequence[str]) -> tuple[str, ...]:
-        """Under which `parts` and `gaps` have the regression that reads these streams."""
-        return tuple(name for name in self.names if name in streams) if self.strategy == "per_subset" else self.names
+        """Under which `parts` and `gaps` have the regression that reads these streams.
+
+        Of many streams only chosen subsets have a regression of their own (`PooledRegressor`). Any other pattern is read
+        by the one of them that reads the most of its streams, and of several such by the first.
+        """
+        if self.strategy != "per_subset":
+            return self.names
+        exact = tuple(name for name in self.names if name in streams)
+        if exact in self.parts or exact in self.gaps or len(self.names) <= MAX_ALL_STREAMS:
+            return exact
+        return max((key for key in self.parts if set(key) <= set(exact)), key=len, default=exact)
 
     def pooled(self, sample: Sample) -> dict[str, np.ndarray]:
         """The statistics of the streams that a sample owns, in the model's order."""
@@ -195,10 +209,10 @@ class PooledModel:
                 found[name] = pool_statistics(stream_TD)
         return found
 
-    def features(self, row: Mapping[str, np.ndarray]) -> np.ndarray:
-        """What a regression reads of a sample: [F]."""
+    def features(self, row: Mapping[str, np.ndarray], key: Sequence[str]) -> np.ndarray:
+        """What the regression under a key reads of a sample: [F]."""
         if self.strategy == "per_subset":
-            return np.concatenate(list(row.values()))
+            return np.concatenate([row[name] for name in key])
         flags = np.array([float(name in row) for name in self.names])
         return np.concatenate([*(row.get(name, self.means[name]) for name in self.names), flags])
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality, Sample
-from limssr.data.missing import subsets
+from limssr.data.missing import SubsetRule, chosen_subsets
 from limssr.systems.pooled import Forest, Linear, Part, PooledModel
 from limssr.systems.references import Kind, Strategy
 
@@ -70,11 +70,13 @@ class PooledRegressor:
         kind: The regression.
         strategy: per_subset: one model a subset of streams, trained on the samples that own all of it. impute: one
             model; an absent stream is filled with the training mean and flagged. repeat: the same, and each training
-            sample stands once for every non-empty subset of what it owns.
+            sample stands once for every non-empty subset of what it owns. Of many streams, subsets are those that
+            `rule` chooses; patterns without a model of their own are read as `PooledModel.key` says.
         modalities: The M streams, in order.
         criteria: The C criteria.
         seed: Of the trees.
         num_jobs: Processes of extra-trees; -1: all cores. The result does not depend on it.
+        rule: See `limssr.data.missing.chosen_subsets`.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class PooledRegressor:
         criteria: Sequence[Criterion],
         seed: int = 0,
         num_jobs: int = -1,
+        rule: SubsetRule = "auto",
     ) -> None:
         self.kind = kind
         self.strategy: Strategy = strategy
@@ -93,6 +96,7 @@ class PooledRegressor:
         self.criteria = tuple(criteria)
         self.seed = seed
         self.num_jobs = num_jobs
+        self.rule: SubsetRule = rule
         self.model: PooledModel | None = None
 
     def fit(self, train_samples: Sequence[Sample]) -> "PooledRegressor":
@@ -156,13 +160,17 @@ class PooledRegressor:
     ) -> Iterator[tuple[tuple[str, ...], _Rows]]:
         """The regressions to fit: key, and for each row to learn from its sample and the streams that it shows."""
         if self.strategy == "per_subset":
-            for streams in subsets(list(model.names)):
+            for streams in chosen_subsets(model.names, self.rule):
                 yield streams, [(n, streams) for n, row in enumerate(table) if set(streams) <= set(row)]
             return
         rows = [(n, tuple(row)) for n, row in enumerate(table)]
         if self.strategy == "repeat":
-            rows = [(n, streams) for n, owned in rows for streams in subsets(owned)]
+            rows = [(n, streams) for n, owned in rows for streams in self._of(owned)]
         yield model.names, [(n, streams) for n, streams in rows if streams]
+
+    def _of(self, owned: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
+        # A number is one of subsets of all M streams; what a sample owns of them may have room for fewer.
+        return chosen_subsets(owned, self.rule if self.rule == "all" else "auto") if owned else ()
 
     def _fit_one(
         self,
@@ -171,7 +179,9 @@ class PooledRegressor:
         samples: Sequence[Sample],
         rows: _Rows,
     ) -> tuple[Part, ...]:
-        features = np.stack([model.features({name: table[n][name] for name in streams}) for n, streams in rows])
+        features = np.stack(
+            [model.features({name: table[n][name] for name in streams}, streams) for n, streams in rows]
+        )
         scores_NC = np.stack([np.asarray(samples[n].scores, dtype=np.float64) for n, _ in rows])
         # Copies of a sample are a group of their own where the data set names none.
         has_groups = any(sample.group for sample in samples) or len(rows) > len({n for n, _ in rows})

@@ -292,7 +292,8 @@ def _contestant(entry: Entry, store: Path | None, device: torch.device) -> tuple
     assert reference.pooled is not None
     data = load_run_data(config)
     train = data.complete_train if reference.trained_on == "complete" else data.splits["train"]
-    regressor = PooledRegressor(*reference.pooled, modalities=data.modalities, criteria=data.criteria, seed=config.seed)
+    more: Any = {"seed": config.seed, "rule": config.evaluation.subsets}
+    regressor = PooledRegressor(*reference.pooled, modalities=data.modalities, criteria=data.criteria, **more)
     return regressor.fit(train or ()), samples
 
 

@@ -12,10 +12,11 @@ import torch
 from limssr.core.config import ModelConfig, RunConfig
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality
-from limssr.data.missing import subsets
+from limssr.data.missing import chosen_subsets
 from limssr.model.backbone.families import KNOWN
 from limssr.model.backbone.load import SHAPE_AND_WORDS, Backbone, load_backbone, meta_backbone
 from limssr.model.limssr import LimssrModel, num_special_tokens
+from limssr.model.prompt_ids import tokens_of
 from limssr.studies.paper.numbers import LIMSSR, PublishedCost, published_costs
 from limssr.systems.build import build_model
 from limssr.systems.counting import (
@@ -59,7 +60,8 @@ class Description:
         active: Those that some pattern of streams reads: of the token table, rows of prompts and special tokens alone.
         macs_lm_head: Vocabulary logits at every position, which the published code computes besides; not in any sum.
         macs_total: Language model, attention products and what is around it.
-        macs_by_subset: Subset -> the same for a sample with those streams.
+        macs_by_subset: Subset -> the same for a sample with those streams; of many streams, the subsets that
+            `evaluation.subsets` chooses.
         prompt_share: Of the sequence with all streams, and so of `macs_backbone`, what the prompt takes.
         published: The figures of the paper's Table 10 for this system; None where it has none.
     """
@@ -108,17 +110,18 @@ def describe(
     criteria = tuple(criteria) if criteria is not None else tuple(map(Criterion, config.data.criteria or ("score",)))
     segments = config.data.num_segments or DEFAULT_SEGMENTS
     if config.model.system not in SYSTEMS or not SYSTEMS[config.model.system].reads_backbone:
-        return _describe_system(config.model, modalities, criteria, segments)
+        return _describe_system(config, modalities, criteria, segments)
     model, backbone = _build_on_meta(config.model, modalities, criteria)
     names = tuple(modality.name for modality in modalities)
-    prompts, source = _prompt_tokens(config.model, model, backbone, names)
+    counted = chosen_subsets(names, config.evaluation.subsets)
+    prompts, source = _prompt_tokens(config.model, model, backbone, counted)
     lengths = _sequence_lengths(config.model, prompts, names, segments)
     inside = [model.backbone, model.tokens]
     lora = sum(p.numel() for name, p in model.backbone.named_parameters() if "lora_" in name)
     backbone_total = sum(map(num_parameters, inside)) + num_buffered(model.tokens)
     around = num_parameters(model) - sum(map(num_parameters, inside))
     num_special, hidden = num_special_tokens(config.model, len(names)), backbone.table_VH.shape[1]
-    words = {row for prompt in model.tokens.rows.prompts.values() for row in prompt}
+    words = tokens_of(model.tokens.rows.prompts)
     macs = {subset: _macs(model, subset, length, segments) for subset, length in lengths.items()}
     full = "+".join(names)
     return Description(
@@ -194,15 +197,15 @@ def _build_on_meta(
 
 
 def _prompt_tokens(
-    config: ModelConfig, model: LimssrModel, backbone: Backbone, names: tuple[str, ...]
+    config: ModelConfig, model: LimssrModel, backbone: Backbone, counted: Sequence[tuple[str, ...]]
 ) -> tuple[dict[str, int], str]:
     if backbone.encode is None and config.prompt.variant != "none":
         raise InputError(
             f"The tokenizer of {config.backbone.name} is not on this machine, and this prompt's length depends on it. "
             "Put it into the local cache, or describe model.prompt.variant=none."
         )
-    keys = {subset: tuple(name in subset for name in names) for subset in subsets(names)}
-    counts = {"+".join(subset): len(model.tokens.rows.prompts.get(key, ())) for subset, key in keys.items()}
+    prompts, names = model.tokens.rows.prompts, counted[-1]  # the full subset is the last one
+    counts = {"+".join(subset): len(prompts[tuple(name in subset for name in names)]) for subset in counted}
     return counts, "recorded" if backbone.origin == SHAPE_AND_WORDS else "tokenizer"
 
 
@@ -220,17 +223,18 @@ def _sequence_lengths(
 
 
 def _describe_system(
-    config: ModelConfig, modalities: tuple[Modality, ...], criteria: tuple[Criterion, ...], segments: int
+    config: RunConfig, modalities: tuple[Modality, ...], criteria: tuple[Criterion, ...], segments: int
 ) -> Description:
-    model = build_model(config, modalities, criteria, seed=0)
+    model = build_model(config.model, modalities, criteria, seed=0)
     parts = {name: num_parameters(child) for name, child in model.named_children() if num_parameters(child)}
     total, trainable = num_parameters(model), num_trained(model)
     names = tuple(modality.name for modality in modalities)
-    found = {"+".join(subset): measure(model, modalities, segments, present=subset) for subset in subsets(names)}
+    counted = chosen_subsets(names, config.evaluation.subsets)
+    found = {"+".join(subset): measure(model, modalities, segments, present=subset) for subset in counted}
     active = {name: size for measured in found.values() for name, size in measured.active.items()}
     macs = found["+".join(names)].macs
     return Description(
-        system=config.system,
+        system=config.model.system,
         backbone_total=0,
         backbone_trainable=0,
         lora=0,
@@ -250,7 +254,7 @@ def _describe_system(
         macs_total=macs,
         macs_by_subset={subset: measured.macs for subset, measured in found.items()},
         prompt_share=0.0,
-        published=published_figures(config.system),
+        published=published_figures(config.model.system),
     )
 
 

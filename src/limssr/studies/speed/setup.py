@@ -1,9 +1,8 @@
 """What is measured: the options, a language model of a named shape, data, and both models with the same weights."""
 
-import itertools
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -22,6 +21,7 @@ from limssr.model.backbone.families import KNOWN
 from limssr.model.backbone.load import SHAPE_AND_WORDS, Backbone, Encode, load_backbone, meta_backbone
 from limssr.model.limssr import LimssrModel
 from limssr.model.prompt import prompt_text
+from limssr.model.prompt_ids import patterns
 from limssr.studies.speed.arithmetic import Sizes, measure_sizes
 from limssr.studies.speed.literal import LiteralModel, LiteralShape
 from limssr.studies.speed.weights import copy_weights
@@ -313,13 +313,9 @@ def _can_read_prompt(encode: Encode | None, config: RunConfig, options: Benchmar
         return False
     names = [modality.name for modality in _streams(options)[0]]
     try:
-        return all(encode(prompt_text(config.model.prompt, names, owned)) for owned in _patterns(len(names)))
+        return all(encode(prompt_text(config.model.prompt, names, owned)) for owned in patterns(names))
     except InputError:
         return False
-
-
-def _patterns(num_streams: int) -> Iterator[tuple[bool, ...]]:
-    return (pattern for pattern in itertools.product((False, True), repeat=num_streams) if any(pattern))
 
 
 def _synthetic(setting: Setting, lengths: Sequence[int]) -> list[Sample]:

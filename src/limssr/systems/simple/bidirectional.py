@@ -9,7 +9,6 @@ there, so that an ablation of the layout can be repeated here. It tells whether 
 and was checked against nothing but LIMSSR's own tests of the shared parts.
 """
 
-import itertools
 from collections.abc import Sequence
 
 import torch
@@ -22,6 +21,7 @@ from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
 from limssr.model.heads.paper import HeadInput, PaperHead
 from limssr.model.layout import plan_layout
 from limssr.model.limssr import num_special_tokens
+from limssr.model.prompt_ids import prompt_ids
 from limssr.model.tokens import TokenRows
 from limssr.nn.contract import ParameterGroup
 from limssr.nn.layers import Projection
@@ -70,7 +70,7 @@ class Bidirectional(ComparisonSystem):
         self.projections = nn.ModuleList(Projection(item.dim, hidden, config.dropout) for item in self.modalities)
         num_modalities = len(self.modalities)
         self.tokens = TokenRows(
-            {pattern: [] for pattern in itertools.product((False, True), repeat=num_modalities)},
+            prompt_ids(config.prompt, [modality.name for modality in self.modalities], None),
             torch.empty(0, hidden),
             # as wide as the projected segments, which leave a BatchNorm
             torch.randn(num_special_tokens(config, num_modalities), hidden),
