@@ -20,8 +20,8 @@ PromptIds = Mapping[Pattern, Sequence[int]]
 def prompt_ids(config: PromptConfig, names: Sequence[str], encode: Callable[[str], list[int]] | None) -> PromptIds:
     """Pattern -> token ids of its prompt.
 
-    Up to `MAX_ALL_STREAMS` streams every prompt is encoded as a whole. With more, each word is encoded once and a prompt
-    is put together when it is asked for, so that time and memory grow in proportion to M.
+    Up to `MAX_ALL_STREAMS` streams every prompt is encoded as a whole. With more, each word is encoded once and a
+    prompt is put together when it is asked for, so that time and memory grow in proportion to M.
 
     Args:
         config: Variant, parts and subject.

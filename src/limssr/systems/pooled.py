@@ -190,8 +190,8 @@ class PooledModel:
     def key(self, streams: Sequence[str]) -> tuple[str, ...]:
         """Under which `parts` and `gaps` have the regression that reads these streams.
 
-        Of many streams only chosen subsets have a regression of their own (`PooledRegressor`). Any other pattern is read
-        by the one of them that reads the most of its streams, and of several such by the first.
+        Of many streams only chosen subsets have a regression of their own (`PooledRegressor`). Any other pattern is
+        read by the one of them that reads the most of its streams, and of several such by the first.
         """
         if self.strategy != "per_subset":
             return self.names
