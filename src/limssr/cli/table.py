@@ -25,6 +25,7 @@ from limssr.cli.verbs.data import (
 from limssr.cli.verbs.extract import Extract
 from limssr.cli.verbs.reproduce import Reproduce
 from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
+from limssr.cli.verbs.share import Card, Export, Pull, Push
 from limssr.cli.verbs.sweep import Sweep
 from limssr.cli.verbs.systems import Systems
 
@@ -78,6 +79,10 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "report": Entry(verb=Report, line="write a run's report again"),
         "describe": Entry(verb=Describe, line="parameters, multiply-accumulates, sequence lengths"),
         "import-checkpoint": Entry(verb=ImportCheckpoint, line="turn a published checkpoint into a run folder"),
+        "card": Entry(verb=Card, line="write a run's model card"),
+        "export": Entry(verb=Export, line="pack a run into one file for others"),
+        "push": Entry(verb=Push, line="send a run to the Hugging Face Hub"),
+        "pull": Entry(verb=Pull, line="take a run that others exported or pushed"),
     },
     "Many models": {
         "compare": Entry(verb=Compare, line="finished runs side by side, with paired tests"),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from rich.console import RenderableType
 
 from limssr.report.columns import Columns
-from limssr.report.text import partial_words, same_words
+from limssr.report.text import coverage_words, partial_words, same_words
 
 Document = Mapping[str, Any]
 MAX_ROWS = 40
@@ -29,30 +29,10 @@ def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
         lines.append(f"Mean of the incomplete subsets: {_pair(document.get('average_incomplete'))}")
         lines.append(f"All streams: {_pair(document.get('full'))}")
     lines += _not_averaged(systems or {"": document})
-    lines += _coverage(document.get("coverage"))
+    lines += coverage_words(document.get("coverage"))
     if document["selection"] == "test":
         lines.append("The epoch was chosen on the test split: these numbers flatter the model.")
     return tuple(lines)
-
-
-def _coverage(found: Document | None) -> list[str]:
-    """How often intervals cover, over all criteria, with all streams and with fewer."""
-    if not found or not found["subsets"]:
-        return []
-    share = f"Intervals of {100 * found['level']:g} % (limssr predict --interval {found['level']:g})"
-    rows = [row for row in found["subsets"] if row["source"] != "none"]
-    if not rows:
-        return [f"{share} are the whole scale: {found['num_calibration']} validation samples are too few for them."]
-    shares: dict[tuple[str, ...], list[float]] = {}
-    for row in rows:
-        hits = shares.setdefault(tuple(row["streams"]), [0.0, 0.0])
-        hits[0], hits[1] = hits[0] + row["covered"] * row["num_samples"], hits[1] + row["num_samples"]
-    most = max(shares, key=len)
-    fewer = [hits / num for streams, (hits, num) in shares.items() if streams != most]
-    text = f"{100 * shares[most][0] / shares[most][1]:.0f} % of the scores from {' + '.join(most)}"
-    if fewer:
-        text += f", {100 * min(fewer):.0f} to {100 * max(fewer):.0f} % of those from fewer streams"
-    return [f"{share} cover {text}."]
 
 
 def int8_lines(change: Document) -> tuple[RenderableType, ...]:

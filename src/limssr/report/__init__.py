@@ -5,9 +5,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from limssr.core.files import check_output, write_atomically
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def write_report(run_dir: Path) -> Path:
@@ -41,15 +44,21 @@ def write_report(run_dir: Path) -> Path:
 
 def render_page(template: str, contents: Mapping[str, Any]) -> bytes:
     """A page from one of the templates beside this file, with the style of all our pages inside it."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
+    environment = environment_of_templates(autoescape=True)
+    style = environment.loader.get_source(environment, "style.css")[0]  # pyright: ignore[reportOptionalMemberAccess]
+    return environment.get_template(template).render(**contents, style=Markup(style)).encode("utf-8")
+
+
+def environment_of_templates(*, autoescape: bool) -> "Environment":
+    """What renders the templates beside this file; a name that a template misspells is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
         loader=PackageLoader("limssr.report", "."),
-        autoescape=True,
+        autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = environment.loader.get_source(environment, "style.css")[0]  # pyright: ignore[reportOptionalMemberAccess]
-    return environment.get_template(template).render(**contents, style=Markup(style)).encode("utf-8")

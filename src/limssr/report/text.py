@@ -68,3 +68,23 @@ def decimals_of(values: Sequence[float]) -> int:
     """So many that the smallest of some numbers keeps three digits, between 2 and 6."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value != 0.0]
     return min(6, max(2, 2 - math.floor(math.log10(min(sizes))))) if sizes else 3
+
+
+def coverage_words(found: Mapping[str, Any] | None) -> list[str]:
+    """How often intervals cover, over all criteria, with all streams and with fewer."""
+    if not found or not found["subsets"]:
+        return []
+    share = f"Intervals of {100 * found['level']:g} % (limssr predict --interval {found['level']:g})"
+    rows = [row for row in found["subsets"] if row["source"] != "none"]
+    if not rows:
+        return [f"{share} are the whole scale: {found['num_calibration']} validation samples are too few for them."]
+    shares: dict[tuple[str, ...], list[float]] = {}
+    for row in rows:
+        hits = shares.setdefault(tuple(row["streams"]), [0.0, 0.0])
+        hits[0], hits[1] = hits[0] + row["covered"] * row["num_samples"], hits[1] + row["num_samples"]
+    most = max(shares, key=len)
+    fewer = [hits / num for streams, (hits, num) in shares.items() if streams != most]
+    text = f"{100 * shares[most][0] / shares[most][1]:.0f} % of the scores from {' + '.join(most)}"
+    if fewer:
+        text += f", {100 * min(fewer):.0f} to {100 * max(fewer):.0f} % of those from fewer streams"
+    return [f"{share} cover {text}."]

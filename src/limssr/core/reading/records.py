@@ -36,15 +36,6 @@ class StreamRecord(_Record):
     offsets: list[Number] | None = None
 
     @model_validator(mode="after")
-    def _one_a_feature(self) -> "StreamRecord":
-        if any(each is not None and len(each) != self.dim for each in (self.columns, self.offsets)):
-            raise ValueError(f"columns and offsets need one entry for each of the {self.dim:,} features")
-        return self
-
-    columns: list[str] | None = None
-    offsets: list[Number] | None = None
-
-    @model_validator(mode="after")
     def _one_for_each_column(self) -> "StreamRecord":
         for name in ("columns", "offsets"):
             found = getattr(self, name)
