@@ -50,8 +50,9 @@ from limssr.training.loop import fit
 class LimssrRegressor(RegressorMixin, BaseEstimator):
     """Scores of long performances from several aligned streams, some of which may be missing.
 
-    A sample is a mapping from a stream's name to an array [T, D]; a stream that is None, all NaN, or not a key does not
-    exist. All streams of a sample have the same T; an all-NaN row is a segment that is not valid.
+    A sample is a mapping from a stream's name to an array [T, D], or to words: a text, or a list of (start, end, word).
+    A stream that is None, all NaN, or not a key does not exist. All arrays of a sample have the same T; an all-NaN row
+    is a segment that is not valid.
 
     Args:
         backbone: "tiny" (random weights, no download), "smollm2-135m", "qwen3-0.6b", a hub id or a local folder.
@@ -61,7 +62,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         learning_rate: Highest learning rate of AdamW.
         head: "paper", or "statistics" (docs/heads.md).
         dropout: Of the layers around the backbone.
-        modality_dropout: Hide streams while training: "per_sample", "per_batch" or "none".
+        modality_dropout: Hide streams in training: "per_sample", "per_batch" or "none".
         modalities: Names of the streams, in order; None: as they first occur.
         criteria: Names of the C scores; None: "score", or "score-1" and so on.
         score_range: (lowest, highest) possible score, or one such pair a criterion; None: the range of the training
@@ -73,9 +74,9 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             replaces `random_state`; its `data.store` and `data.validation` are not read.
         verbose: 0 is silent; 1 reports every epoch on stderr.
         columns: Where samples name their features (tables), others are read by these names. "by-place" also takes
-            arrays without names, whose features must stand in the same order.
-        preset: "auto" judges several models by folds of whole groups and mixes the best (docs/auto.md).
-        minutes: Budget of the preset.
+            arrays without names, in the same order.
+        words: How systems of numbers see words: "states", "states:LAYERS" or "hashed".
+        preset: "auto" judges several models by folds of whole groups and mixes the best, in this many `minutes`.
 
     Attributes:
         modalities_: The M streams (name and width).
@@ -108,6 +109,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         config: RunConfig | None = None,
         verbose: int = 0,
         columns: Literal["by-name", "by-place"] = "by-name",
+        words: str = "states",
         preset: Literal["auto"] | None = None,
         minutes: float = 30.0,
     ) -> None:
@@ -116,18 +118,16 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.head = head
-        self.dropout = dropout
+        self.head, self.dropout = head, dropout
         self.modality_dropout = modality_dropout
         self.modalities = modalities
         self.criteria = criteria
         self.score_range = score_range
         self.validation_fraction = validation_fraction
         self.random_state = random_state
-        self.device = device
-        self.config = config
+        self.device, self.config = device, config
         self.verbose = verbose
-        self.columns = columns
+        self.columns, self.words = columns, words
         self.preset, self.minutes = preset, minutes
 
     def fit(
@@ -157,11 +157,11 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         every_stream = as_streams(either("samples", samples, "X", X))
         scores_NC, single = score_matrix(either("scores", scores, "y", y), len(every_stream))
         config = self._run_config()
-        modalities = find_modalities(every_stream, as_names(self.modalities, "modalities") or config.data.modalities)
-        criteria = find_criteria(
-            scores_NC, as_names(self.criteria, "criteria") or config.data.criteria, self.score_range
-        )
-        decisions = [offset_words(modality.name, modality) for modality in modalities if modality.offsets is not None]
+        names = as_names(self.modalities, "modalities") or config.data.modalities
+        modalities = find_modalities(every_stream, names, words=self.words)
+        names = as_names(self.criteria, "criteria") or config.data.criteria
+        criteria = find_criteria(scores_NC, names, self.score_range)
+        decisions = [offset_words(one.name, one) for one in modalities if one.offsets is not None]
         every = make_samples(
             every_stream, scores_NC, modalities, criteria, unnamed=self._unnamed(), say=decisions.append
         )

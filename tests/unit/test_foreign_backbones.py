@@ -178,7 +178,7 @@ def test_what_a_killed_conversion_left_is_in_nobodys_way(tmp_path, monkeypatch):
     monkeypatch.setenv("LIMSSR_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "model.gguf"
     file.write_bytes(b"junk")
-    name = f"model-{load._hash_files([file])[:16]}"
+    name = f"model-{load.hash_files([file])[:16]}"
     left = [tmp_path / "cache" / "backbones" / item for item in (f"{name}.partial-{os.getpid()}", "other")]
     for path in left:
         path.mkdir(parents=True)

@@ -219,7 +219,7 @@ def edit_header(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2}, "expected format version 1 or older, found 2.*upgrade limssr"),
+        ({"format_version": 3}, "expected format version 2 or older, found 3.*upgrade limssr"),
         ({"format": "other"}, "limssr-store"),
         ({"criteria": [{"name": "total", "tone": 3}]}, "criteria.0.low: Field required"),
         ({"files": {}}, "every field"),

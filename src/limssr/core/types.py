@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from limssr.core.words import Words
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -32,6 +34,7 @@ class Modality:
         columns: D names of the features, in their order; None where the data had none.
         offsets: D numbers that were subtracted before the values became float32, which could not have held them
             otherwise (Unix times, raw counters); None where nothing was subtracted.
+        words: For a stream of language, the view that made its D numbers (`limssr.data.words.views`); else None.
 
     Two modalities are equal when name and width are; `limssr.data.columns` compares columns and offsets.
     """
@@ -40,6 +43,7 @@ class Modality:
     dim: int
     columns: tuple[str, ...] | None = field(default=None, compare=False)
     offsets: tuple[float, ...] | None = field(default=None, compare=False)
+    words: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         # JSON has lists.
@@ -89,6 +93,8 @@ class Sample:
         scores: [C] float64 in the data set's unit, NaN where a criterion was not judged; empty when scoring.
         group: Samples of one group (a passage, a person) never stand on two sides of a split.
         split: "train", "val" or "test"; None when scoring new samples.
+        words: For streams of language, what was said; their arrays in `streams` are a view of it in numbers. Words of
+            a stream that is not in `streams` are not there either.
     """
 
     id: str
@@ -96,6 +102,7 @@ class Sample:
     scores: np.ndarray = field(default_factory=lambda: np.empty(0))
     group: str = ""
     split: Split | None = None
+    words: Mapping[str, Words] = field(default_factory=dict)
 
     @property
     def num_segments(self) -> int:
@@ -105,7 +112,8 @@ class Sample:
     def restricted_to(self, names: tuple[str, ...]) -> "Sample":
         """The same performance with only those of `names` that it owns."""
         kept = {name: self.streams[name] for name in names if name in self.streams}
-        return Sample(self.id, kept, self.scores, self.group, self.split)
+        words = {name: self.words[name] for name in kept if name in self.words}
+        return Sample(self.id, kept, self.scores, self.group, self.split, words)
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,8 @@ class Batch:
         owned: In training, for systems that learn from streams hidden in this step: the same pieces of the same
             samples with every stream that they own; else None. Scoring never has it.
         host_masks: Copies of the masks and lengths on the CPU, made by `to`; use `masks_on_host`.
+        words: Stream of language -> the words of each of the B samples, None where it is absent; a stream without any
+            is not a key.
     """
 
     ids: tuple[str, ...]
@@ -141,6 +151,7 @@ class Batch:
     unit_scores_BC: Float[Tensor, "B C"] | None = None
     owned: "Batch | None" = None
     host_masks: "HostMasks | None" = None
+    words: Mapping[str, tuple[Words | None, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -159,6 +170,7 @@ class Batch:
             unit_scores_BC=None if scores is None else scores.to(device, non_blocking=True),
             owned=None if self.owned is None else self.owned.to(device),
             host_masks=HostMasks((present_BM, valid_BMT, lengths_B), self.masks_on_host()),
+            words=self.words,
         )
 
     def masks_on_host(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,9 +9,13 @@ import numpy as np
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.columns import Unnamed, check_columns, find_offsets, place
+from limssr.data.groups import is_missing
 from limssr.data.store.observed import Observed
 from limssr.data.validate import check_criteria, check_modalities, check_sample, unmasked
 from limssr.data.values import Values, read_values
+from limssr.data.words.given import is_words, read_words
+from limssr.data.words.names import DEFAULT
+from limssr.data.words.streams import WordStreams, words_modality
 
 Streams = Mapping[str, Any]
 Range = tuple[float, float]
@@ -74,30 +78,39 @@ ARGUMENTS = {
 }  # fmt: skip
 
 
-def find_modalities(samples: Sequence[Streams], names: Sequence[str] | None) -> tuple[Modality, ...]:
+def find_modalities(
+    samples: Sequence[Streams], names: Sequence[str] | None, *, words: str = DEFAULT
+) -> tuple[Modality, ...]:
     """The streams of the samples, with their widths, the names of their columns, and what is subtracted from them.
 
     Args:
         samples: N mappings.
         names: In this order; None: as they first occur. A stream that is nowhere there has no width and is left out.
+        words: The view of streams of words (`limssr.data.words.views`).
 
     Raises:
         InputError: Not mappings, no stream at all, or a named stream that no sample has.
     """
     found: dict[str, list[Values]] = {}
+    said: set[str] = set()
     for index, sample in enumerate(samples):
         for key, stream in _as_mapping(sample, index).items():
-            if stream is None:
+            if stream is None or is_words(stream):
+                said |= set() if stream is None else {str(key)}
                 continue
             values = read_values(stream, where=f"Sample {index}, stream '{key}'")
             array = values.array
             # A stream that is wrong in another way is refused by the check of its sample, in better words.
             if array.ndim == 2 and array.size and not (array.dtype.kind == "f" and np.isnan(array).all()):
                 found.setdefault(str(key), []).append(values)
-    absent = [name for name in names or () if name not in found]
+    mixed = sorted(said & found.keys())
+    if mixed:
+        raise InputError(f"Stream '{mixed[0]}': expected words in all samples or in none, found also arrays.")
+    absent = [name for name in names or () if name not in found and name not in said]
     if absent:
         raise InputError(f"Expected a sample with the stream {absent[0]!r}, found none: leave it out of modalities.")
-    modalities = tuple(_modality(name, found[name]) for name in names or found)
+    order = names or dict.fromkeys(str(key) for sample in samples for key in sample if str(key) in {*found, *said})
+    modalities = tuple(words_modality(one, words) if one in said else _modality(one, found[one]) for one in order)
     check_modalities(modalities)
     return modalities
 
@@ -175,12 +188,16 @@ def make_samples(
     placed_how: Counter[tuple[str, str]] = Counter()
     observed = Observed()
     made = []
+    texts = WordStreams([modality for modality in modalities if modality.words])
     for index, streams in enumerate(samples):
-        arrays = {}
+        arrays, words = {}, {}
         for key, stream in _as_mapping(streams, index).items():
             if stream is None:
                 continue
             name, where = str(key), f"Sample '{prefix}{index}', stream '{key}'"
+            if _belongs_to_words(stream, known.get(name), where):
+                words[name] = read_words(stream, where=where)
+                continue
             values = read_values(stream, where=where)
             arrays[name] = values.array
             if name in known:
@@ -189,16 +206,24 @@ def make_samples(
                 arrays[name] = placed.values
         scores_C = np.empty(0) if scores_NC is None else scores_NC[index]
         mode = "optional" if scores_NC is None else "required"
-        given = Sample(f"{prefix}{index}", arrays, scores_C)
+        given = texts.join(Sample(f"{prefix}{index}", arrays, scores_C), words, where=f"Sample '{prefix}{index}'")
         made.append(check_sample(given, modalities, criteria, scores=mode, derived_scales=derived))
         observed.add(given, made[-1])
     if say is not None:
         for (name, how), count in placed_how.items():
             if how == "reordered":
                 say(f"stream '{name}': columns of {count} samples put into the order of the stream, by their names")
-        for sentence in observed.constant_words():
+        for sentence in (*observed.constant_words(), *texts.sentences()):
             say(sentence)
     return made
+
+
+def _belongs_to_words(stream: Any, modality: Modality | None, where: str) -> bool:
+    """Whether a stream is one of words; refused where it is given in the other way than in training."""
+    if modality is not None and is_words(stream) != (modality.words is not None):
+        wanted = "words" if modality.words else "an array [segments, features]"
+        raise InputError(f"{where}: expected {wanted}, as in training, found {type(stream).__name__}.")
+    return modality is not None and modality.words is not None
 
 
 def score_matrix(scores: Any, num_samples: int) -> tuple[np.ndarray, bool]:
@@ -253,8 +278,12 @@ def _as_mapping(sample: Any, index: int) -> Streams:
 
 
 def _without_empty(row: Mapping[Any, Any]) -> Streams:
-    """A row of a table of streams: pandas writes NaN where a cell is empty."""
-    return {str(name): None if isinstance(cell, float) and np.isnan(cell) else cell for name, cell in row.items()}
+    """A row of a table of streams: pandas writes NaN or pandas.NA where a cell is empty."""
+    return {str(name): None if np.ndim(cell) == 0 and _is_empty(cell) else cell for name, cell in row.items()}
+
+
+def _is_empty(cell: Any) -> bool:
+    return not isinstance(cell, str) and is_missing(cell)
 
 
 def _range(score_range: Range | Sequence[Range] | None, column: int, num_criteria: int, judged: np.ndarray) -> Range:

@@ -13,6 +13,7 @@ from torch import Tensor
 from limssr.core.errors import InputError
 from limssr.core.rng import integer
 from limssr.core.types import Batch, Criterion, Modality, Sample
+from limssr.core.words import Words
 
 # Samples are sorted by length within pools of this many batches: enough that a batch's lengths are close, few enough
 # that batches still mix freely from epoch to epoch.
@@ -73,7 +74,8 @@ def piece(sample: Sample, start: int, num_segments: int | None) -> Sample:
     if num_segments is None or num_segments >= sample.num_segments:
         return sample
     streams = {name: stream_TD[start : start + num_segments] for name, stream_TD in sample.streams.items()}
-    return Sample(sample.id, streams, sample.scores, sample.group, sample.split)
+    words = {name: said.part(start, num_segments) for name, said in sample.words.items()}
+    return Sample(sample.id, streams, sample.scores, sample.group, sample.split, words)
 
 
 def collate(
@@ -132,6 +134,7 @@ def collate(
         valid_BMT=valid_BMT,
         lengths_B=torch.tensor(lengths, dtype=torch.int64),
         unit_scores_BC=_unit_scores(samples, criteria),
+        words=_words(samples, modalities),
     )
 
 
@@ -189,6 +192,11 @@ def _check_shape(sample: Sample, modality: Modality, stream_TD: np.ndarray) -> N
         )
 
 
+def _words(samples: Sequence[Sample], modalities: Sequence[Modality]) -> dict[str, tuple[Words | None, ...]]:
+    found = {item.name: tuple(one.words.get(item.name) for one in samples) for item in modalities if item.words}
+    return {name: words for name, words in found.items() if any(one is not None for one in words)}
+
+
 def _unit_scores(samples: Sequence[Sample], criteria: Sequence[Criterion]) -> torch.Tensor | None:
     sizes = {np.size(sample.scores) for sample in samples}
     if sizes == {0}:
@@ -223,4 +231,5 @@ def attend_padding(batch: Batch) -> Batch:
         valid_BMT=valid_BMT,
         lengths_B=longest_B,
         unit_scores_BC=batch.unit_scores_BC,
+        words=batch.words,
     )

@@ -14,9 +14,10 @@ from rich.table import Table
 
 from limssr.core.errors import InputError
 from limssr.core.files import write_atomically
-from limssr.core.types import SPLITS, Criterion
+from limssr.core.types import SPLITS, Criterion, Modality
 from limssr.data.missing import subsets
 from limssr.data.store.reader import FeatureStore
+from limssr.data.words.describe import WordsSummary, describe_words
 
 NUM_BINS = 20
 BARS = " ▁▂▃▄▅▆▇█"
@@ -71,6 +72,7 @@ class StreamSummary:
         num_samples: Samples that own it.
         splits: Split -> samples that own it.
         valid_share: Valid segments among the segments of the samples that own it; NaN where none does.
+        words: What its texts are like; None for a stream of numbers.
     """
 
     name: str
@@ -78,6 +80,7 @@ class StreamSummary:
     num_samples: int
     splits: Mapping[str, int]
     valid_share: float
+    words: WordsSummary | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def describe_store(store: FeatureStore) -> StoreSummary:
         splits={split: len(store.ids(split)) for split in SPLITS},
         owned=tuple((subset, {split: counts[subset, split] for split in SPLITS}) for subset in listed),
         lengths={"min": int(lengths.min()), "median": float(np.median(lengths)), "max": int(lengths.max())},
-        streams=tuple(_stream(modality.name, modality.dim, rows) for modality in store.modalities),
+        streams=tuple(_stream(modality, rows, store) for modality in store.modalities),
         scores=tuple(_score(criterion, rows, store) for criterion in store.criteria),
         availability=store.info.availability,
         provenance=store.info.provenance,
@@ -163,6 +166,7 @@ def render(summary: StoreSummary) -> RenderableType:
     if summary.availability:
         told = ", ".join(f"{key} {_told(value)}" for key, value in summary.availability.items())
         parts.append(f"Made incomplete: {_escaped(told)}")
+    parts += [f"Words of {_escaped(one.name)}: {_escaped(one.words.told())}" for one in summary.streams if one.words]
     parts += [f"note: {_escaped(decision)}" for decision in summary.decisions]
     parts.append(f"Fingerprint {summary.fingerprint[:16]}")
     return Group(*parts)
@@ -213,12 +217,15 @@ def _owned(row: Mapping[str, Any], names: list[str]) -> tuple[str, ...]:
     return tuple(name for name in names if row[f"valid:{name}"] is not None)
 
 
-def _stream(name: str, dim: int, rows: list[dict[str, Any]]) -> StreamSummary:
+def _stream(modality: Modality, rows: list[dict[str, Any]], store: FeatureStore) -> StreamSummary:
+    name = modality.name
     owners = [row for row in rows if row[f"valid:{name}"] is not None]
     total = sum(row["num_segments"] for row in owners)
     valid = sum(row[f"valid:{name}"] for row in owners)
     splits = {split: sum(row["split"] == split for row in owners) for split in SPLITS}
-    return StreamSummary(name, dim, len(owners), splits, valid / total if total else float("nan"))
+    said = [words[name] for words in store.words.values() if name in words] if modality.words else []
+    words = describe_words(said, modality.words) if modality.words else None
+    return StreamSummary(name, modality.dim, len(owners), splits, valid / total if total else float("nan"), words)
 
 
 def _score(criterion: Criterion, rows: list[dict[str, Any]], store: FeatureStore) -> ScoreSummary:

@@ -1,6 +1,7 @@
 """The interface of anything that scores performances, and its implementation by a network."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -131,7 +132,7 @@ class ModelScorer:
             if not sample.streams.keys().isdisjoint(seen)
         }
         cropped = {
-            n: Sample(sample.id, crop(sample, self.num_segments, place="center").streams)
+            n: replace(crop(sample, self.num_segments, place="center"), scores=np.empty(0), group="", split=None)
             for n, sample in usable.items()
         }
         order = sorted(cropped, key=lambda n: cropped[n].num_segments)

@@ -107,6 +107,7 @@ def filled(batch: Batch, values: Sequence[Tensor]) -> Batch:
         valid_BMT=torch.stack(valid, dim=1),
         lengths_B=batch.lengths_B,
         unit_scores_BC=batch.unit_scores_BC,
+        words=batch.words,
     )
 
 

@@ -33,7 +33,7 @@ class ImportTable:
     """Read own data: a table that names one file of features a stream and sample."""
 
     manifest: Annotated[Position[Path], conf.arg(metavar="MANIFEST")]
-    """CSV, XLSX or JSONL with the columns id, split, group, score:NAME and stream:NAME (docs/data-format.md)."""
+    """CSV, XLSX or JSONL: columns id, split, group, score:NAME, stream:NAME and text:NAME (docs/data-format.md)."""
     store: Annotated[Position[Path], conf.arg(metavar="STORE")]
     """Folder to make."""
     scale: Annotated[
@@ -60,6 +60,10 @@ class ImportTable:
     columns: ColumnsName = "by-name"
     zeros: Literal["keep", "absent"] = "keep"
     """What a stream is that holds nothing but zeros in a sample."""
+    words: Annotated[str, conf.arg(metavar="states|states:LAYERS|hashed")] = "states"
+    """How systems of numbers see words: states of a frozen SmolLM2-135M (after 6 layers), or hashed counts of words."""
+    markup: Literal["remove", "keep"] = "remove"
+    """Whether markup, entities and invisible signs are removed from words."""
     copies: Literal["refuse", "keep"] = "refuse"
     """What is done with the same features under several ids in several splits."""
     common: Common = field(default_factory=Common)
@@ -76,6 +80,8 @@ class ImportTable:
             segment_s=self.segment_s,
             align=self.align,
             zeros=self.zeros,
+            words=self.words,
+            markup=self.markup,
         )
         options = {"scales": scales(self.scale), "name": self.name, "reading": reading}
         options |= {"split": self.split, "seed": self.seed, "copies": self.copies}

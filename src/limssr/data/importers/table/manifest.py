@@ -1,9 +1,9 @@
 """The table that names one array file a stream and sample: CSV (comma, semicolon or tab), a spreadsheet or JSON lines.
 
 Columns: `id`, `split` (train, val, test; optional), `group` (optional), `score:NAME`, `stream:NAME` (a path relative to
-the manifest, or absolute). An empty stream cell says that the stream is absent, an empty score cell that the criterion
-was not judged; so do the words that tables write there (NA, NaN, null, None). For samples that are to be scored only
-`id` and `stream:NAME` are needed.
+the manifest, or absolute), `text:NAME` (words, or a path to a file of words). An empty cell of a stream says that the
+stream is absent, an empty score cell that the criterion was not judged; so do the words that tables write there (NA,
+NaN, null, None). For samples that are to be scored only `id` and a stream or a text are needed.
 """
 
 import csv
@@ -26,6 +26,7 @@ from limssr.data.importers.table.text import DECIMAL_COMMA, read_score
 PLAIN_COLUMNS = ("id", "split", "group")
 SCORE_PREFIX = "score:"
 STREAM_PREFIX = "stream:"
+TEXT_PREFIX = "text:"
 TEXTS = (".csv", ".tsv", ".txt")
 JSON_LINES = (".jsonl", ".ndjson")
 MANIFESTS = (*TEXTS, ".xlsx", *JSON_LINES)
@@ -47,6 +48,7 @@ class Manifest:
         lines: Line number of each row, for messages.
         has_split: Whether it has the column `split`.
         remarks: How it was read, where that is not what the name of the file says.
+        texts: Names of the `text:` columns, in their order.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Manifest:
     lines: tuple[int, ...]
     has_split: bool = True
     remarks: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
     def where(self, row: int) -> str:
         """The place of a row, for messages."""
@@ -103,6 +106,7 @@ def load_manifest(path: Path | str, *, use: Literal["import", "predict"]) -> Man
         tuple(found.lines),
         "split" in columns,
         found.remarks,
+        _named(columns, TEXT_PREFIX),
     )
 
 
@@ -176,7 +180,9 @@ def _cells(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]
     try:
         return [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: expected a table, found {error}: correct it.") from error
+        long = "field limit" in str(error)
+        remedy = "write long texts into files and name those" if long else "correct it"
+        raise InputError(f"{path}, line {reader.line_num}: expected a table, found {error}: {remedy}.") from error
 
 
 def _table(path: Path, lines: Sequence[tuple[int, list[str]]], separator: str) -> Rows:
@@ -245,17 +251,25 @@ def _unique_keys(pairs: list[tuple[str, Cell]]) -> dict[str, Cell]:
 def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
     if len(columns) > MAX_COLUMNS:
         raise InputError(f"{path}: expected at most {MAX_COLUMNS:,} columns, found {len(columns):,}: keep fewer.")
-    known = [*PLAIN_COLUMNS, f"{SCORE_PREFIX}NAME", f"{STREAM_PREFIX}NAME"]
+    known = [*PLAIN_COLUMNS, f"{SCORE_PREFIX}NAME", f"{STREAM_PREFIX}NAME", f"{TEXT_PREFIX}NAME"]
+    prefixes = (SCORE_PREFIX, STREAM_PREFIX, TEXT_PREFIX)
     counts = Counter(columns)
     for column in columns:
         prefix, colon, name = column.partition(":")
-        if column not in PLAIN_COLUMNS and not (colon and f"{prefix}:" in (SCORE_PREFIX, STREAM_PREFIX) and name):
+        if column not in PLAIN_COLUMNS and not (colon and f"{prefix}:" in prefixes and name):
             raise InputError(f"{path}: {unknown_name('column', column, known)}")
         if counts[column] > 1:
             raise InputError(
                 f"{path}: expected every column once, found '{shortened(column)}' repeated: remove or rename one."
             )
-    needed = {"id": "id" in columns, f"{STREAM_PREFIX}NAME": bool(_named(columns, STREAM_PREFIX))}
+    both = set(_named(columns, STREAM_PREFIX)) & set(_named(columns, TEXT_PREFIX))
+    if both:
+        raise InputError(
+            f"{path}: expected streams of different names, found '{STREAM_PREFIX}{min(both)}' and "
+            f"'{TEXT_PREFIX}{min(both)}': rename one."
+        )
+    streams = _named(columns, STREAM_PREFIX) or _named(columns, TEXT_PREFIX)
+    needed = {"id": "id" in columns, f"{STREAM_PREFIX}NAME or {TEXT_PREFIX}NAME": bool(streams)}
     if use == "import":
         needed[f"{SCORE_PREFIX}NAME"] = bool(_named(columns, SCORE_PREFIX))
     for column, there in needed.items():

