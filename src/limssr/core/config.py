@@ -173,6 +173,17 @@ class PromptConfig(_Config):
     """What the streams show, as the clean prompt puts it, such as "an action video" or "a piano performance"."""
 
 
+class WordsConfig(_Config):
+    """How the language model reads streams of words (docs/data-format.md)."""
+
+    read: Literal["tokens", "view"] = "tokens"
+    """tokens: the words themselves, as rows of the language model's own table of embeddings. view: their view in
+    numbers, projected like the features of any other stream."""
+    limit: int = Field(default=512, ge=1, le=MAX_SIZE)
+    """Tokens of a stream that are read. Of a longer text the middle is left out: half of the tokens are of its
+    beginning, half of its end."""
+
+
 class StatisticsConfig(_Config):
     """The head `statistics` and the system `statistics` (docs/heads.md): an option of ours, not of the paper."""
 
@@ -236,6 +247,8 @@ class ModelConfig(_Config):
     training, and clipped at ±5."""
     head: Literal["paper", "statistics"] = "paper"
     """paper: the head of the paper (sections 3.5 and 3.6). statistics: our head for small data sets (docs/heads.md)."""
+    words: WordsConfig = WordsConfig()
+    """How streams of words are read."""
     statistics: StatisticsConfig = StatisticsConfig()
     """Settings of the head `statistics` and of the system `statistics`."""
     paths: Literal["both", "path1", "path2"] = "both"

@@ -5,11 +5,11 @@ A sample's sequence is ::
     prompt | <start_m> x_1 .. x_T <end_m>, present m | <start_m> <missing_m> .. <end_m>, absent m | K fusion slots
 
 Rows of all sequences of a batch are drawn from one *bank*: the learned rows first (prompt, boundaries, placeholders,
-fusion tokens), then every projected segment that is valid, modality by modality, sample by sample. A layout is only
-indices into that bank, so any mixture of patterns and lengths in a batch costs one gather.
+fusion tokens), then every projected segment that is valid, modality by modality, sample by sample, then the rows of
+words. A layout is only indices into that bank, so any mixture of patterns and lengths in a batch costs one gather.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,11 +68,25 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class WordBlock:
+    """The tokens of a stream of words of one sample.
+
+    Attributes:
+        rows: int64, the row of each token, in their order.
+        segments: int64, the segment that each belongs to, not falling.
+    """
+
+    rows: np.ndarray
+    segments: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Block:
-    """The positions of one modality: its rows, and which of them path 2 reads."""
+    """The positions of one modality: its rows, which of them path 2 reads, and the segment of each."""
 
     rows: np.ndarray
     pooled: np.ndarray
+    segments: np.ndarray
 
 
 def plan_layout(
@@ -83,6 +97,8 @@ def plan_layout(
     *,
     order: Literal["paper", "interleaved"] = "paper",
     num_missing_tokens: int | None = None,
+    words: Sequence[Mapping[int, WordBlock]] = (),
+    of_words: Collection[int] = (),
 ) -> Layout:
     """Lay out a batch.
 
@@ -94,15 +110,23 @@ def plan_layout(
         rows: Where the learned vectors stand.
         order: "paper": present blocks, then absent ones; "interleaved": segment by segment.
         num_missing_tokens: Placeholders of an absent modality; None: T of the sample.
+        words: For each sample, column of a modality of words that it owns -> its tokens.
+        of_words: Columns of the modalities of words, whose segments are not in the bank.
     """
     present = present_BM.cpu().numpy()
     lengths = lengths_B.cpu().numpy()
-    feature_rows = _feature_rows(valid_BMT.cpu().numpy(), first=rows.count)
+    valid = valid_BMT.cpu().numpy()
+    in_bank = valid.copy()
+    in_bank[:, list(of_words)] = False
+    feature_rows = _feature_rows(in_bank, first=rows.count)
     missing_rows = rows.missing or [None] * present.shape[1]
     sequences, pools = [], []
     for b, length in enumerate(lengths):
+        said = words[b] if words else {}
         blocks = [
-            _block(feature_rows[b, m, :length], bool(present[b, m]), missing_rows[m], num_missing_tokens)
+            _word_block(said[m], valid[b, m, :length], missing_rows[m])
+            if m in said
+            else _block(feature_rows[b, m, :length], bool(present[b, m]), missing_rows[m], num_missing_tokens)
             for m in range(present.shape[1])
         ]
         place = _paper_order if order == "paper" else _interleaved_order
@@ -123,21 +147,31 @@ def _feature_rows(valid_BMT: np.ndarray, *, first: int) -> np.ndarray:
 def _block(
     feature_rows_T: np.ndarray, present: bool, missing_row: int | None, num_missing_tokens: int | None
 ) -> _Block:
+    valid = feature_rows_T >= 0
     if missing_row is None:
-        seen = feature_rows_T[feature_rows_T >= 0]
-        return _Block(seen, np.ones(len(seen), dtype=bool))
+        return _Block(feature_rows_T[valid], np.ones(int(valid.sum()), dtype=bool), np.flatnonzero(valid))
     if not present:
         count = len(feature_rows_T) if num_missing_tokens is None else num_missing_tokens
-        return _Block(np.full(count, missing_row, dtype=np.int64), np.ones(count, dtype=bool))
-    valid = feature_rows_T >= 0
-    return _Block(np.where(valid, feature_rows_T, missing_row), valid)
+        return _Block(np.full(count, missing_row, dtype=np.int64), np.ones(count, dtype=bool), np.arange(count))
+    return _Block(np.where(valid, feature_rows_T, missing_row), valid, np.arange(len(valid)))
+
+
+def _word_block(words: WordBlock, valid_T: np.ndarray, missing_row: int | None) -> _Block:
+    """The tokens of valid segments, and a placeholder at each segment that is not; silence takes no place."""
+    read = valid_T[words.segments]
+    gaps = np.empty(0, dtype=np.int64) if missing_row is None else np.flatnonzero(~valid_T)
+    segments = np.concatenate([words.segments[read], gaps])
+    order = np.argsort(segments, kind="stable")
+    found = np.concatenate([words.rows[read], np.full(len(gaps), missing_row or 0, dtype=np.int64)])
+    pooled = np.arange(len(found)) < read.sum()
+    return _Block(found[order], pooled[order], segments[order])
 
 
 def _paper_order(blocks: list[_Block], present: np.ndarray, rows: LearnedRows) -> tuple[np.ndarray, list[np.ndarray]]:
     pieces: list[np.ndarray] = []
     pool: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(blocks)
     position = 0
-    shown = [m for m, block in enumerate(blocks) if len(block.rows)]
+    shown = [m for m, block in enumerate(blocks) if len(block.rows) or present[m]]
     for m in sorted(shown, key=lambda m: not present[m]):
         start = rows.starts[m : m + 1]
         pool[m] = position + len(start) + np.flatnonzero(blocks[m].pooled)
@@ -149,11 +183,17 @@ def _paper_order(blocks: list[_Block], present: np.ndarray, rows: LearnedRows) -
 def _interleaved_order(
     blocks: list[_Block], present: np.ndarray, rows: LearnedRows
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    del present  # every block has one row a segment here, present or not
+    del present  # every block of features has one row a segment here, present or not; words have any number
     starts, ends = np.asarray(rows.starts, dtype=np.int64), np.asarray(rows.ends, dtype=np.int64)
-    body = np.stack([block.rows for block in blocks], axis=1).reshape(-1)
-    pool = [len(starts) + np.flatnonzero(block.pooled) * len(blocks) + m for m, block in enumerate(blocks)]
-    return np.concatenate([starts, body, ends]), pool
+    every = np.concatenate([block.rows for block in blocks])
+    order = np.argsort(np.concatenate([block.segments for block in blocks]), kind="stable")
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    pool, first = [], 0
+    for block in blocks:
+        pool.append(len(starts) + place[first : first + len(block.rows)][block.pooled])
+        first += len(block.rows)
+    return np.concatenate([starts, every[order], ends]), pool
 
 
 def _stack(sequences: list[np.ndarray], pools: list[list[np.ndarray]], *, num_fusion: int) -> Layout:

@@ -13,10 +13,11 @@ from limssr.model.backbone.load import Backbone
 from limssr.model.backbone.lora import add_lora
 from limssr.model.heads.paper import HeadInput, PaperHead
 from limssr.model.heads.statistics import StatisticsHead
-from limssr.model.layout import plan_layout
+from limssr.model.layout import WordBlock, plan_layout
 from limssr.model.prompt_ids import prompt_ids
 from limssr.model.reading.reader import Reader
 from limssr.model.tokens import TokenRows
+from limssr.model.words import WordRows
 from limssr.nn.contract import WHOLE, FrozenWeights, Network, ParameterGroup, Stage
 from limssr.nn.layers import Projection
 from limssr.nn.scaling import InputScaler, OutputScale
@@ -49,7 +50,18 @@ class LimssrModel(Network):
         self.frozen = FrozenWeights(sha256=backbone.fingerprint, origin=backbone.origin)
         hidden = backbone.table_VH.shape[1]
         self.scaler = InputScaler(self.modalities, config.input_scaling)
-        self.projections = nn.ModuleList([Projection(item.dim, hidden, config.dropout) for item in self.modalities])
+        of_words = self.modalities if config.words.read == "tokens" else ()
+        self.words = WordRows(
+            of_words,
+            backbone.encode,
+            backbone.table_VH,
+            scale=backbone.embedding_scale,
+            limit=config.words.limit,
+        )
+        self.projections = nn.ModuleList(
+            nn.Identity() if m in self.words.columns else Projection(item.dim, hidden, config.dropout)
+            for m, item in enumerate(self.modalities)
+        )
         self.tokens = TokenRows(
             prompt_ids(config.prompt, [modality.name for modality in self.modalities], backbone.encode),
             backbone.table_VH,
@@ -73,7 +85,7 @@ class LimssrModel(Network):
         """Score a batch.
 
         Steps:
-            1. Scale the features and project the segments that exist (3.3).
+            1. Scale the features and project the segments that exist (3.3); look up the rows of words.
             2. Lay out prompt, present blocks, absent blocks and fusion slots (3.4, 3.5).
             3. Draw every sequence from the bank of learned rows and projected segments, and let the backbone read them.
             4. Read the scores from slots and blocks (3.6).
@@ -81,7 +93,13 @@ class LimssrModel(Network):
         if self.stage.name == ENSEMBLE:
             return self._read_moments(batch)
         present_BM, valid_BMT, lengths_B = batch.masks_on_host()
-        bank_RH = torch.cat([self.tokens(), *self._project(self.scaler(batch), valid_BMT)])
+        bank = [self.tokens(), *self._project(self.scaler(batch), valid_BMT)]
+        words: list[dict[int, WordBlock]] = []
+        if self.words.columns:
+            plan = self.words.plan(batch)
+            words = plan.moved(sum(map(len, bank)))
+            bank.append(self._word_rows(plan.ids_W))
+        bank_RH = torch.cat(bank)
         layout = plan_layout(
             present_BM,
             valid_BMT,
@@ -89,6 +107,8 @@ class LimssrModel(Network):
             self.tokens.rows,
             order=self.config.block_order,
             num_missing_tokens=self.config.num_missing_tokens,
+            words=words,
+            of_words=self.words.columns,
         )
         prompts = [self.tokens.rows.prompts[tuple(pattern)] for pattern in present_BM.tolist()]
         states = self.reader.read(bank_RH, layout, [*map(len, prompts)], with_inputs=self.head.reads_inputs)
@@ -161,10 +181,20 @@ class LimssrModel(Network):
         self.reader.forget()
         return super()._apply(fn, recurse)
 
+    def _word_rows(self, ids_W: Tensor) -> Tensor:
+        """Rows of words [W, H]: of the trained table where all of it is trained, else of the language model's."""
+        table = self.tokens.table
+        if table is None:
+            return self.words(ids_W)
+        rows_WH = table.index_select(0, ids_W.to(table.device))
+        return rows_WH * self.tokens.scale if self.tokens.scale != 1.0 else rows_WH
+
     def _project(self, scaled: dict[str, Tensor], valid_BMT: Tensor) -> list[Tensor]:
         """The valid segments of each modality [n_m, H], in the order that the layout counts them."""
         projected = []
         for m, (modality, projection) in enumerate(zip(self.modalities, self.projections, strict=True)):
+            if m in self.words.columns:
+                continue
             valid_n = valid_BMT[:, m].flatten().nonzero()[:, 0]  # found on the host, so that the device need not wait
             if len(valid_n):
                 x_BTD = scaled[modality.name]

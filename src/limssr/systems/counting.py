@@ -10,7 +10,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from limssr.core.types import Batch, Modality, ScoreOutput
+from limssr.core.words import Words
 from limssr.nn.moments import Members
+
+COUNTED_WORDS = 100
+"""Of a stream of words in the sample that is counted."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ def measure(
         present_BM=present_BM,
         valid_BMT=present_BM[..., None].expand(-1, -1, num_segments),
         lengths_B=torch.full((1,), num_segments),
+        words={item.name: (Words.whole("word " * COUNTED_WORDS),) for item in modalities if item.words},
     )
     for parameter in model.parameters():
         parameter.grad = None

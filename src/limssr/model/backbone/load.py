@@ -292,7 +292,13 @@ def _tokenizer(where: str, arguments: Mapping[str, Any]) -> tuple[Encode, int]:
         tokenizer = AutoTokenizer.from_pretrained(where, **arguments)
         if not tokenizer(" a", add_special_tokens=False)["input_ids"]:
             raise outside_of(Path(where), "a tokenizer").refused("one that makes nothing of text")
-    return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"]), len(tokenizer)
+
+    def encode(text: str) -> list[int]:
+        # Names of special tokens inside a text are words of that text. The number of tokens is looked at elsewhere.
+        found = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
+        return list(found["input_ids"])
+
+    return encode, len(tokenizer)
 
 
 def _encode_bytes(text: str) -> list[int]:
