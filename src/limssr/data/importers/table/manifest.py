@@ -269,7 +269,7 @@ def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
             f"'{TEXT_PREFIX}{min(both)}': rename one."
         )
     streams = _named(columns, STREAM_PREFIX) or _named(columns, TEXT_PREFIX)
-    needed = {"id": "id" in columns, f"{STREAM_PREFIX}NAME or {TEXT_PREFIX}NAME": bool(streams)}
+    needed = {"id": "id" in columns, f"{STREAM_PREFIX}NAME' or '{TEXT_PREFIX}NAME": bool(streams)}
     if use == "import":
         needed[f"{SCORE_PREFIX}NAME"] = bool(_named(columns, SCORE_PREFIX))
     for column, there in needed.items():
