@@ -180,7 +180,7 @@ def _json_pieces(text: str, outside: Outside) -> list[Piece]:
         raise outside.refused("JSON without a list of words (entries of start, end and word)")
     inner = [entry.get("words") if isinstance(entry, Mapping) else None for entry in document]
     if document and all(isinstance(words, list) and words for words in inner):
-        document = [word for words in inner for word in words]
+        document = [word for words in inner for word in words or ()]
     return [_entry(entry, number, outside) for number, entry in enumerate(document, start=1)]
 
 
