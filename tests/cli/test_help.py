@@ -74,6 +74,11 @@ FLAGS = {
     "pull": {"--revision"},
     "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
     "predict": {"--out", "--member", "--interval", "--int8", "--device", "--header", "--columns"},
+    "serve": {
+        *("--host", "--port", "--token-file", "--device"),
+        # How much one client, and all of them, may ask for.
+        *("--max-body", "--max-segments", "--max-waiting", "--wait-ms"),
+    },
     "report": set(),
     "compare": {
         "--against",

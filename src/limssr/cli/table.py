@@ -25,6 +25,7 @@ from limssr.cli.verbs.data import (
 from limssr.cli.verbs.extract import Extract
 from limssr.cli.verbs.reproduce import Reproduce
 from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
+from limssr.cli.verbs.serve import Serve
 from limssr.cli.verbs.share import Card, Export, Pull, Push
 from limssr.cli.verbs.sweep import Sweep
 from limssr.cli.verbs.systems import Systems
@@ -76,6 +77,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "train": Entry(verb=Train, line="train as a recipe says, evaluate, write the report"),
         "evaluate": Entry(verb=Evaluate, line="score a split with every subset of the streams"),
         "predict": Entry(verb=Predict, line="score new samples, each with the streams it has"),
+        "serve": Entry(verb=Serve, line="a page and an HTTP interface that score with runs"),
         "report": Entry(verb=Report, line="write a run's report again"),
         "describe": Entry(verb=Describe, line="parameters, multiply-accumulates, sequence lengths"),
         "import-checkpoint": Entry(verb=ImportCheckpoint, line="turn a published checkpoint into a run folder"),

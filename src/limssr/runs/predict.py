@@ -81,6 +81,11 @@ def score_table(found: Loaded, samples: Sequence[Sample]) -> pa.Table:
     scores_NC = np.full((len(samples), len(found.criteria)), np.nan)
     owning = [index for index, sample in enumerate(samples) if sample.streams]
     scores_NC[owning] = found.score([samples[index] for index in owning])
+    return table_of(found, samples, scores_NC)
+
+
+def table_of(found: Loaded, samples: Sequence[Sample], scores_NC: np.ndarray) -> pa.Table:
+    """The table of `predict`, of scores [N, C] that are known."""
     columns: dict[str, Any] = {
         "id": pa.array([sample.id for sample in samples], pa.string()),
         "streams": pa.array(["+".join(sample.streams) for sample in samples], pa.string()),
