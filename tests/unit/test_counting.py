@@ -5,12 +5,15 @@ import math
 import numpy as np
 import pytest
 
+from limssr.cli.text import evaluation_lines
 from limssr.core.config import EvalConfig
 from limssr.core.errors import InputError
-from limssr.core.types import Criterion, Sample
+from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.missing import chosen_subsets, subsets
 from limssr.evaluation.evaluate import evaluate
 from limssr.evaluation.metrics import Metric, fisher_mean, spearman_limit
+from limssr.report.text import cut_words
+from limssr.systems.regressions import PooledRegressor
 
 NAMES = ("video", "audio", "table")
 CRITERIA = (Criterion("A", 0, 10), Criterion("B", 0, 10))
@@ -145,12 +148,77 @@ def test_many_streams_are_scored_on_the_chosen_subsets_and_said_so():
     assert (average["num_subsets"]["spearman"], average["num_all"]) == (42, 4094)
 
 
-def test_what_takes_more_than_a_minute_says_so_before_the_rest(monkeypatch):
-    ticks = iter(range(0, 1000, 30))
-    monkeypatch.setattr("limssr.evaluation.evaluate.time.monotonic", lambda: next(ticks))
-    told, done = [], []
+class Slow(Noisy):
+    """Counts what it is asked for; the clock of the test moves by ten seconds a sample."""
+
+    def __init__(self):
+        self.seconds, self.calls = 0.0, []
+
+    def score(self, samples):
+        self.seconds += 10.0 * len(samples)
+        self.calls.append(len(samples))
+        return super().score(samples)
+
+
+@pytest.mark.parametrize(
+    ("num", "said"),
+    [(40, ["scoring 7 subsets of the streams will take up to 25 min"]), (10, [])],  # too few are not tried first
+)
+def test_what_takes_more_than_a_minute_says_so_before_it_begins(monkeypatch, num, said):
+    scorer, told, done = Slow(), [], []
+    monkeypatch.setattr("limssr.evaluation.evaluate.time.monotonic", lambda: scorer.seconds)
     evaluate(
-        Noisy(), recordings(), NAMES, CRITERIA, note=lambda text: told.append((len(done), text)),
-        progress=lambda *counts: done.append(counts),
+        scorer, recordings(num, with_table=1 if num == 10 else 7), NAMES, CRITERIA,
+        note=lambda text: told.append((sum(scorer.calls), text)), progress=lambda *counts: done.append(counts),
     )  # fmt: skip
-    assert told == [(0, "scoring 7 subsets of the streams will take about 4 min")]
+    assert [text for _, text in told] == said
+    assert all(before <= 4 for before, _ in told)  # samples that were scored when it was said
+
+
+def test_what_is_quick_says_nothing(monkeypatch):
+    monkeypatch.setattr("limssr.evaluation.evaluate.time.monotonic", lambda: 0.0)
+    told = []
+    evaluate(Noisy(), recordings(), NAMES, CRITERIA, note=told.append)
+    assert told == []
+
+
+class CutOff:
+    """Every third score lies at an end of the scale."""
+
+    def score(self, samples):
+        scores_NC = np.stack([sample.scores for sample in samples])
+        scores_NC[::3, 0] = 10.0
+        scores_NC[1::3, 1] = 0.0
+        return scores_NC
+
+
+def test_scores_at_an_end_of_the_scale_are_counted_and_said():
+    samples = recordings(30, with_table=30)
+    found = evaluate(CutOff(), samples, NAMES, CRITERIA)
+    assert found.subsets[-1].num_cut == {"A": 10, "B": 10}
+    document = found.to_dict()
+    assert document["subsets"][-1]["per_criterion"]["A"]["num_cut"] == 10
+    words = "where scores are cut off: 70 of A, 70 of B (of 210 for each criterion)."
+    assert words in cut_words(document["subsets"])
+    lines = evaluation_lines(document)
+    assert any(isinstance(line, str) and words in line for line in lines)
+    assert cut_words(measured(samples).to_dict()["subsets"]) == ""  # noise leads beyond the ends, and nothing is cut
+    for subset in document["subsets"]:
+        for metrics in subset["per_criterion"].values():
+            del metrics["num_cut"]
+    assert cut_words(document["subsets"]) == ""  # a file from before
+
+
+def test_regressions_stay_inside_a_scale_too():
+    """A score that rises with a feature far beyond what training had ends where the scale does."""
+    rng = np.random.default_rng(1)
+    train = []
+    for number, score in enumerate(rng.uniform(0, 10, 30)):
+        streams = {"video": np.full((3, 1), score, np.float32)}
+        train.append(Sample(f"t{number}", streams, np.array([score, 10 - score]), split="train"))
+    new = [Sample(f"n{value}", {"video": np.full((3, 1), value, np.float32)}) for value in (-50.0, 5.0, 60.0)]
+    for strategy in ("per_subset", "impute"):
+        regressor = PooledRegressor("ridge", strategy, modalities=[Modality("video", 1)], criteria=CRITERIA)
+        scores = regressor.fit(train).score(new)
+        np.testing.assert_array_equal(scores[[0, 2]], [[0.0, 10.0], [10.0, 0.0]])
+        assert 4 < scores[1, 0] < 6

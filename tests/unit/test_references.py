@@ -58,9 +58,9 @@ def seen(monkeypatch):
     fitted = {}
     original = PooledRegressor.fit
 
-    def spy(self, samples):
+    def spy(self, samples, progress=None):
         fitted[self.kind, self.strategy] = samples
-        return original(self, samples)
+        return original(self, samples, progress)
 
     monkeypatch.setattr(PooledRegressor, "fit", spy)
     monkeypatch.setattr("limssr.systems.regressions.NUM_TREES", 5)
@@ -90,7 +90,7 @@ def test_a_complete_reference_sees_more_and_says_so(name, data, config, tmp_path
 
 def test_a_finished_reference_is_read_back(data, config, tmp_path, monkeypatch):
     first, record = run("ridge", data, config, tmp_path)
-    monkeypatch.setattr(references, "_fit_pooled", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(references, "_fit_pooled", lambda *_, **more: pytest.fail("trained again"))
     second, again = run("ridge", data, config, tmp_path)
     assert (first.document, record) == (second.document, again)
     assert str(first.predictions.to_pydict()) == str(second.predictions.to_pydict())  # NaN equals NaN

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -65,6 +65,25 @@ class SilentReporter:
 
     def finish(self) -> None:
         """Nothing."""
+
+
+def counted(reporter: Reporter, what: str, *, unit: str) -> Callable[[int, int], None]:
+    """A function that is called with (parts done, parts in all) after each part, and tells a reporter.
+
+    Args:
+        reporter: Is told.
+        what: The piece of work.
+        unit: What a part is.
+    """
+
+    def progress(done: int, total: int) -> None:
+        if done == 1:
+            reporter.start(what, total, unit=unit)
+        reporter.advance(what)
+        if done == total:
+            reporter.finish()
+
+    return progress
 
 
 QUIET_S = 30.0

@@ -55,7 +55,9 @@ __all__ = [
 ]
 
 LONG_S = 60.0
-"""What is expected to take longer is said before the rest of it begins."""
+"""What is expected to take longer is said before it begins."""
+FEW_SCORES, TRIED = 50, 3
+"""Below so many scores nothing is tried first; else so many samples are timed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,7 @@ def evaluate(
     Raises:
         InputError: No samples, or samples without scores.
     """
-    config, note = config or EvalConfig(), note or (lambda text: None)
+    config = config or EvalConfig()
     truth_NC = _truth(samples, criteria)
     asked_subsets = chosen_subsets(modalities, config.subsets)
     owning = [
@@ -118,13 +120,13 @@ def evaluate(
     ]
     asked = _asked(samples, criteria, config, truth_NC, owning, seed=seed)
     num_all = 2 ** len(modalities) - 1
-    if len(asked_subsets) < num_all:
+    if len(asked_subsets) < num_all and note is not None:
         note(
             f"{len(modalities)} streams have {num_all:,} subsets; {len(asked_subsets)} chosen ones are scored "
             "(evaluation.subsets)"
         )
+    _say_how_long(scorer, samples, asked_subsets, owning, note)
     results, drawn, tables = [], [], []
-    started = time.monotonic()
     for done, (streams, members) in enumerate(zip(asked_subsets, owning, strict=True)):
         shown = [samples[n].restricted_to(streams) for n in members]
         prediction_NC = _score(scorer, shown, len(criteria))
@@ -133,8 +135,6 @@ def evaluate(
         results.append(result)
         drawn.append(draws)
         tables.append(_prediction_rows(shown, streams, criteria, truth_NC[members], prediction_NC))
-        if done == 0:
-            _say_how_long(note, time.monotonic() - started, len(asked_subsets))
         if progress is not None:
             progress(done + 1, len(asked_subsets))
     return Evaluation(
@@ -255,9 +255,19 @@ def _subset_result(
         interval,
         per_criterion,
         num_judged=dict(zip(names, map(int, num_C), strict=True)),
+        num_cut=_cut_off(prediction_NC, asked.criteria),
         plain_spearman=plain,
     )
     return result, drawn
+
+
+def _cut_off(prediction_NC: np.ndarray, criteria: Sequence[Criterion]) -> dict[str, int]:
+    """Criterion -> predictions that lie at an end of its scale, where scores are cut off."""
+    found = {}
+    for column, criterion in enumerate(criteria):
+        ends = [np.isclose(prediction_NC[:, column], end, rtol=1e-12) for end in (criterion.low, criterion.high)]
+        found[criterion.name] = int(np.any(ends, axis=0).sum())
+    return found
 
 
 def _marked(metric: Metric, few: str) -> Metric:
@@ -265,10 +275,25 @@ def _marked(metric: Metric, few: str) -> Metric:
     return replace(metric, reason=few) if few and metric.is_defined else metric
 
 
-def _say_how_long(note: Callable[[str], None], first_s: float, num_subsets: int) -> None:
-    expected_s = first_s * num_subsets
+def _say_how_long(
+    scorer: Scorer,
+    samples: Sequence[Sample],
+    asked_subsets: Sequence[tuple[str, ...]],
+    owning: Sequence[np.ndarray],
+    note: Callable[[str], None] | None,
+) -> None:
+    """Score a few samples first, and say how long all will take where that is long."""
+    num_scores = sum(map(len, owning))
+    if note is None or num_scores < FEW_SCORES:
+        return
+    largest = max(range(len(owning)), key=lambda s: (len(owning[s]) > 0, len(asked_subsets[s])))
+    few = [samples[n].restricted_to(asked_subsets[largest]) for n in owning[largest][: TRIED + 1]]
+    scorer.score(few[:1])  # the first one also waits for what is loaded once
+    started = time.monotonic()
+    scorer.score(few[1:] or few)
+    expected_s = (time.monotonic() - started) / len(few[1:] or few) * num_scores
     if expected_s > LONG_S:
-        note(f"scoring {num_subsets} subsets of the streams will take about {expected_s / 60:.0f} min")
+        note(f"scoring {len(asked_subsets)} subsets of the streams will take up to {expected_s / 60:.0f} min")
 
 
 def _truth(samples: Sequence[Sample], criteria: Sequence[Criterion]) -> np.ndarray:

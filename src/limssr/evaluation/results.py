@@ -168,6 +168,7 @@ class SubsetResult:
             reason why it does not count.
         num_judged: Criterion name -> samples that were judged on it.
         plain_spearman: The plain mean of the correlations that `metrics` has Fisher's mean of.
+        num_cut: Criterion name -> predictions at an end of its scale, where scores are cut off.
     """
 
     streams: tuple[str, ...]
@@ -177,6 +178,7 @@ class SubsetResult:
     per_criterion: Mapping[str, Mapping[str, Metric]]
     num_judged: Mapping[str, int]
     plain_spearman: Metric
+    num_cut: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The subset as JSON values: NaN is null and explained under "reasons"."""
@@ -188,7 +190,11 @@ class SubsetResult:
             "spearman_ci": [_json_number(bound) for bound in self.spearman_ci],
             "spearman_plain": _json_number(self.plain_spearman.value),
             "per_criterion": {
-                name: {**_json_metrics(values), "num_judged": self.num_judged[name]}
+                name: {
+                    **_json_metrics(values),
+                    "num_judged": self.num_judged[name],
+                    "num_cut": self.num_cut.get(name, 0),
+                }
                 for name, values in self.per_criterion.items()
             },
             **({"reasons": reasons} if reasons else {}),

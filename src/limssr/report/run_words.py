@@ -6,7 +6,7 @@ from typing import Any
 from limssr.report.run_tables import number, number_or_partial
 from limssr.report.runfolder import RunFolder
 from limssr.report.stamps import Stamp
-from limssr.report.text import num_averaged, same_words, subsets_words
+from limssr.report.text import cut_words, num_averaged, same_words, subsets_words
 
 
 def summary_of(folder: RunFolder) -> list[str]:
@@ -66,6 +66,7 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
     if left_out:
         counts = ", ".join(f"{count} in {_SPLIT_WORDS.get(split, split)}" for split, count in left_out.items())
         found.append(Stamp("note", "Performances without any of these scores were left out", f"{counts}."))
+    found += _cut_off(folder)
     if not _is_complete(run, "test"):
         text = (
             "A performance counts for a subset when it owns all its streams, so the rows of the table are measured on "
@@ -77,6 +78,11 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
         text = f"{', '.join(marks)}: shown as an upper mark, and left out when the best is marked."
         found.append(Stamp("note", "A reference saw more than this run: the streams that were taken away", text))
     return found
+
+
+def _cut_off(folder: RunFolder) -> list[Stamp]:
+    cut = cut_words((folder.evaluation or {}).get("subsets") or ())
+    return [Stamp("note", "Some scores were cut off at the ends of their scale", cut)] if cut else []
 
 
 def _training_stamps(run: Mapping[str, Any]) -> list[Stamp]:

@@ -88,3 +88,16 @@ def coverage_words(found: Mapping[str, Any] | None) -> list[str]:
     if fewer:
         text += f", {100 * min(fewer):.0f} to {100 * max(fewer):.0f} % of those from fewer streams"
     return [f"{share} cover {text}."]
+
+
+def cut_words(subsets: Sequence[Mapping[str, Any]]) -> str:
+    """How many predictions lie where a scale ends, as a sentence; empty where none do, or nobody counted."""
+    cut: dict[str, int] = {}
+    for subset in subsets:
+        for criterion, metrics in (subset.get("per_criterion") or {}).items():
+            cut[criterion] = cut.get(criterion, 0) + (metrics.get("num_cut") or 0)
+    counts = ", ".join(f"{count} of {criterion}" for criterion, count in cut.items() if count)
+    total = sum(subset["num_samples"] for subset in subsets)
+    if not counts:
+        return ""
+    return f"Predictions at an end of the scale, where scores are cut off: {counts} (of {total} for each criterion)."

@@ -68,7 +68,8 @@ def run_warnings(config: RunConfig) -> list[str]:
     return warnings
 
 
-def _say_what_to_know(config: RunConfig, data: RunData, reporter: Reporter) -> None:
+def say_what_to_know(config: RunConfig, data: RunData, reporter: Reporter) -> None:
+    """Tell what was decided about the data, and what is allowed but unwise."""
     if config.data.validation is None and (held := validation_of(config, data.store)) is not None:
         reporter.note(
             f"validation: {len(data.splits['val'])} of the training samples were held out by whole groups, for the "
@@ -138,7 +139,7 @@ def check_same_store(out: Path, data: RunData) -> None:
         )
 
 
-def _checkpoint_bytes(model: Network, config: RunConfig) -> int:
+def checkpoint_bytes(model: Network, config: RunConfig) -> int:
     """Two checkpoints at once while one replaces the other, the weights that may be chosen, and the saved model."""
     state = sum(tensor.numel() * tensor.element_size() for tensor in state_to_save(model).values())
     trained = sum(parameter.numel() * 4 for parameter in model.parameters() if parameter.requires_grad)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from limssr.core.errors import ArtifactError, InputError
-from limssr.core.progress import Reporter, SilentReporter
+from limssr.core.progress import Reporter, SilentReporter, counted
 from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Split
 from limssr.data.store.reader import FeatureStore
@@ -17,7 +17,6 @@ from limssr.runs.data import load_split
 from limssr.runs.folder import RunRecord, read_run
 from limssr.runs.record import availability_record
 from limssr.runs.references import scorer_of
-from limssr.runs.train import _progress
 from limssr.systems.saving import Weights, load_pretrained
 
 
@@ -71,7 +70,7 @@ def evaluate_run(
         model.criteria,
         config=config.evaluation,
         seed=SEED if seed is None else seed,
-        progress=_progress(reporter),
+        progress=counted(reporter, "scoring", unit="subset"),
         note=reporter.note,
         split=split,
         selection=config.train.selection,

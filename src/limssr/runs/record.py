@@ -15,11 +15,12 @@ from limssr.runs.folder import read_run
 from limssr.systems.catalogue import hidden_values
 
 
-def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: Network) -> dict[str, Any]:
+def opening_record(config: RunConfig, data: RunData, choice: DeviceChoice, model: Network) -> dict[str, Any]:
+    """What run.json says when training begins."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return {
         "name": config.name,
-        "started": _now(),
+        "started": now_text(),
         "seed": config.seed,
         "selection": config.train.selection,
         "availability": availability_record(config, data.store),
@@ -51,7 +52,7 @@ def _opening(config: RunConfig, data: RunData, choice: DeviceChoice, model: Netw
     }
 
 
-def _from_before(out: Path) -> dict[str, Any]:
+def kept_from_before(out: Path) -> dict[str, Any]:
     """What a run that is resumed keeps of its first session."""
     if not (out / "run.json").exists():
         return {}
@@ -68,7 +69,8 @@ def _ownership(samples: Sequence[Sample]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _now() -> str:
+def now_text() -> str:
+    """This moment in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -12,7 +12,7 @@ import torch
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError
 from limssr.core.files import write_json
-from limssr.core.progress import NamedReporter, Reporter
+from limssr.core.progress import NamedReporter, Reporter, counted
 from limssr.core.reading.records import ReferenceDocument, read_document
 from limssr.evaluation.evaluate import evaluate
 from limssr.evaluation.metrics import arithmetic_mean, fisher_mean, mse, spearman
@@ -24,7 +24,7 @@ from limssr.runs.folder import FORMAT_VERSION, SystemScores, write_scores
 from limssr.runs.record import availability_record
 from limssr.systems.build import build_model
 from limssr.systems.catalogue import config_beside
-from limssr.systems.references import REFERENCES, Reference
+from limssr.systems.references import REFERENCES
 from limssr.systems.regressions import PooledRegressor
 from limssr.systems.saving import save_pretrained
 from limssr.training.loop import fit
@@ -57,7 +57,7 @@ def run_reference(
     reference, started = REFERENCES[name], time.monotonic()
     record: dict[str, Any] = {"name": name, "summary": reference.summary, "trained_on": reference.trained_on}
     if reference.pooled is not None:
-        scorer = _fit_pooled(reference, data, config, folder)
+        scorer = _fit_pooled(name, data, config, folder, reporter=reporter)
     else:
         scorer, details = _fit_network(name, data, config, folder, device=device, reporter=reporter)
         record |= details
@@ -69,6 +69,7 @@ def run_reference(
         data.names,
         data.criteria,
         config=config.evaluation,
+        progress=counted(reporter, f"scoring {name}", unit="subset"),
         split="test",
         selection=config.train.selection if reference.pooled is None else None,
         availability=availability_record(config, data.store) if reference.trained_on == "available" else None,
@@ -131,14 +132,15 @@ def chooser_on_test(data: RunData, config: RunConfig, device: torch.device) -> E
     return value
 
 
-def _fit_pooled(reference: Reference, data: RunData, config: RunConfig, folder: Path) -> Scorer:
+def _fit_pooled(name: str, data: RunData, config: RunConfig, folder: Path, *, reporter: Reporter) -> Scorer:
+    reference = REFERENCES[name]
     assert reference.pooled is not None
     kind, strategy = reference.pooled
     samples = data.complete_train if reference.trained_on == "complete" else data.splits["train"]
     assert samples is not None
     more: Any = {"seed": config.seed, "rule": config.evaluation.subsets}
     regressor = PooledRegressor(kind, strategy, modalities=data.modalities, criteria=data.criteria, **more)
-    model = regressor.fit(samples).model
+    model = regressor.fit(samples, counted(reporter, name, unit="regression")).model
     assert model is not None
     model.save(folder / "model")
     return model

@@ -5,7 +5,7 @@ Nothing is written before all checks have passed. After that, a run can be inter
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +14,16 @@ import torch
 from limssr.core.config import RunConfig
 from limssr.core.files import check_disk, check_folder, remove_leftovers
 from limssr.core.locks import being_written, check_nobody_writes
-from limssr.core.progress import Reporter, SilentReporter
+from limssr.core.progress import Reporter, SilentReporter, counted
 from limssr.core.runtime import check_model_precision, check_one_process, check_precision, choose_device
 from limssr.evaluation.evaluate import evaluate
 from limssr.nn.contract import Network
 from limssr.report import write_report
 from limssr.runs.calibration import calibrate, covered, write_calibration
-from limssr.runs.checks import _checkpoint_bytes, _say_what_to_know, check_references, check_same_store, folder_status
+from limssr.runs.checks import check_references, check_same_store, checkpoint_bytes, folder_status, say_what_to_know
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
-from limssr.runs.record import _from_before, _now, _opening, availability_record
+from limssr.runs.record import availability_record, kept_from_before, now_text, opening_record
 from limssr.runs.references import chooser_on_test, run_reference, scorer_of
 from limssr.systems.build import build_model
 from limssr.systems.references import REFERENCES
@@ -87,11 +87,11 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
     check_references(config, data)
     chooser = chooser_on_test(data, config, choice.device)
     check_same_store(out, data)
-    _say_what_to_know(config, data, reporter)
+    say_what_to_know(config, data, reporter)
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
-    check_disk(out, _checkpoint_bytes(model, config))
+    check_disk(out, checkpoint_bytes(model, config))
     # 2. from here on there is a run folder
-    document = _opening(config, data, choice, model) | _from_before(out)
+    document = opening_record(config, data, choice, model) | kept_from_before(out)
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
     write_config(out, config)
@@ -118,7 +118,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
     learned = model.learned()
     timings = {"training_s": sum(record["seconds"] for record in result.history)}
     outcome = {"best_epoch": result.best_epoch, "epochs_run": result.epochs_run, "stopped": result.stopped}
-    closing = {"finished": _now(), "timings": timings, "learned": learned, "references": [one for _, one in beside]}
+    closing = {"finished": now_text(), "timings": timings, "learned": learned, "references": [one for _, one in beside]}
     write_run(out, {**document, **outcome, **closing, "status": "done"})
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     write_report(out)
@@ -146,7 +146,7 @@ def _score(
         data.names,
         data.criteria,
         config=config.evaluation,
-        progress=_progress(reporter),
+        progress=counted(reporter, "scoring", unit="subset"),
         note=reporter.note,
         split="test",
         selection=config.train.selection,
@@ -165,14 +165,3 @@ def _score_references(
         folder = out / "references" / name
         found.append(run_reference(name, data, config, folder, device=device, reporter=reporter))
     return found
-
-
-def _progress(reporter: Reporter) -> Callable[[int, int], None]:
-    def progress(done: int, total: int) -> None:
-        if done == 1:
-            reporter.start("scoring", total, unit="subset")
-        reporter.advance("scoring")
-        if done == total:
-            reporter.finish()
-
-    return progress

@@ -163,7 +163,10 @@ class PooledModel:
         return tuple(modality.name for modality in self.modalities)
 
     def score(self, samples: Sequence[Sample]) -> np.ndarray:
-        """Scores [N, C] in the data set's unit; NaN where there is no regression (see `why_no_prediction`)."""
+        """Scores [N, C] in the data set's unit; NaN where there is no regression (see `why_no_prediction`).
+
+        As with networks, no score lies outside its criterion's scale, whatever the regression says.
+        """
         prediction_NC = np.full((len(samples), len(self.criteria)), np.nan)
         table = [self.pooled(sample) for sample in samples]
         rows_of: dict[tuple[str, ...], list[int]] = {}
@@ -177,7 +180,8 @@ class PooledModel:
                 for part in parts:
                     scaled = part.predictor.predict(features)
                     prediction_NC[np.ix_(rows, part.columns)] = scaled * part.deviation_C + part.mean_C
-        return prediction_NC
+        lowest_C, highest_C = ([getattr(one, end) for one in self.criteria] for end in ("low", "high"))
+        return prediction_NC.clip(lowest_C, highest_C)
 
     def why_no_prediction(self, streams: tuple[str, ...]) -> str | None:
         """Why `score` returns NaN for samples that hold exactly `streams`; None where it does not."""

@@ -4,7 +4,7 @@ A stream becomes mean, standard deviation, minimum and maximum over its valid se
 numbers that do not know about time. Ridge regression, extremely randomised trees or boosted trees read them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -99,11 +99,14 @@ class PooledRegressor:
         self.rule: SubsetRule = rule
         self.model: PooledModel | None = None
 
-    def fit(self, train_samples: Sequence[Sample]) -> "PooledRegressor":
+    def fit(
+        self, train_samples: Sequence[Sample], progress: Callable[[int, int], None] | None = None
+    ) -> "PooledRegressor":
         """Train on what the samples own, and on nothing else.
 
         Args:
             train_samples: N judged samples, NaN where a criterion was not judged.
+            progress: Called with (models fitted, models in all).
 
         Raises:
             InputError: No samples.
@@ -120,12 +123,15 @@ class PooledRegressor:
         model = replace(empty, means=means, unseen=tuple(name for name in empty.names if name in unseen))
         parts: dict[tuple[str, ...], tuple[Part, ...]] = {}
         gaps: dict[tuple[str, ...], str] = {}
-        for key, rows in self._tasks(model, table):
+        tasks = list(self._tasks(model, table))
+        for done, (key, rows) in enumerate(tasks):
             num_samples = len({n for n, _ in rows})
             if num_samples >= MIN_TRAINING_SAMPLES:
                 parts[key] = self._fit_one(model, table, train_samples, rows)
             else:
                 gaps[key] = f"{num_samples} training samples own these streams, at least {MIN_TRAINING_SAMPLES} needed"
+            if progress is not None:
+                progress(done + 1, len(tasks))
         self.model = replace(model, parts=parts, gaps=gaps)
         return self
 

@@ -120,6 +120,7 @@ class MetricsRecord(_Record):
     mae: Number | None = None
     relative_l2: Number | None = None
     spearman_ci: tuple[Number | None, Number | None] | None = Field(default=None, strict=False)
+    num_cut: int | None = Field(default=None, ge=0)
 
 
 class SubsetRecord(MetricsRecord):

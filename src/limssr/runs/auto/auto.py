@@ -23,7 +23,7 @@ from limssr.runs.auto.settings import AutoSettings
 from limssr.runs.checks import folder_status
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
-from limssr.runs.record import _now, _opening, availability_record
+from limssr.runs.record import availability_record, now_text, opening_record
 from limssr.systems.saving import save_pretrained
 from limssr.systems.solved.mixture import Mixture
 
@@ -62,7 +62,7 @@ def train_auto(config: RunConfig, out: Path, *, device: str = "auto", reporter: 
     )
     found = search(material, settings, seed=config.seed, device=choice.device, reporter=reporter)
     model = found.model
-    opening = _opening(config, data, choice, model)
+    opening = opening_record(config, data, choice, model)
     out.mkdir(parents=True, exist_ok=True)
     write_config(out, config)
     write_run(out, {**opening, "status": "running"})
@@ -71,7 +71,7 @@ def train_auto(config: RunConfig, out: Path, *, device: str = "auto", reporter: 
     _score_test(model, data, config, out, choice.device)
     document = _document(out, found)
     timings = {"training_s": time.monotonic() - began}
-    closing = {"finished": _now(), "timings": timings, "auto": document, "references": _references(found)}
+    closing = {"finished": now_text(), "timings": timings, "auto": document, "references": _references(found)}
     write_run(out, {**opening, **closing, "status": "done"})
     write_report(out)
     return out
