@@ -79,6 +79,7 @@ FLAGS = {
         # How much one client, and all of them, may ask for.
         *("--max-body", "--max-segments", "--max-waiting", "--wait-ms"),
     },
+    "explain": {"--split", "--samples", "--source", "--subsets", "--member", "--device"},
     "report": set(),
     "compare": {
         "--against",
@@ -185,6 +186,7 @@ POSITIONALS = {
     "evaluate": ["RUN"],
     "predict": ["RUN", "SOURCE"],
     "report": ["RUN"],
+    "explain": ["RUN"],
     "compare": ["RUN", "RUN"],
     "describe": ["RECIPE"],
     "config": ["KEY"],

@@ -22,6 +22,7 @@ from limssr.cli.verbs.data import (
     SplitData,
     Verify,
 )
+from limssr.cli.verbs.explain import Explain
 from limssr.cli.verbs.extract import Extract
 from limssr.cli.verbs.reproduce import Reproduce
 from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
@@ -78,6 +79,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "evaluate": Entry(verb=Evaluate, line="score a split with every subset of the streams"),
         "predict": Entry(verb=Predict, line="score new samples, each with the streams it has"),
         "serve": Entry(verb=Serve, line="a page and an HTTP interface that score with runs"),
+        "explain": Entry(verb=Explain, line="why scores are what they are, and how far to trust them"),
         "report": Entry(verb=Report, line="write a run's report again"),
         "describe": Entry(verb=Describe, line="parameters, multiply-accumulates, sequence lengths"),
         "import-checkpoint": Entry(verb=ImportCheckpoint, line="turn a published checkpoint into a run folder"),

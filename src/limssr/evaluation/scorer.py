@@ -102,7 +102,7 @@ class ModelScorer:
         was_training = self.model.training
         self.model.eval()
         try:
-            for rows, batch in self._batches(samples):
+            for rows, batch in self.batches(samples):
                 order += rows
                 output = self.model(batch.to(self.device))
                 scores_BC = output.unit_scores_BC
@@ -123,7 +123,8 @@ class ModelScorer:
             unit_NC[:, column] = criterion.to_score(unit_NC[:, column])
         return unit_NC
 
-    def _batches(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Batch]]:
+    def batches(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Batch]]:
+        """Places among `samples` and the batch of these, as they are scored; without samples that cannot be read."""
         # Targets are taken off: a model that is scored has no business with them.
         seen = self.model.seen
         usable = {

@@ -109,13 +109,14 @@ def stream_contributions(scorer: Scorer, sample: Sample, baseline_C: np.ndarray)
         streams=streams,
         baseline_C=value[frozenset()],
         subset_scores={part: scores_SC[n] for n, part in enumerate(parts)},
-        shapley_MC=np.stack([_shapley(name, streams, value) for name in streams]),
+        shapley_MC=np.stack([shapley(name, streams, value) for name in streams]),
         alone_MC=np.stack(alone),
         last_MC=np.stack(last),
     )
 
 
-def _shapley(name: str, streams: Sequence[str], value: Mapping[frozenset[str], np.ndarray]) -> np.ndarray:
+def shapley(name: str, streams: Sequence[str], value: Mapping[frozenset[str], np.ndarray]) -> np.ndarray:
+    """The Shapley value of one of the streams, from the value of every set of them; arrays of any one shape."""
     others = [other for other in streams if other != name]
     total = np.zeros_like(value[frozenset()])
     for size in range(len(others) + 1):

@@ -1,9 +1,11 @@
 """LIMSSR: incomplete streams as one sequence that a language model reads (paper section 3)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from limssr.core.config import ModelConfig
@@ -13,9 +15,9 @@ from limssr.model.backbone.load import Backbone
 from limssr.model.backbone.lora import add_lora
 from limssr.model.heads.paper import HeadInput, PaperHead
 from limssr.model.heads.statistics import StatisticsHead
-from limssr.model.layout import WordBlock, plan_layout
+from limssr.model.layout import Layout, WordBlock, plan_layout
 from limssr.model.prompt_ids import prompt_ids
-from limssr.model.reading.reader import Reader
+from limssr.model.reading.reader import Reader, States
 from limssr.model.tokens import TokenRows
 from limssr.model.words import WordRows
 from limssr.nn.contract import WHOLE, FrozenWeights, Network, ParameterGroup, Stage
@@ -27,6 +29,21 @@ ENSEMBLE_PARTS = ("head.members.",)
 OF_BACKBONE = ("backbone.", "tokens.")
 AROUND_ENSEMBLE = ("projections.", "tokens.", "backbone.", "head.path1.", "head.blocks.", "head.main.")
 """Every parameter but the ensemble's, for the stage after its own."""
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """The sequences of a batch before they are read.
+
+    Attributes:
+        bank_RH: Learned rows and projected segments.
+        layout: Which row stands where.
+        prompt_lengths: How many positions of each sample are its prompt.
+    """
+
+    bank_RH: Float[Tensor, "R H"]
+    layout: Layout
+    prompt_lengths: tuple[int, ...]
 
 
 class LimssrModel(Network):
@@ -92,6 +109,11 @@ class LimssrModel(Network):
         """
         if self.stage.name == ENSEMBLE:
             return self._read_moments(batch)
+        laid_out = self.lay_out(batch)
+        return self.judge(batch, self.read(laid_out))
+
+    def lay_out(self, batch: Batch) -> LaidOut:
+        """Steps 1 and 2: the bank of rows, and where each row stands in the sequences of a batch."""
         present_BM, valid_BMT, lengths_B = batch.masks_on_host()
         bank = [self.tokens(), *self._project(self.scaler(batch), valid_BMT)]
         words: list[dict[int, WordBlock]] = []
@@ -111,7 +133,15 @@ class LimssrModel(Network):
             of_words=self.words.columns,
         )
         prompts = [self.tokens.rows.prompts[tuple(pattern)] for pattern in present_BM.tolist()]
-        states = self.reader.read(bank_RH, layout, [*map(len, prompts)], with_inputs=self.head.reads_inputs)
+        return LaidOut(bank_RH, layout, tuple(map(len, prompts)))
+
+    def read(self, laid_out: LaidOut) -> States:
+        """Step 3: what the backbone makes of the sequences."""
+        prompt_lengths = [*laid_out.prompt_lengths]
+        return self.reader.read(laid_out.bank_RH, laid_out.layout, prompt_lengths, with_inputs=self.head.reads_inputs)
+
+    def judge(self, batch: Batch, states: States) -> ScoreOutput:
+        """Step 4: scores from what was read."""
         hidden_BLH = states.hidden_BLH
         if self.config.num_fusion_tokens:
             slots_BKH = hidden_BLH.gather(1, states.fusion_BK[..., None].expand(-1, -1, hidden_BLH.shape[2]))

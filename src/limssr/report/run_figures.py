@@ -22,7 +22,7 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ERROR_MAP = "cividis"
 MAX_POINTS = 40_000
 """In all scatters of a page together: more would only darken the cloud and fatten the file."""
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "sans-serif",
     "axes.edgecolor": MUTED,
@@ -82,7 +82,7 @@ def error_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -
         "validation": ([record.get("val_loss") for record in history], ORANGE, "-", "o"),
     }
     drawn = {name: item for name, item in series.items() if any(value is not None for value in item[0])}
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _axes(4.4, 3.0)
         _curves(axes, history, drawn)
         axes.set_ylabel("task loss")
@@ -111,7 +111,7 @@ def term_curves(history: Sequence[Mapping[str, Any]]) -> Image | None:
             series[name] = (values, *styles[name], None)
     if len(series) < 2:
         return None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _axes(4.4, 3.0)
         _curves(axes, history, series)
         axes.set_yscale("log")
@@ -136,7 +136,7 @@ def scatters(panels: Sequence[Points]) -> tuple[list[Image], float]:
     pad = 0.06 * (high - low) + 1e-6
     limits = (float(low - pad), float(high + pad))
     worst = float(np.quantile(errors, 0.99)) or 1.0
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         return [_scatter(panel, limits, worst, MAX_POINTS // len(judged)) for panel in judged], worst
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from limssr.data.missing import check_pattern
 from limssr.data.splits import cross_validate, hold_out
 from limssr.data.store.reader import FeatureStore
 from limssr.data.validate import check_collection
-from limssr.nn.contract import Network
 from limssr.training.batches import check_training_input
 
 
@@ -169,8 +169,22 @@ def _check_declared_widths(config: RunConfig, modalities: Sequence[Modality]) ->
             )
 
 
+class Knows(Protocol):
+    """What scoring a split has to know of a model: its streams and its criteria."""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The M streams, in order."""
+        ...
+
+    @property
+    def criteria(self) -> tuple[Criterion, ...]:
+        """The C criteria, in order."""
+        ...
+
+
 def load_split(
-    model: Network, config: RunConfig, split: Split, *, store: Path, incomplete: bool
+    model: Knows, config: RunConfig, split: Split, *, store: Path, incomplete: bool
 ) -> tuple[FeatureStore, list[Sample]]:
     """The samples of one split for scoring, with the streams and criteria of the model.
 

@@ -60,7 +60,7 @@ def evaluate_run(
         check_int8(model, choice.device)
     model.to(choice.device)
     if store is None:
-        _check_same_content(run, record, chosen_store)
+        check_same_content(run, record, chosen_store)
     opened, samples = load_split(model, config, split, store=chosen_store, incomplete=store is None)
     availability = availability_record(config, opened) if store is None else opened.info.availability
     return evaluate(
@@ -91,7 +91,7 @@ def scored_store(run: Path, store: Path | None) -> dict[str, Any]:
     }
 
 
-def _check_same_content(run: Path, record: RunRecord, store: Path) -> None:
+def check_same_content(run: Path, record: RunRecord, store: Path) -> None:
     """Refuse what now lies where the run's store was, if it is another: its test samples may have been trained on."""
     expected = record.document["store"].get("fingerprint")
     found = FeatureStore.open(store).fingerprint
@@ -163,7 +163,7 @@ def int8_change(run: Path, *, device: str = "auto", progress: Callable[[int, int
         ArtifactError: The run folder or the store is damaged, unfinished or of a newer format.
     """
     record, chosen = read_run(run), choose_device(device).device
-    _check_same_content(run, record, own_store(run, record))
+    check_same_content(run, record, own_store(run, record))
     if not (run / "model").is_dir():
         raise ArtifactError(f"Expected a trained model in {run}, found none: go on with its training with --resume.")
     model, config = load_pretrained(run / "model"), record.config

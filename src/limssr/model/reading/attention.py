@@ -58,6 +58,63 @@ class Reading:
         return None if self.draws is None else self.draws.selected(rows)
 
 
+@dataclass
+class Watch:
+    """Asks a padded reading for the attention of some positions.
+
+    Attributes:
+        query_BK: The positions of each sample.
+        layers: Numbers of the layers.
+        found: Layer -> weights [B, heads, K, L] of the positions over all positions, each row adding up to 1.
+        difference: Largest difference between what these weights make of the values and what the layer made.
+    """
+
+    query_BK: Tensor
+    layers: frozenset[int]
+    found: dict[int, Tensor] = field(default_factory=dict)
+    difference: float = 0.0
+
+    def look(
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        seen: Tensor | None = None,
+        *,
+        scaling: float | None = None,
+        window: int | None = None,
+    ) -> None:
+        """Compute the weights of one layer, where it is one of those."""
+        if layer not in self.layers:
+            return
+        if query.shape[1] != key.shape[1]:
+            key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+        rows = self.query_BK[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
+        scale = query.shape[3] ** -0.5 if scaling is None else scaling
+        logits = query.gather(2, rows) @ key.transpose(2, 3) * scale
+        place_L = torch.arange(key.shape[2], device=key.device)
+        is_seen = place_L <= self.query_BK[..., None]
+        if window is not None:
+            is_seen &= place_L > self.query_BK[..., None] - window
+        is_seen = is_seen[:, None]
+        if seen is not None:
+            some = seen.expand(len(query), -1, -1, -1).gather(2, self.query_BK[:, None, :, None].expand(
+                -1, seen.shape[1], -1, seen.shape[3]))  # fmt: skip
+            is_seen = is_seen & (some if some.dtype == torch.bool else some >= 0)
+        self.found[layer] = logits.float().masked_fill(~is_seen, -torch.inf).softmax(dim=-1)
+
+    def compare(self, layer: int, value: Tensor, attended: Tensor) -> None:
+        """Measure how far the weights explain what the layer made [B, L, heads, d]."""
+        if layer not in self.found:
+            return
+        weights = self.found[layer]
+        if weights.shape[1] != value.shape[1]:
+            value = value.repeat_interleave(weights.shape[1] // value.shape[1], dim=1)
+        rows = self.query_BK[:, :, None, None].expand(-1, -1, *attended.shape[2:])
+        made = (weights @ value.float()).transpose(1, 2)
+        self.difference = max(self.difference, (made - attended.gather(1, rows).float()).abs().max().item())
+
+
 def attend_packed(
     module: nn.Module,
     query: Tensor,
@@ -66,6 +123,7 @@ def attend_packed(
     attention_mask: Tensor | None,
     *,
     reading: Reading | None = None,
+    watch: Watch | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
@@ -73,10 +131,15 @@ def attend_packed(
 ) -> tuple[Tensor, Tensor | None]:
     """Attention as transformers asks for it: [1, heads, N, d] -> [1, N, heads, d]."""
     if reading is None:
-        return sdpa_attention_forward(
+        attended, weights = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling,
             sliding_window=sliding_window, **others,
         )  # fmt: skip
+        if watch is not None:
+            layer: int = module.layer_idx  # type: ignore[assignment]
+            watch.look(layer, query, key, attention_mask, scaling=scaling, window=sliding_window)
+            watch.compare(layer, value, attended)
+        return attended, weights
     special = [name for name in ("softcap", "position_bias", "s_aux") if others.get(name) is not None]
     if special or not getattr(module, "is_causal", True):
         raise InputError(
@@ -85,7 +148,7 @@ def attend_packed(
         )
     if reading.plan is None:
         raise _KeysFound(key, value)
-    layer: int = module.layer_idx  # type: ignore[assignment]
+    layer = module.layer_idx  # type: ignore[assignment]
     if reading.keep is not None:
         reading.keep[layer] = (key.detach(), value.detach())
     if layer in reading.before:

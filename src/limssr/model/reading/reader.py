@@ -14,7 +14,7 @@ from limssr.core.errors import InputError
 from limssr.model.backbone.fitness import position_limit
 from limssr.model.backbone.lora import RowDraws
 from limssr.model.layout import Layout
-from limssr.model.reading.attention import KeysAndValues, Reading, exchange_attention, joined, read_row
+from limssr.model.reading.attention import KeysAndValues, Reading, Watch, exchange_attention, joined, read_row
 from limssr.model.reading.chunks import bytes_a_token, chunked, in_pieces, rows_of, together
 from limssr.model.reading.packing import PackedLayout, Prompt, pack, pack_prompts, prompts_of
 
@@ -144,6 +144,29 @@ class Reader:
         hidden_BLH = _unpacked(self._read_packed(bank_RH, packed, kept), packed.body_BL)
         inputs_BLH = _unpacked(bank_RH, packed.body_source_BL) if with_inputs else None
         return States(inputs_BLH, hidden_BLH, packed.pool_BML, packed.fusion_BK)
+
+    def watched(self, bank_RH: Tensor, layout: Layout, *, layers: Sequence[int] | None = None) -> tuple[States, Watch]:
+        """Read a batch padded, and see what the fusion slots attend to.
+
+        Args:
+            bank_RH: As for `read`.
+            layout: As for `read`.
+            layers: Whose attention is wanted; None: the last one's.
+
+        Raises:
+            InputError: A sequence longer than the backbone has positions, or a backbone whose attention cannot be seen.
+        """
+        if self._limit is not None:
+            self._limit.check(int(layout.lengths_B.max()))
+        if not self._can_pack:
+            exchange_attention(self.backbone)
+        number: int = len(self.backbone.layers)  # type: ignore[arg-type]
+        on_device = layout.to(bank_RH.device)
+        watch = Watch(on_device.fusion_BK, frozenset([number - 1] if layers is None else layers))
+        inputs_BLH = _unpacked(bank_RH, on_device.source_BL)
+        output = self.backbone(inputs_embeds=inputs_BLH.to(self._dtype), use_cache=False, watch=watch)
+        hidden_BLH = output.last_hidden_state.to(inputs_BLH.dtype)
+        return States(inputs_BLH, hidden_BLH, on_device.pool_BML, on_device.fusion_BK), watch
 
     def _read_to_train(
         self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt], *, with_inputs: bool

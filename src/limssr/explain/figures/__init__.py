@@ -1,0 +1,1 @@
+"""Figures of `limssr explain`, drawn from numbers alone."""

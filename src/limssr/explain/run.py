@@ -1,0 +1,279 @@
+"""`limssr explain`: everything that can be asked of a run, as numbers, points and figures in its folder."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from limssr.core.errors import InputError
+from limssr.core.files import check_output, write_atomically, write_json, write_table
+from limssr.core.progress import Reporter, SilentReporter
+from limssr.core.types import Sample, Split
+from limssr.core.version import __version__
+from limssr.evaluation.scorer import ModelScorer
+from limssr.explain.attention import attention_document, attention_table
+from limssr.explain.figures.attention import draw_attention
+from limssr.explain.figures.canvas import Drawing
+from limssr.explain.figures.scores import draw_coverage, draw_returns, draw_shares, draw_timeline
+from limssr.explain.groups import groups_of
+from limssr.explain.performance import performance_document, windows_table
+from limssr.explain.reading import Read, read_subset
+from limssr.explain.scored import Scored, Subset, score_subsets
+from limssr.explain.shares import shapley_of, shapley_table, shares_document
+from limssr.explain.subject import Subject, chosen_samples, open_subject, samples_from
+from limssr.explain.trust import coverage_document, return_document, returns, widths_of
+from limssr.runs.calibration import LEVEL
+
+FOLDER = "explain"
+DOCUMENT = "explain.json"
+FORMAT_VERSION = 1
+SECTIONS = ("attention", "inferred", "hallucination", "contributions", "coverage")
+MAX_READ = 500
+"""Samples whose attention and states are looked at; of more, so many at equal distances."""
+
+
+@dataclass
+class Explanation:
+    """What is found, while it is found.
+
+    Attributes:
+        sections: Name -> document; None where a section does not apply.
+        why_not: Section -> why it does not apply.
+        tables: File name without ending -> table.
+        drawings: The figures.
+        notes: What was decided.
+    """
+
+    sections: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(SECTIONS))
+    why_not: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    drawings: list[Drawing] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is to be explained.
+
+    Attributes:
+        split: Of the samples.
+        samples: Ids of single samples; empty: one with a low, a middle and a high score.
+        source: Where these samples come from; None: from the split.
+        subsets: Subsets ("video+audio") to look at; empty: all that an evaluation scores.
+        member: See `limssr.explain.subject.open_subject`.
+    """
+
+    split: Split = "test"
+    samples: tuple[str, ...] = ()
+    source: Path | None = None
+    subsets: tuple[str, ...] = ()
+    member: str | None = None
+
+
+def explain_run(
+    run: Path, wish: Wish | None = None, *, device: str = "auto", reporter: Reporter | None = None
+) -> dict[str, Any]:
+    """Explain a finished run and write `explain/` into its folder (of a member: into the member's folder).
+
+    Args:
+        run: A run folder.
+        wish: What of it; None: the defaults.
+        device: See `limssr.core.runtime.choose_device`.
+        reporter: Is told of the progress.
+
+    Returns:
+        The document that was written to explain.json, and under "folder" where.
+
+    Raises:
+        InputError: An unknown sample, stream or member; the store has changed.
+        ArtifactError: The run folder or the store is damaged, unfinished or of a newer format.
+        ResourceError: The disk is full.
+    """
+    begun, wish, reporter = time.monotonic(), wish or Wish(), reporter or SilentReporter()
+    subject = open_subject(run, split=wish.split, member=wish.member, device=device)
+    folder = subject.found.folder / FOLDER
+    check_output(folder / DOCUMENT, "a copy of the run folder")
+    found = Explanation()
+    single, segment_s = _single_samples(subject, wish, found.notes.append)
+    scored = score_subsets(
+        subject.found.scorer,
+        subject.samples,
+        subject.names,
+        subject.criteria,
+        subject.config.evaluation,
+        progress=_progress(reporter, "scoring subsets"),
+    )
+    subsets = _chosen_subsets(scored, wish.subsets)
+    single = single or _typical(scored)
+    _explain_streams(subject, scored, found)
+    _explain_samples(subject, single, segment_s, found, reporter)
+    _explain_trust(subject, scored, subsets, found)
+    _explain_attention(subject, subsets, single, found, reporter)
+    reporter.finish()
+    document = {
+        "format_version": FORMAT_VERSION,
+        "limssr": __version__,
+        "run": subject.run.absolute().name,
+        "system": subject.system,
+        "split": wish.split,
+        "num_samples": len(subject.samples),
+        "num_groups": len(set(groups_of(subject.samples).tolist())),
+        "seed": subject.config.seed,
+        "level": LEVEL,
+        **found.sections,
+        "not_applicable": found.why_not,
+        "notes": found.notes,
+        "figures": [{"name": one.name, "words": one.words} for one in found.drawings],
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+    _write(folder, document, found)
+    return {**document, "folder": str(folder)}
+
+
+def _progress(reporter: Reporter, what: str) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done == 1:
+            reporter.start(what, total)
+        reporter.advance(what)
+
+    return progress
+
+
+def _single_samples(
+    subject: Subject, wish: Wish, say: Callable[[str], None]
+) -> tuple[tuple[Sample, ...], float | None]:
+    if wish.source is not None:
+        return samples_from(subject, wish.source, wish.samples, say)
+    return chosen_samples(subject, wish.samples), subject.segment_s
+
+
+def _chosen_subsets(scored: Scored, wanted: Sequence[str]) -> tuple[Subset, ...]:
+    """The subsets that are looked at and that some sample owns.
+
+    Raises:
+        InputError: An unknown stream, or a subset that was not scored or that nobody owns.
+    """
+    owned = [subset for subset in scored.by_subset if any(set(subset) <= set(own) for own in scored.owned)]
+    if not wanted:
+        return tuple(owned)
+    found = []
+    for words in wanted:
+        subset = tuple(name for name in scored.names if name in words.replace("+", ",").split(","))
+        if len(subset) != len(words.replace("+", ",").split(",")):
+            raise InputError(f"Expected streams of {', '.join(scored.names)} in --subsets, found {words!r}.")
+        if subset not in owned:
+            raise InputError(f"Expected a subset that was scored and that some sample owns, found {words!r}.")
+        found.append(subset)
+    return tuple(dict.fromkeys(found))
+
+
+def _typical(scored: Scored) -> tuple[Sample, ...]:
+    """Samples with a low, a middle and a high score, by the mean over criteria on their scales."""
+    unit_N = ((scored.own_NC - [one.low for one in scored.criteria]) / scored.spans_C).mean(axis=1)
+    order = [n for n in unit_N.argsort() if unit_N[n] == unit_N[n]]
+    places = dict.fromkeys(len(order) * tenth // 10 for tenth in (1, 5, 9)) if order else {}
+    return tuple(scored.samples[order[place]] for place in places)
+
+
+def _explain_streams(subject: Subject, scored: Scored, found: Explanation) -> None:
+    shapley_NMC = shapley_of(scored, subject.baseline_C)
+    group_N = groups_of(scored.samples)
+    document = shares_document(scored, shapley_NMC, subject.baseline_C, group_N)
+    found.sections["contributions"] = {**document, "samples": []}
+    found.tables["contributions"] = shapley_table(scored, shapley_NMC)
+    if any(one["size"]["value"] is not None for one in document["streams"].values()):
+        found.drawings.append(draw_shares(document))
+    else:
+        found.notes.append("what streams add is not shared out: not every subset was scored (evaluation.subsets)")
+
+
+def _explain_samples(
+    subject: Subject, samples: Sequence[Sample], segment_s: float | None, found: Explanation, reporter: Reporter
+) -> None:
+    names = [one.name for one in subject.criteria]
+    windows = []
+    reporter.start("performances", len(samples))
+    for place, sample in enumerate(samples):
+        shown = sample.restricted_to(subject.names)
+        document, timed = performance_document(
+            subject.found.scorer,
+            shown,
+            subject.criteria,
+            subject.baseline_C,
+            errors=subject.errors,
+            level=LEVEL,
+            segment_s=segment_s,
+        )
+        windows.append((sample.id, timed))
+        name = f"timeline-{place + 1}"
+        found.drawings.append(draw_timeline(document, timed, subject.names, names, name))
+        found.sections["contributions"]["samples"].append({**document, "figure": name})
+        reporter.advance("performances")
+    found.tables["windows"] = windows_table(windows, subject.criteria)
+
+
+def _explain_trust(subject: Subject, scored: Scored, subsets: Sequence[Subset], found: Explanation) -> None:
+    if subject.errors is None:
+        why = "the run has no calibration.parquet: it had no validation split, or an older limssr trained it"
+        found.why_not["coverage"] = why
+        found.why_not["hallucination"] = f"movements are measured in widths of intervals, and {why}"
+        return
+    errors, group_N = subject.errors, groups_of(scored.samples)
+    document = coverage_document(scored, errors, group_N, level=LEVEL)
+    found.sections["coverage"] = document
+    found.drawings.append(draw_coverage(document))
+    if subject.split == "val":
+        found.notes.append("intervals were made from errors on the validation split: their coverage there is too good")
+    all_returns = returns(scored, lambda subset: widths_of(errors, subset, subject.criteria, LEVEL))
+    rows = [return_document(one, group_N) for one in all_returns if one.subset in subsets]
+    found.sections["hallucination"] = {"returns": rows}
+    if rows:
+        found.drawings.append(draw_returns(rows, subject.names))
+
+
+def _explain_attention(
+    subject: Subject, subsets: Sequence[Subset], single: Sequence[Sample], found: Explanation, reporter: Reporter
+) -> None:
+    network = subject.network
+    found.why_not["inferred"] = "similarity of inferred streams to true ones is not measured yet"
+    if network is None:
+        found.why_not["attention"] = f"{subject.system} has no fusion slots"
+        return
+    if not network.config.num_fusion_tokens:
+        found.why_not["attention"] = "this model was built without fusion slots (model.num_fusion_tokens: 0)"
+        return
+    samples = _some(subject.samples, found)
+    assert isinstance(subject.found.scorer, ModelScorer)
+    reads: dict[Subset, Read] = {}
+    reporter.start("reading", len(subsets))
+    for subset in subsets:
+        if subject.found.scorer.why_no_prediction(subset) is None:
+            reads[subset] = read_subset(subject.found.scorer, samples, subset)
+        reporter.advance("reading")
+    document = attention_document(reads, subject.names, groups_of(samples))
+    found.sections["attention"] = document
+    found.tables["attention"] = attention_table(reads, subject.names, [one.id for one in samples])
+    found.drawings.append(draw_attention(reads, subject.names, document))
+    place = next((n for n, one in enumerate(samples) if single and one.id == single[0].id), None)
+    if place is not None:
+        found.drawings.append(draw_attention(reads, subject.names, document, row=place))
+
+
+def _some(samples: Sequence[Sample], found: Explanation) -> tuple[Sample, ...]:
+    if len(samples) <= MAX_READ:
+        return tuple(samples)
+    found.notes.append(f"attention and states are measured on {MAX_READ} of {len(samples)} samples, at equal distances")
+    return tuple(samples[n * len(samples) // MAX_READ] for n in range(MAX_READ))
+
+
+def _write(folder: Path, document: dict[str, Any], found: Explanation) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in found.tables.items():
+        write_table(folder / f"{name}.parquet", table)
+    for one in found.drawings:
+        write_atomically(folder / f"{one.name}.png", one.png)
+        write_atomically(folder / f"{one.name}.svg", one.svg)
+    write_json(folder / DOCUMENT, document)
