@@ -7,9 +7,11 @@ from limssr.core.version import __version__
 
 if TYPE_CHECKING:
     from limssr.core.types import Criterion, Modality, Sample
+    from limssr.data.from_arrays import make_store
     from limssr.data.store import FeatureStore, StoreWriter
     from limssr.estimator import LimssrRegressor
     from limssr.runs.load import load
+    from limssr.studies.python import auto, compare, evaluate, open_run, train
     from limssr.systems.table import register_system
 
 __all__ = [
@@ -20,8 +22,14 @@ __all__ = [
     "Sample",
     "StoreWriter",
     "__version__",
+    "auto",
+    "compare",
+    "evaluate",
     "load",
+    "make_store",
+    "open_run",
     "register_system",
+    "train",
 ]
 
 # What is offered here is loaded when it is asked for: torch takes a second, `import limssr` alone does not need it.
@@ -32,7 +40,13 @@ _PLACES = {
     "Modality": "limssr.core.types",
     "Sample": "limssr.core.types",
     "StoreWriter": "limssr.data.store",
+    "auto": "limssr.studies.python",
+    "compare": "limssr.studies.python",
+    "evaluate": "limssr.studies.python",
     "load": "limssr.runs.load",
+    "make_store": "limssr.data.from_arrays",
+    "open_run": "limssr.studies.python",
+    "train": "limssr.studies.python",
     "register_system": "limssr.systems.table",
 }
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from limssr.cli.recipes import Changes, default_folder, folder_name, limited_layers, read_config
 from limssr.core.errors import InputError
 from limssr.core.recipes import load_recipe
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.store.writer import StoreWriter
 from limssr.runs.folder import read_config as config_of_run
+from limssr.studies.recipes import Changes, default_folder, folder_name, limited_layers, read_config
 
 QUICK = ("train.epochs=6", "model.statistics.members=2", "evaluation.references=[]", "evaluation.bootstrap=0")
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from limssr.cli.recipes import Changes, read_config
 from limssr.core.recipes import load_recipe, recipe_path, store_behind
 from limssr.data.mask import mask_store
 from limssr.studies.borrowed import BORROWED, without_borrowed
+from limssr.studies.recipes import Changes, read_config
 
 PERCEPIANO = dict.fromkeys(BORROWED, "stores/percepiano")
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limssr.cli.doctor import known_backbones
-from limssr.cli.recipes import limited_layers
 from limssr.core.errors import InputError
 from limssr.core.files import check_folder
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.recipes import recipe_path
+from limssr.studies.recipes import limited_layers
 
 if TYPE_CHECKING:
     from limssr.core.types import Sample

@@ -17,7 +17,7 @@ from limssr.core.locks import being_written, check_nobody_writes
 from limssr.core.progress import Reporter, SilentReporter, counted
 from limssr.core.runtime import check_model_precision, check_one_process, check_precision, choose_device
 from limssr.evaluation.evaluate import evaluate
-from limssr.nn.contract import Network
+from limssr.nn.contract import Network, stage_epochs
 from limssr.report import write_report
 from limssr.runs.calibration import calibrate, covered, write_calibration
 from limssr.runs.checks import check_references, check_same_store, checkpoint_bytes, folder_status, say_what_to_know
@@ -89,6 +89,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
     check_same_store(out, data)
     say_what_to_know(config, data, reporter)
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
+    stage_epochs(model.stages, config.train.epochs)  # refuses fewer epochs than stages
     check_disk(out, checkpoint_bytes(model, config))
     # 2. from here on there is a run folder
     document = opening_record(config, data, choice, model) | kept_from_before(out)

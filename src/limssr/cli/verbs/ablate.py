@@ -40,12 +40,12 @@ class Ablate:
 
     def run(self) -> Answer:
         """Ablate."""
-        from limssr.cli.recipes import Changes, default_folder, fitted_config
         from limssr.core.progress import make_reporter
         from limssr.report.render import table_text
         from limssr.studies.ablation.ablate import chosen_tables, plan_ablation, preview, run_ablation, to_document
         from limssr.studies.ablation.tables import table_of, write_tables
         from limssr.studies.plan import check_study
+        from limssr.studies.recipes import Changes, default_folder, fitted_config
 
         check_study(self.out or Path("runs"), processes=self.processes)
         chosen_tables(self.table)  # refuses an unknown one before the store is looked for

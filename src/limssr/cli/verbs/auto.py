@@ -39,7 +39,7 @@ class Auto:
         """Search."""
         import json
 
-        from limssr.cli.recipes import Changes, default_folder, read_config
+        from limssr.studies.recipes import Changes, default_folder, read_config
 
         options = {"minutes": self.minutes, "candidates": self.candidates, "without": self.without}
         given = [f"model.options.{key}={json.dumps(one)}" for key, one in options.items() if one is not None]

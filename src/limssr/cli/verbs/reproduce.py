@@ -59,8 +59,8 @@ class Reproduce:
         return Answer(found.to_dict(), tuple(found.lines()))
 
     def _request(self) -> "Request":
-        from limssr.cli.recipes import shortcut_overrides
         from limssr.studies.paper.reproduce import Request
+        from limssr.studies.recipes import shortcut_overrides
 
         overrides = (*self.set, *shortcut_overrides(backbone=self.backbone, store=None, seed=None))
         return Request(self.dataset, self.store, self.protocol, self.criteria, self.seeds, self.systems, overrides)

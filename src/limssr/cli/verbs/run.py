@@ -139,10 +139,10 @@ class Train:
 
     def run(self) -> Answer:
         """Train."""
-        from limssr.cli.recipes import Changes, default_folder, read_config
         from limssr.cli.text import evaluation_lines
         from limssr.core.progress import make_reporter
         from limssr.runs.train import train_run
+        from limssr.studies.recipes import Changes, default_folder, read_config
 
         training = ("missing.training=complete",) if self.complete_training else ()
         changes = Changes(
@@ -313,10 +313,10 @@ class Describe:
 
     def run(self) -> Answer:
         """Describe."""
-        from limssr.cli.recipes import Changes, read_config
         from limssr.cli.text import description_lines
         from limssr.data.store.reader import FeatureStore
         from limssr.studies.paper.describe import describe
+        from limssr.studies.recipes import Changes, read_config
 
         changes = Changes(settings=self.set, variant=self.variant, backbone=self.backbone, store=self.store)
         config = read_config(self.recipe, changes)

@@ -70,11 +70,11 @@ class Sweep:
 
     def run(self) -> Answer:
         """Sweep."""
-        from limssr.cli.recipes import Changes, default_folder, fitted_config
         from limssr.cli.verbs.ablate import plan_lines
         from limssr.core.progress import make_reporter
         from limssr.studies.compare.run import CompareOptions
         from limssr.studies.plan import check_study
+        from limssr.studies.recipes import Changes, default_folder, fitted_config
         from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
 
         check_study(self.out or Path("runs"), processes=self.processes)
