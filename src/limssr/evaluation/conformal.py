@@ -4,9 +4,11 @@ A model is scored on calibration samples under every subset of what they own. Th
 the pattern P is as wide as the errors of calibration samples under P: those that own more are masked down to P
 (missing data augmentation, arXiv 2306.02732). Where too few own all of P, every calibration sample is taken under what
 it shares with P; errors grow as streams go, so such intervals err on the wide side (the nested form of the same paper
-and of arXiv 2405.15641). With k errors of n below it, a new error is as well with probability at least k / (n + 1) if
-the calibration samples and the new one could have come in any order. Samples of one group could not: counting whole
-groups (arXiv 2306.06342) gives each group the same weight, and needs more groups than one would think.
+and of arXiv 2405.15641). With many streams not every subset of what a sample owns was scored: then each counts under
+the scored one that is most like P, and coverage is a matter of measuring. With k errors of n below it, a new error is
+as well with probability at least k / (n + 1) if the calibration samples and the new one could have come in any order.
+Samples of one group could not: counting whole groups (arXiv 2306.06342) gives each group the same weight, and needs
+more groups than one would think.
 """
 
 import math
@@ -20,7 +22,7 @@ import pyarrow as pa
 from limssr.core.errors import InputError
 
 Count = Literal["samples", "groups"]
-Source = Literal["pattern", "nested", "none"]
+Source = Literal["pattern", "nested", "nearest", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,8 @@ class Width:
 
     Attributes:
         half_C: In the data set's unit; infinite where there are too few errors for the level.
-        source_C: "pattern": errors under just this pattern; "nested": under what each sample shares with it; "none".
+        source_C: "pattern": errors under just this pattern; "nested": under what each sample shares with it; "nearest":
+            under the scored subset of each sample that is most like it; "none".
         num_C: Calibration samples (or groups) that were counted.
     """
 
@@ -134,6 +137,7 @@ def width(errors: Errors, shown: Sequence[str], level: float, *, count: Count = 
         tries: tuple[tuple[Source, np.ndarray], ...] = (
             ("pattern", exact_R & judged_R),
             ("nested", nested_R & judged_R),
+            ("nearest", _nearest(errors, pattern_M) & judged_R),
         )
         found.append(_first_finite(errors, ratio_RC[:, column], tries, level=level, count=count))
     return Width(
@@ -160,6 +164,18 @@ def _nested(errors: Errors, pattern_M: np.ndarray) -> np.ndarray:
     np.logical_or.at(owned_NM, errors.sample_R, errors.shown_RM)
     wanted_RM = owned_NM[errors.sample_R] & pattern_M
     return (errors.shown_RM == wanted_RM).all(axis=1) & wanted_RM.any(axis=1)
+
+
+def _nearest(errors: Errors, pattern_M: np.ndarray) -> np.ndarray:
+    """[R] One row a sample: the one whose streams have the largest share in common with the pattern, at least one."""
+    shared_R = (errors.shown_RM & pattern_M).sum(axis=1)
+    likeness_R = shared_R / (errors.shown_RM | pattern_M).sum(axis=1)
+    chosen_R = np.zeros(len(likeness_R), dtype=bool)
+    # Of rows that are equally like it the one with fewer streams: its errors are the larger ones.
+    order = np.lexsort((errors.shown_RM.sum(axis=1), -likeness_R, errors.sample_R))
+    _, firsts = np.unique(errors.sample_R[order], return_index=True)
+    chosen_R[order[firsts]] = True
+    return chosen_R & (shared_R > 0)
 
 
 def _first_finite(

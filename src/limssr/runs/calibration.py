@@ -127,6 +127,10 @@ def with_intervals(
                 )
             elif "nested" in sources:
                 say(f"{streams}: few calibration samples own all of these, so intervals are on the wide side")
+            elif "nearest" in sources:
+                say(
+                    f"{streams}: too few calibration samples own these: intervals are made of errors under like streams"
+                )
     for column, criterion in enumerate(criteria):
         for word, ends_NC in ((LOW, low_NC), (HIGH, high_NC)):
             values = pa.array(ends_NC[:, column], pa.float64(), from_pandas=True)

@@ -58,7 +58,7 @@ def validation_of(config: RunConfig, store: FeatureStore) -> ValidationConfig | 
     return ValidationConfig()
 
 
-def load_run_data(config: RunConfig, say: Callable[[str], None] | None = None) -> RunData:
+def load_run_data(config: RunConfig, say: Callable[[str], None] | None = None, *, needs_test: bool = True) -> RunData:
     """Open and check the store, choose streams and criteria, apply availability, check splits and scores.
 
     Availability is drawn over the streams in use, so every sample keeps at least one of them; it equals what
@@ -67,6 +67,7 @@ def load_run_data(config: RunConfig, say: Callable[[str], None] | None = None) -
     Args:
         config: Of the run.
         say: Told why the whole store is read, where it is.
+        needs_test: Whether a store without a test split is refused.
 
     Raises:
         InputError: Unknown names, an empty split, a group in two splits, constant scores, an unknown pattern, a
@@ -84,7 +85,8 @@ def load_run_data(config: RunConfig, say: Callable[[str], None] | None = None) -
     if config.missing.availability is not None:
         check_pattern(config.missing.availability.pattern, [modality.name for modality in modalities])
     complete, left_out = _judged_splits(store, modalities, criteria, validation_of(config, store))
-    required: list[Split] = [split for split in SPLITS if split != "val" or config.train.selection == "val"]
+    optional = {"val": config.train.selection != "val", "test": not (needs_test or store.ids("test"))}
+    required: list[Split] = [split for split in SPLITS if not optional.get(split)]
     for split in required:
         _check_judged(store, split, len(complete[split]), left_out[split], criteria)
     light = [dataclasses.replace(sample, streams={}) for samples in complete.values() for sample in samples]

@@ -93,7 +93,7 @@ def _chosen(document: Mapping[str, Any]) -> str:
 
 def _language_model(document: Mapping[str, Any]) -> list[str]:
     adds = document["language_model_adds"]
-    if adds is None:
+    if adds["spearman"] is None:
         return ["The language model was not judged."]
     line = f"The language model adds {_difference(adds)} here"
     if "limssr" in " ".join(document["weights"]["common"]):

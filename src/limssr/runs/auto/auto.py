@@ -2,171 +2,133 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
 
 from limssr.core.config import RunConfig
-from limssr.core.files import check_disk, write_table
+from limssr.core.files import check_disk, check_folder, remove_leftovers, write_table
+from limssr.core.locks import being_written, check_nobody_writes
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import choose_device
 from limssr.evaluation.evaluate import evaluate
-from limssr.evaluation.scorer import ModelScorer
+from limssr.evaluation.scorer import ModelScorer, Scorer
 from limssr.report import write_report
-from limssr.runs.auto.candidates import CANDIDATES
-from limssr.runs.auto.judge import MOST_STREAMS, Score, interval
+from limssr.runs.auto.document import document_of, references_of
+from limssr.runs.auto.held_out import OutOfFoldScorer, out_of_fold_errors, out_of_fold_table
 from limssr.runs.auto.look import Material
 from limssr.runs.auto.search import Found, search
 from limssr.runs.auto.settings import AutoSettings
-from limssr.runs.checks import folder_status
+from limssr.runs.calibration import covered, write_calibration
+from limssr.runs.checks import folder_status, left_out_words
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
 from limssr.runs.record import availability_record, now_text, opening_record
-from limssr.systems.saving import save_pretrained
-from limssr.systems.solved.mixture import Mixture
+from limssr.systems.saving import MEMBERS, save_pretrained
 
 DISK_BYTES = 2**28
+OUT_OF_FOLD = "out of fold"
+"""The split of an evaluation that was made of predictions of held-out samples, where a store has no test split."""
 
 
 def train_auto(config: RunConfig, out: Path, *, device: str = "auto", reporter: Reporter | None = None) -> Path:
     """Find the best model for a store, within a budget of time.
 
     Candidates are judged by folds of whole groups of training and validation together, under every subset of what
-    held-out samples own; the test split is scored once, at the end, by what was chosen.
+    held-out samples own; the test split is scored once, at the end, by what was chosen. Where there is none, the
+    evaluation is that of the folds.
 
     Args:
         config: From `auto_config`.
-        out: Run folder to write; must not exist, or be empty.
+        out: Run folder to write, by one process at a time; must not exist, or be empty.
         device: See `limssr.core.runtime.choose_device`.
         reporter: Is told of the progress; None: nobody is.
 
     Returns:
-        The run folder: like any other, and auto.json in it.
+        The run folder: like any other, with the account of the search in run.json.
 
     Raises:
         InputError: The store or the settings are not right; nothing has been written.
     """
     reporter = reporter or SilentReporter()
-    settings, began = AutoSettings.of(config), time.monotonic()
+    check_nobody_writes(out, "run")
     folder_status(out, config, "never")
+    check_folder(out)
+    with being_written(out, "run"):
+        folder_status(out, config, "never")
+        _train_locked(config, out, device=device, reporter=reporter)
+    return out
+
+
+def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Reporter) -> None:
+    settings, began = AutoSettings.of(config), time.monotonic()
     choice = choose_device(device)
-    data = load_run_data(config)
+    data = load_run_data(config, reporter.note, needs_test=False)
     check_disk(out, DISK_BYTES)
+    if text := left_out_words(data):
+        reporter.note(text)
     material = Material(
         modalities=data.modalities,
         criteria=data.criteria,
         samples=[*data.splits["train"], *data.splits["val"]],
         test=data.splits["test"],
     )
-    found = search(material, settings, seed=config.seed, device=choice.device, reporter=reporter)
-    model = found.model
-    opening = opening_record(config, data, choice, model)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        found = search(material, settings, seed=config.seed, device=choice.device, reporter=reporter)
+    finally:
+        reporter.finish()
+    opening = opening_record(config, data, choice, found.model)
+    remove_leftovers(out)
     write_config(out, config)
     write_run(out, {**opening, "status": "running"})
-    save_pretrained(model, out / "model")
-    write_table(out / "out_of_fold.parquet", _out_of_fold(found, data))
-    _score_test(model, data, config, out, choice.device)
-    document = _document(out, found)
+    save_pretrained(found.model, out / "model")
+    _write_out_of_fold(found, data, out)
+    write_calibration(out, found.errors)
+    reporter.note("scoring" if data.splits["test"] else "no test split: the evaluation is that of the folds")
+    write_scores(out, _scored(found, data, config, choice.device))
+    document = document_of(out, found)
     timings = {"training_s": time.monotonic() - began}
-    closing = {"finished": now_text(), "timings": timings, "auto": document, "references": _references(found)}
+    closing = {"finished": now_text(), "timings": timings, "auto": document, "references": references_of(found)}
     write_run(out, {**opening, **closing, "status": "done"})
     write_report(out)
-    return out
 
 
-def _score_test(model: Mixture, data: RunData, config: RunConfig, out: Path, device: torch.device) -> None:
-    """The chosen model and its members on the test split, under every subset; what has too many streams, as it is."""
-    if len(data.names) > MOST_STREAMS + 1:
-        return
-    found = []
-    systems = {"auto": model.to(device), **model.members}
-    for name, one in systems.items():
+def _write_out_of_fold(found: Found, data: RunData, out: Path) -> None:
+    """The table of all predictions, and beside every member the errors that its intervals are made of."""
+    tables = [(one.name, repeat, part) for one in found.judged for repeat, part in enumerate(one.predicted)]
+    tables.append(("auto", 0, found.choice.predicted_RC))
+    names = [one.name for one in data.criteria]
+    write_table(out / "out_of_fold.parquet", out_of_fold_table(found.shown, tables, found.folds.fold_RR, names))
+    for one in found.judged:
+        if one.name in found.model.members:
+            errors = out_of_fold_errors(found.shown, one.predicted[0], data.modalities, data.criteria)
+            write_calibration(out / "model" / MEMBERS / one.name, errors)
+
+
+def _scored(found: Found, data: RunData, config: RunConfig, device: torch.device) -> list[SystemScores]:
+    """The chosen model and its members, on the test split or as they were while samples were held out."""
+    systems: dict[str, Scorer] = {}
+    if data.splits["test"]:
+        samples, split = data.splits["test"], "test"
+        for name, one in {"auto": found.model, **found.model.members}.items():
+            systems[name] = ModelScorer(one.to(device), device=device, batch_size=config.evaluation.batch_size)
+    else:
+        samples, split = found.shown.samples, OUT_OF_FOLD
+        systems["auto"] = OutOfFoldScorer(found.shown, found.choice.predicted_RC)
+        for one in found.judged:
+            if one.name in found.model.members:
+                systems[one.name] = OutOfFoldScorer(found.shown, one.predicted[0])
+    scores = []
+    for name, scorer in systems.items():
         evaluation = evaluate(
-            ModelScorer(one, device=device, batch_size=config.evaluation.batch_size),
-            data.splits["test"],
+            scorer,
+            samples,
             data.names,
             data.criteria,
             config=config.evaluation,
-            seed=config.seed,
-            split="test",
+            split=split,
             selection="last",
             availability=availability_record(config, data.store),
         )
-        found.append(SystemScores.of(name, evaluation))
-    write_scores(out, found)
-
-
-def _references(found: Found) -> list[dict[str, Any]]:
-    seconds = {one.name: one.seconds for one in found.judged}
-    return [
-        {
-            "name": name,
-            "summary": CANDIDATES[name].summary,
-            "trained_on": "available",
-            "seconds": round(seconds[name], 3),
-        }
-        for name in found.model.members
-    ]
-
-
-def _document(out: Path, found: Found) -> dict[str, Any]:
-    """What `limssr auto --json` prints."""
-    choice = found.choice
-    rows = [_row(one.name, choice.scores[one.name], one.seconds) for one in found.judged]
-    if choice.sum_score is not None:
-        rows.append(_row("sum", choice.sum_score, sum(one.seconds for one in found.judged)))
-    rows.sort(key=lambda row: -(row["value"] if row["value"] is not None else -1.0))
-    common = dict(zip(choice.members, (round(float(w), 4) for w in choice.weights.common), strict=True))
-    by_pattern = {
-        "+".join(streams): dict(zip(choice.members, (round(float(w), 4) for w in weights), strict=True))
-        for streams, weights in choice.weights.by_pattern.items()
-    }
-    for row in rows:
-        other = choice.sum_score if row["member"] == "sum" else choice.scores[row["member"]]
-        assert other is not None
-        row["behind"] = choice.difference(other)
-    return {
-        "run": str(out),
-        "leaderboard": [{key: value for key, value in row.items() if key != "value"} for row in rows],
-        "weights": {"common": common, "by_streams": by_pattern},
-        "chosen": "sum" if len(choice.members) > 1 else choice.members[0],
-        "language_model_adds": choice.language_model_adds,
-        "left_out": found.dropped,
-        "members": list(found.model.members),
-        "warnings": found.warnings,
-    }
-
-
-def _row(name: str, score: Score, seconds: float) -> dict[str, Any]:
-    parts = {"incomplete": (score.incomplete, score.draws_2D[0]), "full": (score.full, score.draws_2D[1])}
-    row: dict[str, Any] = {"member": name, "seconds": round(seconds, 1)}
-    for key, (value, draws_D) in parts.items():
-        row[key] = {"spearman": None if np.isnan(value) else float(value), "ci": interval(draws_D)}
-    row["value"] = None if np.isnan(score.value) else score.value
-    return row
-
-
-def _out_of_fold(found: Found, data: RunData) -> pa.Table:
-    """Every out-of-fold prediction: what intervals and later questions need."""
-    shown = found.shown
-    count = len(data.criteria)
-    parts = []
-    tables = [(one.name, repeat, part) for one in found.judged for repeat, part in enumerate(one.predicted)]
-    for name, repeat, predicted_RC in [*tables, ("auto", 0, found.choice.predicted_RC)]:
-        parts.append(
-            pa.table({
-                "member": [name] * predicted_RC.size,
-                "repeat": [repeat] * predicted_RC.size,
-                "fold": np.repeat(found.folds.fold_RR[repeat], count),
-                "id": [shown.samples[n].id for n, _ in shown.rows for _ in range(count)],
-                "group": [shown.groups[n] for n, _ in shown.rows for _ in range(count)],
-                "streams": ["+".join(streams) for _, streams in shown.rows for _ in range(count)],
-                "criterion": [one.name for one in data.criteria] * len(shown.rows),
-                "score": shown.truth_RC.ravel(),
-                "prediction": predicted_RC.ravel(),
-            })
-        )  # fmt: skip
-    return pa.concat_tables(parts)
+        covered_here = covered(found.errors, evaluation, data.criteria) if name == "auto" and split == "test" else None
+        scores.append(SystemScores.of(name, evaluation, coverage=covered_here))
+    return scores

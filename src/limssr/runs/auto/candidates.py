@@ -12,6 +12,7 @@ from limssr.core.errors import LimssrError
 from limssr.core.progress import SilentReporter
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.nn.contract import Network
+from limssr.nn.relations import Pair, pairs_as_text
 from limssr.systems.build import build_model
 from limssr.systems.solved.evidence import dilations_of
 from limssr.training.loop import fit
@@ -39,6 +40,7 @@ class Setting:
         num_layers: Of the backbone.
         seed: Of the run.
         device: For networks that are trained.
+        pairs: Streams that can be set against each other.
     """
 
     modalities: tuple[Modality, ...]
@@ -47,6 +49,7 @@ class Setting:
     num_layers: int | None
     seed: int
     device: torch.device
+    pairs: tuple[Pair, ...] = ()
 
 
 @dataclass
@@ -94,11 +97,13 @@ class Candidate:
         summary: A line for tables.
         fit: (samples, setting, seed, watch) -> network.
         cost: "solved" takes seconds, "trained" minutes, "reading" reads the sequence with a language model.
+        needs_pairs: Whether it is for data with streams of one width that can be set against each other.
     """
 
     summary: str
     fit: Fit
     cost: str
+    needs_pairs: bool = False
 
     @property
     def has_language_model(self) -> bool:
@@ -106,11 +111,16 @@ class Candidate:
         return self.cost == "reading"
 
 
-def _solved(system: str, kernel: str = "", *, convolutions: bool = False) -> Fit:
+def _solved(system: str, kernel: str = "", *, convolutions: bool = False, relations: bool = False) -> Fit:
     def learn(samples: Sequence[Sample], setting: Setting, seed: int, watch: Watch) -> Network:
         del watch
-        dilations = ",".join(map(str, dilations_of(samples))) if convolutions else ""
-        options = {"kernel": kernel, "dilations": dilations, "seed": setting.seed} if kernel else {}
+        options: dict[str, Any] = {"seed": setting.seed} if kernel or relations else {}
+        if kernel:
+            options["kernel"] = kernel
+        if convolutions:
+            options["dilations"] = ",".join(map(str, dilations_of(samples)))
+        if relations:
+            options["pairs"] = pairs_as_text(setting.pairs)
         config = ModelConfig(system=system, options=options)
         model = build_model(config, setting.modalities, setting.criteria, seed=seed)
         model.calibrate(samples)
@@ -208,6 +218,15 @@ CANDIDATES: dict[str, Candidate] = {
         cost="solved",
     ),
     "extra-trees": Candidate(summary="extra-trees on moments", fit=_solved("forest"), cost="solved"),
+    "relations": Candidate(
+        summary="kernel ridge on moments of streams and of what they are against each other",
+        fit=_solved("kernel-ridge", "gaussian", relations=True),
+        cost="solved",
+        needs_pairs=True,
+    ),
+    "related-trees": Candidate(
+        summary="extra-trees on the same", fit=_solved("forest", relations=True), cost="solved", needs_pairs=True
+    ),
     "ensemble": Candidate(summary="ensemble of networks on moments", fit=_trained(_ensemble), cost="trained"),
     "attention": Candidate(summary="attention over streams + MLP", fit=_trained(_attention), cost="trained"),
     "limssr": Candidate(summary="LIMSSR with the head statistics", fit=_trained(_statistics_head), cost="reading"),

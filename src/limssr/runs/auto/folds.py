@@ -19,24 +19,39 @@ FEW, SOME = 150, 400
 REFIT_SHARE = 1.3
 """Of a fold's time that the final model of a candidate takes: more samples, and some air."""
 
+TIMED_SAMPLES = 32
+"""That are scored to see how long scoring takes."""
+
+
+SURE_S = 2.0
+"""Seconds for what is always done at the end: the report, and files."""
+
 
 @dataclass
 class Clock:
-    """A budget of seconds, of which a part is kept for the final models.
+    """A budget of seconds, of which a part is kept for what comes after judging.
 
     Attributes:
         total_s: All of it.
-        reserved_s: For final models and scoring.
+        began: When it began.
+        learning_s: Kept for learning the final models.
+        scoring_s: Kept for scoring the test split.
     """
 
     total_s: float
-    reserved_s: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    learning_s: float = 0.0
+    scoring_s: float = 0.0
+
+    @property
+    def passed_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began
 
     @property
     def left_s(self) -> float:
         """Seconds that candidates may still use."""
-        return self.total_s - self.reserved_s - (time.monotonic() - self.began)
+        return self.total_s - self.learning_s - self.scoring_s - SURE_S - self.passed_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +63,20 @@ class Judged:
         predicted: One [R, C] a repeat, in scores; NaN where it has none.
         seconds: Of all folds.
         fold_s: Of one.
+        sample_s: For scoring one sample.
         warnings: What was said while it was trained.
         histories: Of its trainings, one a fold; empty for solved networks.
+        num_parameters: That were trained; 0 for solved networks.
     """
 
     name: str
     predicted: list[np.ndarray]
     seconds: float
     fold_s: float
+    sample_s: float
     warnings: list[str]
     histories: list[list[dict]]
+    num_parameters: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,70 +104,121 @@ class Folds:
 
 
 def judge_all(
-    names: Sequence[str], shown: Shown, folds: Folds, setting: Setting, *, clock: Clock, reporter: Reporter
+    names: Sequence[str],
+    shown: Shown,
+    folds: Folds,
+    setting: Setting,
+    *,
+    clock: Clock,
+    test_rows: int,
+    reporter: Reporter,
 ) -> tuple[list[Judged], dict[str, str]]:
     """Candidates one after the other, as long as there is time.
 
+    Args:
+        names: Candidates.
+        shown: What is judged.
+        folds: How.
+        setting: What candidates share.
+        clock: Its reserves are raised by what each candidate will need later.
+        test_rows: Samples times subsets that will be scored at the end.
+        reporter: Is told of every candidate.
+
     Returns:
         Those that were judged, and why others were not.
+
+    Raises:
+        InputError: None could be judged but the constant.
     """
     found, dropped = [], {}
     for name in names:
         try:
-            found.append(_judge_one(name, shown, folds, setting, clock))
+            found.append(_judge_one(name, shown, folds, setting, clock, reporter))
         except (OutOfTime, InputError) as error:
+            reporter.finish()
             dropped[name] = str(error)
             reporter.note(f"  {name}: left out, as {_lower(str(error))}")
             continue
+        clock.learning_s += REFIT_SHARE * found[-1].fold_s
+        # once in the sum and once by itself
+        clock.scoring_s += 2.0 * test_rows * found[-1].sample_s
         reporter.note(f"  {name}: {CANDIDATES[name].summary}, {found[-1].seconds:.0f} s")
-    if not found:
-        raise InputError(f"Expected time for one candidate, found none in {clock.total_s / 60:g} minutes: give more.")
+    if not {one.name for one in found} - {"constant"}:
+        reasons = "; ".join(f"{name}: {why}" for name, why in dropped.items())
+        raise InputError(
+            f"Expected a candidate that could be judged in {clock.total_s / 60:g} minutes, found none ({reasons}): "
+            "give more minutes, or other candidates."
+        )
     return found, dropped
 
 
-def _judge_one(name: str, shown: Shown, folds: Folds, setting: Setting, clock: Clock) -> Judged:
+def _judge_one(name: str, shown: Shown, folds: Folds, setting: Setting, clock: Clock, reporter: Reporter) -> Judged:
     candidate, began = CANDIDATES[name], time.monotonic()
     watch = Watch()
     repeats = folds.fold_RR if candidate.cost == "solved" else folds.fold_RR[:1]
     num_folds = len(np.unique(repeats[0]))
-    predicted, histories, fold_s = [], [], 0.0
+    predicted, histories, first = [], [], _Fold()
+    reporter.start(name, len(repeats) * num_folds, unit="fold")
     for fold_R in repeats:
+        if predicted and clock.left_s < 2 * first.seconds * num_folds:
+            break  # a whole repeat or none
         predicted_RC = np.full(shown.truth_RC.shape, np.nan)
         for fold in np.unique(fold_R):
-            if predicted and clock.left_s < 2 * fold_s * num_folds:
-                break  # a whole repeat or none
-            watch.allowed_s = clock.left_s / (num_folds + REFIT_SHARE) if not fold_s else 2.0 * fold_s + 5.0
-            if clock.left_s < fold_s:
+            known_s = first.seconds
+            watch.allowed_s = 2.0 * known_s + 5.0 if known_s else clock.left_s / (num_folds + REFIT_SHARE)
+            if clock.left_s < known_s:
                 raise OutOfTime("it would take longer than the budget has left")
-            started = time.monotonic()
-            held = fold_R == fold
-            predicted_RC[held] = _hold_out(candidate, shown, held, setting, watch)
-            if not fold_s:
-                fold_s = time.monotonic() - started
-                if fold_s * (num_folds - 1 + REFIT_SHARE) > clock.left_s:
-                    raise OutOfTime(f"one fold took {fold_s:.0f} s, and all would take longer than is left")
+            held = _hold_out(candidate, shown, fold_R == fold, setting, watch)
+            predicted_RC[fold_R == fold] = held.predicted_RC
+            if not known_s:
+                first = held
+                if held.seconds * (num_folds - 1 + REFIT_SHARE) > clock.left_s:
+                    raise OutOfTime(f"one fold took {held.seconds:.0f} s, and all would take longer than is left")
             if watch.history:
                 histories.append([dict(record) for record in watch.history])
-        if not np.isnan(predicted_RC).all():
-            predicted.append(predicted_RC)
-    clock.reserved_s += REFIT_SHARE * fold_s
-    seconds = time.monotonic() - began
+            reporter.advance(name)
+        predicted.append(predicted_RC)
+    reporter.finish()
     return Judged(
-        name=name, predicted=predicted, seconds=seconds, fold_s=fold_s, warnings=watch.warnings, histories=histories
-    )
+        name=name, predicted=predicted, seconds=time.monotonic() - began, fold_s=first.seconds,
+        sample_s=first.sample_s, warnings=watch.warnings, histories=histories, num_parameters=first.num_parameters,
+    )  # fmt: skip
 
 
-def _hold_out(candidate: Candidate, shown: Shown, held_R: np.ndarray, setting: Setting, watch: Watch) -> np.ndarray:
+@dataclass(frozen=True, kw_only=True)
+class _Fold:
+    """One fold of one candidate."""
+
+    predicted_RC: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    seconds: float = 0.0
+    sample_s: float = 0.0
+    num_parameters: int = 0
+
+
+def _hold_out(candidate: Candidate, shown: Shown, held_R: np.ndarray, setting: Setting, watch: Watch) -> _Fold:
+    began = time.monotonic()
     held_samples = set(shown.sample_R[held_R].tolist())
     train = [sample for n, sample in enumerate(shown.samples) if n not in held_samples]
     model = candidate.fit(train, setting, setting.seed, watch)
     rows = [shown.rows[row] for row in np.flatnonzero(held_R)]
+    scorer = ModelScorer(model.to(setting.device), device=setting.device)
     if isinstance(model, SolvedNetwork):
         order = sorted(held_samples)
         place = {n: k for k, n in enumerate(order)}
-        return model.score_subsets([shown.samples[n] for n in order], [(place[n], streams) for n, streams in rows])
-    held = [shown.samples[n].restricted_to(streams) for n, streams in rows]
-    return ModelScorer(model.to(setting.device), device=setting.device).score(held)
+        pairs = [(place[n], streams) for n, streams in rows]
+        predicted_RC = model.score_subsets([shown.samples[n] for n in order], pairs)
+        some = [shown.samples[n] for n in order[:TIMED_SAMPLES]]
+        started = time.monotonic()
+        scorer.score(some)
+    else:
+        some = [shown.samples[n].restricted_to(streams) for n, streams in rows]
+        started = time.monotonic()
+        predicted_RC = scorer.score(some)
+    ended = time.monotonic()
+    return _Fold(
+        predicted_RC=predicted_RC, seconds=ended - began, sample_s=(ended - started) / len(some),
+        num_parameters=sum(one.numel() for one in model.parameters() if one.requires_grad),
+    )  # fmt: skip
 
 
 def _lower(text: str) -> str:

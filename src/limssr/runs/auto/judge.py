@@ -79,11 +79,13 @@ class Score:
         full: With all streams; NaN where too few samples own them.
         incomplete: Mean over the other cells; NaN where there are none.
         draws_2D: Resamples of incomplete and full.
+        error: Squared error over that of the mean, every sample counting once, mean over criteria; 1 is a constant.
     """
 
     incomplete: float
     full: float
     draws_2D: np.ndarray
+    error: float = float("nan")
 
     @property
     def value(self) -> float:
@@ -129,7 +131,25 @@ def judge(shown: Shown, predicted_RC: np.ndarray, *, seed: int) -> Score:
         incomplete=float(np.mean([points[key] for key in parts])) if parts else float("nan"),
         full=float(points.get(ALL, np.nan)),
         draws_2D=np.stack([incomplete_D, draws.get(ALL, nothing_D)]),
+        error=relative_error(shown, predicted_RC),
     )
+
+
+def relative_error(shown: Shown, predicted_RC: np.ndarray) -> float:
+    """Squared error of predictions over that of the mean score; NaN where nothing was predicted."""
+    ratios = []
+    for column in range(predicted_RC.shape[1]):
+        truth_R, predicted_R = shown.truth_RC[:, column], predicted_RC[:, column]
+        known = ~np.isnan(truth_R) & ~np.isnan(predicted_R)
+        weight_K = shown.weight_R[known]
+        if not known.any():
+            continue
+        mean = np.average(truth_R[known], weights=weight_K)
+        spread = float(np.average(np.square(truth_R[known] - mean), weights=weight_K))
+        if spread > 1e-12:
+            error = float(np.average(np.square(truth_R[known] - predicted_R[known]), weights=weight_K))
+            ratios.append(error / spread)
+    return float(np.mean(ratios)) if ratios else float("nan")
 
 
 def _rank_correlations(
@@ -162,6 +182,7 @@ def mean_score(scores: Sequence[Score]) -> Score:
         incomplete=float(np.mean([one.incomplete for one in scores])),
         full=float(np.mean([one.full for one in scores])),
         draws_2D=np.mean([one.draws_2D for one in scores], axis=0),
+        error=float(np.mean([one.error for one in scores])),
     )
 
 

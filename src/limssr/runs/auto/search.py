@@ -1,5 +1,6 @@
 """The search itself: from samples to judged candidates, a choice and the final model. Nothing is written here."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +12,25 @@ from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError
 from limssr.core.progress import Reporter
 from limssr.core.types import Sample
+from limssr.evaluation.conformal import Errors
+from limssr.nn.contract import Network
+from limssr.nn.relations import pairs_of
 from limssr.runs.auto.candidates import CANDIDATES, OutOfTime, Setting, Watch
+from limssr.runs.auto.cautions import warnings_of
 from limssr.runs.auto.choice import Choice, choose
-from limssr.runs.auto.folds import Clock, Folds, Judged, judge_all
+from limssr.runs.auto.estimate import estimated_s
+from limssr.runs.auto.folds import REFIT_SHARE, Clock, Folds, Judged, judge_all
+from limssr.runs.auto.held_out import coverage_by_folds, out_of_fold_errors
 from limssr.runs.auto.judge import Shown
-from limssr.runs.auto.look import Material, seen_lines, warnings_of
+from limssr.runs.auto.look import Material, seen_lines
 from limssr.runs.auto.settings import AutoSettings
 from limssr.systems.solved.mixture import MIXTURE, Mixture
 
-ENDING_SHARE = 0.05
-"""Of the budget, for scoring the test split and writing the run."""
+MOST_SEEDS = 3
+"""Of a trained member that are averaged, where time is left."""
+
+CHEAP_S = 1.0
+"""A solved candidate whose fold takes no longer is always kept beside the members."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +45,10 @@ class Found:
         choice: Between them.
         dropped: Candidate -> why it was not judged.
         warnings: What a person should know.
+        errors: Of the choice on held-out samples.
+        coverage: Of intervals made of them, by folds.
+        seeds: Trained member -> how many seeds of it were averaged.
+        seconds: Estimated for all but networks, and measured for the search.
     """
 
     model: Mixture
@@ -44,6 +58,10 @@ class Found:
     choice: Choice
     dropped: dict[str, str]
     warnings: list[str]
+    errors: Errors
+    coverage: dict[str, float | int | None]
+    seeds: dict[str, int]
+    seconds: dict[str, float]
 
 
 def search(material: Material, settings: AutoSettings, *, seed: int, device: torch.device, reporter: Reporter) -> Found:
@@ -55,8 +73,11 @@ def search(material: Material, settings: AutoSettings, *, seed: int, device: tor
     samples, began = material.samples, time.monotonic()
     shown = Shown.of(samples, material.seen, seed=seed)
     folds = Folds.of(shown, seed=seed)
-    clock = Clock(60.0 * settings.minutes, ENDING_SHARE * 60.0 * settings.minutes, began)
-    for line in seen_lines(material, folds, settings.minutes, settings.candidates):
+    clock = Clock(60.0 * settings.minutes, began)
+    pairs = pairs_of(samples, material.modalities)
+    names = [name for name in settings.candidates if pairs or not CANDIDATES[name].needs_pairs]
+    estimate_s = estimated_s(shown, folds, material.modalities, names)
+    for line in seen_lines(material, folds, settings.minutes, names, estimate_s):
         reporter.note(line)
     setting = Setting(
         modalities=material.modalities,
@@ -65,38 +86,96 @@ def search(material: Material, settings: AutoSettings, *, seed: int, device: tor
         num_layers=settings.num_layers,
         seed=seed,
         device=device,
+        pairs=tuple(pairs),
     )
-    judged, dropped = judge_all(settings.candidates, shown, folds, setting, clock=clock, reporter=reporter)
-    found = choose(shown, judged, folds, seed=seed)
+    judged, dropped = judge_all(
+        names, shown, folds, setting, clock=clock, test_rows=material.num_test_rows, reporter=reporter
+    )
+    clock.learning_s = 0.0
+    learning = _Learning(samples, setting, clock, reporter)
+    while True:
+        found = choose(shown, judged, folds, seed=seed)
+        late = learning.late(found.members)
+        if not late:
+            break
+        dropped |= dict.fromkeys(late, "it could not be learned from all samples in time")
+        judged = [one for one in judged if one.name not in late]
+        if not {one.name for one in judged} - {"constant"}:
+            raise InputError(
+                "Expected time for the final model, found none left: give more minutes, or fewer candidates."
+            )
+    for one in judged:
+        if CANDIDATES[one.name].cost == "solved" and (clock.left_s > REFIT_SHARE * one.fold_s or one.fold_s < CHEAP_S):
+            learning.late([one.name])
+    seeds = learning.more_seeds(found.members)
     warnings = warnings_of(material, shown, judged, found, seed=seed)
-    model, late = _final_model(found, judged, samples, setting=setting, clock=clock)
-    warnings += [f"{name} could not be learned from all samples in time: not in the final model" for name in late]
-    return Found(model=model, shown=shown, folds=folds, judged=judged, choice=found, dropped=dropped, warnings=warnings)
+    errors = out_of_fold_errors(shown, found.predicted_RC, material.modalities, material.criteria)
+    coverage = coverage_by_folds(shown, found.predicted_RC, folds.fold_RR[0], material.criteria, errors)
+    model = _mixture(found, learning.members, samples, setting)
+    seconds = {"estimated": round(estimate_s, 1), "searched": round(clock.passed_s, 1)}
+    return Found(
+        model=model, shown=shown, folds=folds, judged=judged, choice=found, dropped=dropped, warnings=warnings,
+        errors=errors, coverage=coverage, seeds=seeds, seconds=seconds,
+    )  # fmt: skip
 
 
-def _final_model(
-    choice: Choice,
-    judged: Sequence[Judged],
-    samples: Sequence[Sample],
-    *,
-    setting: Setting,
-    clock: Clock,
-) -> tuple[Mixture, list[str]]:
-    """Members learned once more from all labelled samples; solved candidates are kept with them, without a weight.
+class _Learning:
+    """Members learned once more from all labelled samples.
 
-    Members whose training would end too late are left out; they are named, and the others keep their weights.
+    Attributes:
+        members: Name -> network, in the order in which they were learned.
     """
-    members, late = {}, []
-    solved = [one.name for one in judged if CANDIDATES[one.name].cost == "solved"]
-    clock.reserved_s = ENDING_SHARE * clock.total_s
-    for name in dict.fromkeys([*choice.members, *solved]):
-        watch = Watch(allowed_s=max(30.0, clock.left_s))
-        try:
-            members[name] = CANDIDATES[name].fit(samples, setting, setting.seed, watch).to("cpu")
-        except OutOfTime:
-            late.append(name)
-    if not set(choice.members) - set(late):
-        raise InputError("Expected time for the final model, found none left: give more minutes, or fewer candidates.")
+
+    def __init__(self, samples: Sequence[Sample], setting: Setting, clock: Clock, reporter: Reporter) -> None:
+        self.members: dict[str, Network] = {}
+        self._samples, self._setting, self._clock, self._reporter = samples, setting, clock, reporter
+        self._seconds: dict[str, float] = {}
+
+    def late(self, names: Sequence[str]) -> list[str]:
+        """Learn those that are not there yet; returns those whose training would end too late."""
+        late = []
+        for name in names:
+            if name in self.members:
+                continue
+            began = time.monotonic()
+            try:
+                self.members[name] = self._learn(name, self._setting.seed, max(10.0, self._clock.left_s))
+            except OutOfTime:
+                late.append(name)
+            self._seconds[name] = time.monotonic() - began
+        return late
+
+    def more_seeds(self, names: Sequence[str]) -> dict[str, int]:
+        """Average several seeds of trained members, as far as time reaches; returns how many there are of each."""
+        trained = [name for name in names if CANDIDATES[name].cost != "solved"]
+        learned = {name: {f"seed-{self._setting.seed}": self.members[name]} for name in trained}
+        for more in range(1, MOST_SEEDS):
+            for name in trained:
+                if self._clock.left_s < REFIT_SHARE * self._seconds[name]:
+                    continue
+                seed = self._setting.seed + more
+                with contextlib.suppress(OutOfTime):
+                    learned[name][f"seed-{seed}"] = self._learn(name, seed, self._clock.left_s)
+        for name, seeds in learned.items():
+            if len(seeds) > 1:
+                self.members[name] = _average(seeds, self._samples, self._setting)
+        return {name: len(seeds) for name, seeds in learned.items()}
+
+    def _learn(self, name: str, seed: int, allowed_s: float) -> Network:
+        self._reporter.note(f"  learning {name} from all {len(self._samples)} samples (seed {seed})")
+        watch = Watch(allowed_s=allowed_s)
+        return CANDIDATES[name].fit(self._samples, self._setting, seed, watch).to("cpu")
+
+
+def _average(seeds: dict[str, Network], samples: Sequence[Sample], setting: Setting) -> Mixture:
+    """The mean of one network from several seeds."""
+    model = Mixture(ModelConfig(system=MIXTURE), setting.modalities, setting.criteria, seeds)
+    return _finished(model, samples, setting)
+
+
+def _mixture(choice: Choice, members: dict[str, Network], samples: Sequence[Sample], setting: Setting) -> Mixture:
+    """The final model; solved candidates are kept in it without a weight, to be used by themselves."""
+    members = {name: members[name] for name in dict.fromkeys([*choice.members, *members])}
     model = Mixture(ModelConfig(system=MIXTURE), setting.modalities, setting.criteria, members)
     places = [choice.members.index(name) if name in choice.members else None for name in members]
 
@@ -105,10 +184,14 @@ def _final_model(
 
     by_pattern = {streams: placed(weights_K) for streams, weights_K in choice.weights.by_pattern.items()}
     model.set_weights(placed(choice.weights.common), by_pattern)
+    return _finished(model, samples, setting)
+
+
+def _finished(model: Mixture, samples: Sequence[Sample], setting: Setting) -> Mixture:
     unit_NC = np.stack([[c.to_unit(s) for c, s in zip(setting.criteria, one.scores, strict=True)] for one in samples])
     model.set_mean(np.nanmean(unit_NC, axis=0))
     names = [modality.name for modality in setting.modalities]
     model.leave_unseen([name for name in names if not any(name in sample.streams for sample in samples)])
     model.remember_seed(setting.seed)
     model.eval()
-    return model, late
+    return model

@@ -10,6 +10,7 @@ from torch import Tensor
 from limssr.core.config import ModelConfig
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
 from limssr.nn.contract import Network
+from limssr.nn.relations import pairs_from_text
 from limssr.systems.solved.evidence import Evidence, Rows, under_subsets
 
 
@@ -17,7 +18,8 @@ class SolvedNetwork(Network):
     """A network without trained parameters: `calibrate` learns all there is to learn.
 
     Args:
-        config: `options` are used: dilations ("1,2" for random convolutions, "" for moments alone), seed of theirs.
+        config: `options` are used: dilations ("1,2" for random convolutions, "" for moments alone), seed of theirs,
+            pairs of streams ("0-1" sets the first against the second).
         modalities: The M streams, in order.
         criteria: The C criteria.
     """
@@ -25,7 +27,9 @@ class SolvedNetwork(Network):
     def __init__(self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion]) -> None:
         super().__init__(config, modalities, criteria)
         dilations = [int(one) for one in str(config.options.get("dilations") or "").split(",") if one]
-        self.evidence = Evidence(self.modalities, dilations=dilations, seed=int(config.options.get("seed") or 0))
+        pairs = pairs_from_text(str(config.options.get("pairs") or ""), self.modalities)
+        seed = int(config.options.get("seed") or 0)
+        self.evidence = Evidence(self.modalities, dilations=dilations, seed=seed, pairs=pairs)
         self.register_buffer("mean_C", torch.full((len(self.criteria),), 0.5))
         self.register_buffer("deviation_C", torch.ones(len(self.criteria)))
 
@@ -69,7 +73,7 @@ class SolvedNetwork(Network):
             owned_RM=np.array([[name in streams for name in names] for _, streams in subsets]).reshape(-1, len(names)),
             weight_R=np.ones(len(subsets)),
         )
-        values_RF = under_subsets(self.evidence.read(samples), rows, self.evidence.streams_of_outputs())
+        values_RF = under_subsets(self.evidence.read(samples), rows, self.evidence)
         unit_RC = self._unit_scores(torch.from_numpy(values_RF)).double().numpy().clip(0.0, 1.0)
         return np.stack([one.to_score(unit_RC[:, column]) for column, one in enumerate(self.criteria)], axis=1)
 

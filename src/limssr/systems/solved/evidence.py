@@ -14,6 +14,7 @@ from limssr.data.batching import collate
 from limssr.data.missing import dropout_subset, subsets
 from limssr.nn.moments import PooledStatistics
 from limssr.nn.random_convolutions import COMPETING, RandomConvolutions, dilations_for
+from limssr.nn.relations import Pair, means_of, owned_with_pairs, relate_batch, relate_samples, related
 
 KERNELS = 384
 ALL_KERNELS = 1536
@@ -34,11 +35,17 @@ class Evidence(nn.Module):
         modalities: The M streams, in order.
         dilations: Of the convolutions; () for moments alone.
         seed: Of the convolutions.
+        pairs: Of streams that are set against each other and read like streams (`limssr.nn.relations`).
     """
 
-    def __init__(self, modalities: Sequence[Modality], *, dilations: Sequence[int], seed: int) -> None:
+    def __init__(
+        self, modalities: Sequence[Modality], *, dilations: Sequence[int], seed: int, pairs: Sequence[Pair] = ()
+    ) -> None:
         super().__init__()
-        self.modalities, self.dilations = tuple(modalities), tuple(dilations)
+        self.given, self.pairs = tuple(modalities), tuple(pairs)
+        self.modalities, self.dilations = (*self.given, *related(self.given, self.pairs)), tuple(dilations)
+        for place, (m, _) in enumerate(self.pairs):
+            self.register_buffer(f"pair_mean_{place}", torch.zeros(self.given[m].dim))
         self.moments = PooledStatistics(self.modalities, StatisticsConfig().widest)
         block = COMPETING * max(1, len(self.dilations))
         num_kernels = max(1, min(KERNELS, ALL_KERNELS // len(self.modalities)) // block) * block
@@ -60,6 +67,9 @@ class Evidence(nn.Module):
     @torch.no_grad()
     def fit(self, samples: Sequence[Sample]) -> np.ndarray:
         """Measure scales on training samples, whatever their scores are; returns what is read of them, [N, F]."""
+        for place, mean_D in enumerate(means_of(samples, self.given, self.pairs)):
+            self.get_buffer(f"pair_mean_{place}").copy_(mean_D)
+        samples = relate_samples(samples, self.given, self.pairs, self._pair_means())
         self.moments.fit(samples)
         for one in self.convolutions:
             one.fit(samples)  # type: ignore[operator]
@@ -77,12 +87,16 @@ class Evidence(nn.Module):
     @torch.no_grad()
     def forward(self, batch: Batch) -> Tensor:
         """[B, F]."""
+        batch = relate_batch(batch, self.given, self.pairs, self._pair_means())
         return self._joined(batch, self._answers(batch))
 
     @torch.no_grad()
     def read(self, samples: Sequence[Sample]) -> np.ndarray:
         """[N, F] of samples with all that they own."""
-        return torch.cat([self(batch) for batch in _unscored_batches(samples, self.modalities)]).numpy()
+        return torch.cat([self(batch) for batch in _unscored_batches(samples, self.given)]).numpy()
+
+    def _pair_means(self) -> list[Tensor]:
+        return [self.get_buffer(f"pair_mean_{place}") for place in range(len(self.pairs))]
 
     def _answers(self, batch: Batch) -> list[Tensor]:
         names = [modality.name for modality in self.modalities]
@@ -155,13 +169,13 @@ def _unscored_batches(samples: Sequence[Sample], modalities: Sequence[Modality])
         yield collate(some, modalities, ())
 
 
-def under_subsets(values_NF: np.ndarray, rows: Rows, of_F: np.ndarray) -> np.ndarray:
+def under_subsets(values_NF: np.ndarray, rows: Rows, evidence: Evidence) -> np.ndarray:
     """[N, F] of whole samples -> [R, F] of the rows: zeros for streams that a row does not show."""
-    num_streams = rows.owned_RM.shape[1]
+    of_F, owned_RM = evidence.streams_of_outputs(), owned_with_pairs(rows.owned_RM, evidence.pairs)
     stream_F = np.where(of_F <= -2, -2 - of_F, of_F)
     keeps_RF = np.ones((len(rows.sample_R), len(of_F)), dtype=bool)
-    for m in range(num_streams):
-        keeps_RF[:, stream_F == m] = rows.owned_RM[:, m, None]
+    for m in range(owned_RM.shape[1]):
+        keeps_RF[:, stream_F == m] = owned_RM[:, m, None]
     return values_NF[rows.sample_R] * keeps_RF
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import sklearn
 import torch
 from sklearn.ensemble import ExtraTreesRegressor
 from torch import Tensor
@@ -40,13 +41,18 @@ class Forest(SolvedNetwork):
         """Grow the trees."""
         values_NF = self.evidence.fit(samples)
         rows = rows_of(samples, [one.name for one in self.modalities], seed=self.seed, most=MOST_ROWS)
-        values_RF = under_subsets(values_NF, rows, self.evidence.streams_of_outputs())
+        values_RF = under_subsets(values_NF, rows, self.evidence)
         share = min(0.25, MIN_LEAF_WEIGHT / rows.weight_R.sum())
         forest = ExtraTreesRegressor(
             NUM_TREES, max_features=MAX_FEATURES, min_weight_fraction_leaf=share, random_state=self.seed, n_jobs=1
         )
         targets_RC = np.nan_to_num(targets_NC[rows.sample_R])
-        forest.fit(values_RF, targets_RC if targets_RC.shape[1] > 1 else targets_RC[:, 0], sample_weight=rows.weight_R)
+        with sklearn.config_context(
+            skip_parameter_validation=True
+        ):  # of each tree anew, longer than growing a small one
+            forest.fit(
+                values_RF, targets_RC if targets_RC.shape[1] > 1 else targets_RC[:, 0], sample_weight=rows.weight_R
+            )
         trees = [one.tree_ for one in forest.estimators_]
         starts = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
         self.roots = torch.from_numpy(starts.astype(np.int64))

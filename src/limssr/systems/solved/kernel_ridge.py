@@ -5,14 +5,17 @@ PercePiano's training samples one model for all subsets is far ahead of one mode
 (docs/labbook.md).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import linalg
 from torch import Tensor
 
 from limssr.core.config import ModelConfig
+from limssr.core.rng import uniform
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.splits import folds_of
 from limssr.systems.solved.contract import SolvedNetwork
@@ -21,6 +24,8 @@ from limssr.systems.solved.evidence import rows_of, under_subsets
 STRENGTHS = np.logspace(-2.5, 2.5, 11)
 SHARPNESS = 0.1
 MOST_ROWS = 2500
+CHOICE_ROWS = 1200
+"""Rows that the strength is chosen on, at most: its best value hardly depends on their number, the time on its cube."""
 NUM_FOLDS = 4
 FOLDS_USED = 3
 NEAR_BEST = 1.005
@@ -54,7 +59,7 @@ class KernelRidge(SolvedNetwork):
         values_NF = self.evidence.fit(samples)
         names = [modality.name for modality in self.modalities]
         rows = rows_of(samples, names, seed=self.seed, most=MOST_ROWS)
-        values_RF = under_subsets(values_NF, rows, self.evidence.streams_of_outputs())
+        values_RF = under_subsets(values_NF, rows, self.evidence)
         size = float(np.median(np.square(values_RF).sum(axis=1))) or 1.0
         kernel_RR = self._kernel(torch.from_numpy(values_RF), torch.from_numpy(values_RF), size).double().numpy()
         groups = [samples[n].group or samples[n].id for n in rows.sample_R]
@@ -103,10 +108,26 @@ def solve_rows(
         root_R = np.sqrt(weight_R[rows])
         scaled_RR = kernel_RR[np.ix_(rows, rows)] * root_R[:, None] * root_R
         scaled_RC = targets_RC[np.ix_(rows, columns)] * root_R[:, None]
-        strength = _choose_strength(scaled_RR, scaled_RC, [groups[row] for row in rows.tolist()])
+        own = [groups[row] for row in rows.tolist()]
+        some = _some_groups(own)
+        strength = _choose_strength(scaled_RR[np.ix_(some, some)], scaled_RC[some], [own[row] for row in some.tolist()])
         scaled_RR[np.diag_indices_from(scaled_RR)] += strength
-        coefficients_RC[np.ix_(rows, columns)] = root_R[:, None] * np.linalg.solve(scaled_RR, scaled_RC)
+        coefficients_RC[np.ix_(rows, columns)] = root_R[:, None] * linalg.solve(scaled_RR, scaled_RC, assume_a="pos")
     return coefficients_RC
+
+
+def _some_groups(groups: Sequence[str]) -> np.ndarray:
+    """Rows of whole groups, about so many as the strength is chosen on; all where there are few."""
+    sizes = Counter(groups)
+    kept, count = set(), 0
+    for name in sorted(sizes, key=lambda name: uniform("strength", name)):
+        if count and count + sizes[name] > CHOICE_ROWS:
+            continue
+        kept.add(name)
+        count += sizes[name]
+    return (
+        np.array([row for row, name in enumerate(groups) if name in kept]) if len(kept) > 3 else np.arange(len(groups))
+    )
 
 
 def _choose_strength(scaled_RR: np.ndarray, scaled_RC: np.ndarray, groups: Sequence[str]) -> float:
