@@ -67,9 +67,9 @@ SHAPES = {
     "a stream that never moves": ({"num": 45, "widths": [4, 5], "hook": one_never_moves}, {}),
     "a stream of one segment": ({"num": 45, "widths": [4, 5], "hook": one_is_static}, {}),
     "a stream nobody owns": ({"num": 45, "widths": [4, 4, 4], "hook": nobody_owns_one}, {}),
-    "a criterion that is rarely judged": ({"num": 60, "widths": [4, 4], "num_criteria": 2, "hook": one_rarely_judged}, {}),
+    "a criterion rarely judged": ({"num": 60, "widths": [4, 4], "num_criteria": 2, "hook": one_rarely_judged}, {}),
     "large numbers": ({"num": 45, "widths": [4, 4], "hook": huge}, {}),
-    "names of all kinds": ({"num": 40, "widths": [4, 4], "num_criteria": 2}, {"names": ["Ausführung & Stil", "技术/tech"]}),
+    "names of all kinds": ({"num": 40, "widths": [4, 4], "num_criteria": 2}, {"names": ["Stil & Übung", "技术/x"]}),
 }  # fmt: skip
 
 

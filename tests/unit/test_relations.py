@@ -1,4 +1,4 @@
-"""Streams that are set against each other: read the same one by one and in batches, and worth it where the answer is there."""
+"""Streams that are set against each other: read alike one by one and in batches, and found where the answer is."""
 
 import numpy as np
 import torch
