@@ -7,7 +7,11 @@ import numpy as np
 
 from limssr.core.errors import InputError
 from limssr.core.types import Sample
+from limssr.core.words import Words
 from limssr.data.importers.table.files import read_stream
+from limssr.data.words.clean import cleaned
+from limssr.data.words.files import read_cell
+from limssr.data.words.streams import WordStreams
 from limssr.media.clock import NS, Segments, rows_ns, to_ns
 from limssr.media.manifest import Recording, Source
 from limssr.media.record import StreamRecord
@@ -49,6 +53,7 @@ def assemble(
     media: Mapping[str, FileResult],
     streams: Sequence[StreamRecord],
     segments: Segments,
+    words: WordStreams | None = None,
 ) -> Assembled:
     """Bring everything that a performance has onto its T segments.
 
@@ -60,6 +65,7 @@ def assemble(
         media: Column -> what its file gave.
         streams: The streams of the store.
         segments: The clock.
+        words: Where streams of words are seen; None: they are not looked for.
 
     Raises:
         InputError: A table or an array is not right, or nothing lies within the recording.
@@ -73,6 +79,11 @@ def assemble(
         for source in row.of_kind("stream")
     }
     timed = {source.name: _array_times(source, arrays[source.name], row) for source in row.of_kind("stream")}
+    said = {
+        source.name: _words(source, row)
+        for source in row.of_kind("text")
+        if words is not None and any(source.name == modality.name for modality in words.modalities)
+    }
     number = _num_segments(media, sensors, arrays, timed, segments)
     made: dict[str, np.ndarray] = {}
     for stream in streams:
@@ -87,11 +98,32 @@ def assemble(
             rows_NF = np.asarray(arrays[stream.column])
             made[stream.name] = rows_NF if times_ns is None else array_segments(rows_NF, times_ns, segments, number)
     sample = Sample(row.id, made, row.scores_C, row.group, row.split)
+    sample = sample if words is None else words.join(sample, said, where=row.where)
     return Assembled(sample=sample, from_first=tuple(name for name, table in sensors.items() if table.from_first))
 
 
 def _about(row: Recording, source: Source) -> str:
     return f"{row.where}: '{row.id}', {source.kind}:{source.name}"
+
+
+def word_streams(streams: Sequence[StreamRecord], segments: Segments, criteria: Sequence[str] = ()) -> WordStreams:
+    """Where the streams of words of a store are seen.
+
+    Raises:
+        InputError: A view is not available here, or has other weights than in training.
+    """
+    return WordStreams([stream.modality for stream in streams if stream.words], segments.stride_s, criteria)
+
+
+def _words(source: Source, row: Recording) -> Words:
+    """The words of a source on the recording's clock."""
+    where = _about(row, source)
+    read, shift_s = (
+        read_cell(source.cell, source.folder, where=where, clean=cleaned),
+        offset_ns(source, where=where) / NS,
+    )
+    times = None if read.times is None else tuple((start + shift_s, end + shift_s) for start, end in read.times)
+    return Words(read.pieces, times)
 
 
 def _array_times(source: Source, array: np.ndarray, row: Recording) -> np.ndarray | None:

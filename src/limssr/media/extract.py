@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from limssr.core.errors import InputError, MissingExtraError
 from limssr.core.files import check_new, sha256_of, write_atomically
-from limssr.core.types import Modality, Sample
+from limssr.core.types import Sample
 from limssr.data.importers.report import ImportReport
 from limssr.data.importers.table.scales import find_criteria, scale_notes
 from limssr.data.store.reader import FeatureStore
 from limssr.data.store.writer import StoreWriter
 from limssr.data.validate import check_collection
-from limssr.media.assemble import assemble
+from limssr.data.words.names import DEFAULT
+from limssr.media.assemble import assemble, word_streams
 from limssr.media.clock import Segments
 from limssr.media.encoders.table import check_needs, chosen
 from limssr.media.executors import Engine, Outcome, run_jobs
@@ -40,10 +41,12 @@ class ExtractOptions:
         engine: Where they are read.
         paths: "contained" refuses files outside the manifest's folder.
         resume: "auto" accepts a store that was already extracted in exactly this way.
+        words: The view of streams of words (`limssr.data.words.views`).
     """
 
     segments: Segments
     encoders: Sequence[str] | None = None
+    words: str = DEFAULT
     name: str | None = None
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     processes: int = 1
@@ -117,7 +120,7 @@ def extract(
     # What the manifest alone shows is said before anything is decoded.
     check_collection(light, criteria)
     failures: dict[str, str] = {}
-    streams = plan_streams(recordings, encoders, failures)
+    streams = plan_streams(recordings, encoders, failures, words=options.words)
     record = ExtractionRecord(segments=options.segments, streams=streams, packages=package_versions())
     provenance = {
         "importer": "extract",
@@ -133,7 +136,7 @@ def extract(
     with StoreWriter(
         store,
         name=options.name or manifest.stem,
-        modalities=[Modality(stream.name, len(stream.columns)) for stream in record.streams],
+        modalities=[stream.modality for stream in record.streams],
         criteria=criteria,
         segment_s=options.segments.length_s,
         provenance=provenance,
@@ -166,6 +169,7 @@ class _Work:
         self._jobs = Jobs(jobs=(), of_row={})
         self._outcomes: dict[int, Outcome] = {}
         self._from_first: list[tuple[str, str]] = []
+        self._words = word_streams(record.streams, record.segments, recordings.criteria)
 
     def encode(self, cache: Path) -> ExtractionRecord:
         """Read every file into the cache; what is returned has only streams that some recording has."""
@@ -200,7 +204,8 @@ class _Work:
             if row.id in self._failures:
                 continue
             try:
-                made = assemble(row, self._jobs.results(row), self._record.streams, self._record.segments)
+                streams, segments = self._record.streams, self._record.segments
+                made = assemble(row, self._jobs.results(row), streams, segments, self._words)
                 writer.add(made.sample)
             except MissingExtraError:
                 raise
@@ -236,7 +241,7 @@ class _Work:
                 f"sensor '{sensor}': the time stamps of {number} tables were counted from their first row; a column "
                 f"offset:{sensor} with the time stamp of the recording's start says it exactly"
             )
-        return notes
+        return [*notes, *self._words.sentences()]
 
 
 def _already_made(store: Path, provenance: Mapping[str, Any]) -> ExtractReport:

@@ -1,9 +1,9 @@
 """The table of recordings: one row a performance, with its files, scores and split.
 
 Columns: `id`, `split`, `group`, `score:NAME`; `media:NAME` (a video or sound file), `sensor:NAME` (a table with a
-time column), `stream:NAME` (an array of features); for each of these, where needed, `offset:NAME` (where the file's
-second 0 lies on the recording's clock, in seconds) and `rate:NAME` (rows a second of an array that is not cut into
-segments yet).
+time column), `stream:NAME` (an array of features), `text:NAME` (words, or a file of words with times); for each of
+these, where needed, `offset:NAME` (where the file's second 0 lies on the recording's clock, in seconds) and `rate:NAME`
+(rows a second of an array that is not cut into segments yet).
 Paths are relative to the manifest. An empty cell is an absent stream.
 """
 
@@ -18,10 +18,11 @@ import numpy as np
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.types import SPLITS, Split
 from limssr.data.importers.table.manifest import Cell, read_rows, score_cell, text_cell
+from limssr.data.words.files import is_path
 
-KINDS = ("media", "sensor", "stream")
+KINDS = ("media", "sensor", "stream", "text")
 PLAIN = ("id", "split", "group")
-FORMS = (*PLAIN, "score:NAME", "media:NAME", "sensor:NAME", "stream:NAME", "offset:NAME", "rate:NAME")
+FORMS = (*PLAIN, "score:NAME", "media:NAME", "sensor:NAME", "stream:NAME", "text:NAME", "offset:NAME", "rate:NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +30,9 @@ class Source:
     """A file of a performance.
 
     Attributes:
-        kind: "media", "sensor" or "stream", as in its column.
+        kind: "media", "sensor", "stream" or "text", as in its column.
         name: After the colon of its column.
-        cell: As in the manifest; an array may name a part of its file after `::`.
+        cell: As in the manifest; an array may name a part of its file after `::`, a text may stand there itself.
         folder: Of the manifest.
         offset: As in the manifest; "" where there is none.
         rate_hz: Rows a second of an array; None if its rows are segments already.
@@ -46,7 +47,9 @@ class Source:
 
     @property
     def path(self) -> Path:
-        """Of the file."""
+        """Of the file; the manifest's folder where the cell holds the words themselves."""
+        if self.kind == "text" and not is_path(self.cell, self.folder):
+            return self.folder
         return self.folder / (self.cell.partition("::")[0] if self.kind == "stream" else self.cell)
 
 
@@ -192,8 +195,8 @@ def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
             raise InputError(f"{path}: expected every column once, found '{column}' repeated: remove or rename one.")
         if prefix in ("offset", "rate") and name not in kinds:
             raise InputError(
-                f"{path}: expected '{column}' beside a column media:{name}, sensor:{name} or stream:{name}, found "
-                "none: correct its name."
+                f"{path}: expected '{column}' beside a column media:{name}, sensor:{name}, stream:{name} or "
+                f"text:{name}, found none: correct its name."
             )
     needed = {"id": "id" in columns, "media:NAME or sensor:NAME": bool(kinds)}
     if use == "extract":

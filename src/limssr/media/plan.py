@@ -5,6 +5,8 @@ from pathlib import Path
 
 from limssr.core.errors import InputError, MissingExtraError
 from limssr.data.importers.table.files import read_stream
+from limssr.data.words.names import DEFAULT
+from limssr.data.words.views import view
 from limssr.media.containers import MediaInfo, probe
 from limssr.media.encoders.table import ENCODERS, card_of
 from limssr.media.manifest import Recordings
@@ -12,7 +14,9 @@ from limssr.media.record import StreamRecord, encoder_record
 from limssr.media.sensors import read_sensor, sensor_columns
 
 
-def plan_streams(recordings: Recordings, encoders: Sequence[str], failures: dict[str, str]) -> tuple[StreamRecord, ...]:
+def plan_streams(
+    recordings: Recordings, encoders: Sequence[str], failures: dict[str, str], *, words: str = DEFAULT
+) -> tuple[StreamRecord, ...]:
     """The streams of the store, in the order of the columns and of the encoders.
 
     A column `media:NAME` whose NAME is that of an encoder is read by this encoder alone. Otherwise every chosen encoder
@@ -23,6 +27,7 @@ def plan_streams(recordings: Recordings, encoders: Sequence[str], failures: dict
         recordings: The manifest.
         encoders: The chosen ones.
         failures: Performance -> reason; files that cannot be opened are added.
+        words: The view of streams of words.
 
     Raises:
         InputError: A column in which no file can be read, or nothing that an encoder could read.
@@ -36,6 +41,13 @@ def plan_streams(recordings: Recordings, encoders: Sequence[str], failures: dict
         elif kind == "sensor":
             columns = sensor_columns(_first_sensor(recordings, name, failures))
             streams.append(StreamRecord(name=name, source=f"sensor:{name}", columns=columns))
+        elif kind == "text":
+            if not any(source.name == name for row in recordings.rows for source in row.of_kind("text")):
+                raise InputError(
+                    f"{recordings.path}, column 'text:{name}': expected at least one performance with words, found "
+                    "only empty cells: fill it in, or remove the column."
+                )
+            streams.append(StreamRecord(name=name, source=f"text:{name}", words=view(words).name))
         else:
             width = _first_width(recordings, name, failures)
             columns = tuple(f"feature{number:04d}" for number in range(width))

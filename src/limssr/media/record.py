@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from limssr.core.errors import ArtifactError, InputError
+from limssr.core.types import Modality
+from limssr.data.words.streams import words_modality
 from limssr.media.clock import Segments, make_segments
 from limssr.media.encoders.table import check_needs, is_known, load_encoder
 
@@ -24,7 +26,8 @@ class StreamRecord:
         encoder: What read the media; None for sensors and arrays.
         version: Of the encoder.
         weights_sha256: Of its weights.
-        columns: Names of its D features.
+        columns: Names of its D features; none for words.
+        words: The view of a stream of words; else None.
     """
 
     name: str
@@ -33,10 +36,20 @@ class StreamRecord:
     version: int | None = None
     weights_sha256: str | None = None
     columns: tuple[str, ...] = ()
+    words: str | None = None
+
+    @property
+    def modality(self) -> Modality:
+        """The stream as a store has it.
+
+        Raises:
+            InputError: The view of words is not available here, or has other weights.
+        """
+        return words_modality(self.name, self.words) if self.words else Modality(self.name, len(self.columns))
 
     @property
     def kind(self) -> str:
-        """One of media, sensor and stream."""
+        """One of media, sensor, stream and text."""
         return self.source.partition(":")[0]
 
     @property
@@ -73,6 +86,7 @@ class ExtractionRecord:
                     "version": stream.version,
                     "weights_sha256": stream.weights_sha256,
                     "columns": list(stream.columns),
+                    **({"words": stream.words} if stream.words else {}),
                 }
                 for stream in self.streams
             },

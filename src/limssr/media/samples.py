@@ -11,7 +11,7 @@ from limssr.core.errors import InputError, MissingExtraError
 from limssr.core.types import Modality, Sample
 from limssr.data.importers.table.manifest import MANIFESTS
 from limssr.data.validate import check_sample
-from limssr.media.assemble import assemble
+from limssr.media.assemble import assemble, word_streams
 from limssr.media.jobs import media_job
 from limssr.media.manifest import Recording, Source, load_recordings
 from limssr.media.record import ExtractionRecord, StreamRecord, check_same_encoders
@@ -57,7 +57,7 @@ def read_recordings(source: Path, record: ExtractionRecord, modalities: Sequence
     names = tuple(modality.name for modality in modalities)
     streams = [stream for stream in record.streams if stream.name in names]
     check_same_encoders(record, names)
-    rows = _rows(source, streams)
+    rows, words = _rows(source, streams), word_streams(streams, record.segments)
     samples, read_s, failures, notes = [], {}, {}, []
     for row in rows:
         begun = time.perf_counter()
@@ -66,7 +66,7 @@ def read_recordings(source: Path, record: ExtractionRecord, modalities: Sequence
                 part.name: encode_file(media_job(row, part, streams, record.segments, cache=None))
                 for part in row.of_kind("media")
             }
-            sample = assemble(row, media, streams, record.segments).sample
+            sample = assemble(row, media, streams, record.segments, words).sample
             samples.append(check_sample(sample, modalities, (), scores="optional"))
         except MissingExtraError:
             raise

@@ -20,7 +20,7 @@ class Extract:
     """Turn recordings (video, sound, sensor tables) into a store that is ready to train on."""
 
     manifest: Annotated[Position[Path | None], conf.arg(metavar="MANIFEST")] = None
-    """CSV or JSONL with the columns id, split, score:NAME, media:NAME, sensor:NAME, stream:NAME: docs/recordings.md."""
+    """CSV or JSONL with the columns id, split, score:NAME, media:NAME, sensor:NAME, stream:NAME, text:NAME."""
     store: Annotated[Position[Path | None], conf.arg(metavar="STORE")] = None
     """Folder to make."""
     list: bool = False
@@ -34,6 +34,8 @@ class Extract:
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(metavar="NAME=LOW:HIGH", help="Scale that a criterion is judged on; repeat it for each criterion."),
     ] = ()
+    words: Annotated[str, conf.arg(metavar="states|states:LAYERS|hashed")] = "states"
+    """How systems of numbers see words of text:NAME: states of a frozen SmolLM2-135M, or hashed counts of words."""
     name: Annotated[str | None, conf.arg(metavar="NAME")] = None
     """What the data set is called in tables and reports; without it the manifest's name."""
     processes: Annotated[int, conf.arg(metavar="N")] = 1
@@ -66,6 +68,7 @@ class Extract:
         options = ExtractOptions(
             segments=parse_segments(self.segments),
             encoders=self.encoders or None,
+            words=self.words,
             name=self.name,
             scales=scales(self.scale),
             processes=self.processes,
