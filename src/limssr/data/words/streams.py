@@ -57,13 +57,14 @@ class WordStreams:
             self._look(modality.name, sample.id, found)
         return replace(sample, streams=arrays, words=said)
 
-    def sentences(self) -> list[str]:
-        """What was decided and what should be known, a sentence each."""
+    def sentences(self, *, new: bool = False) -> list[str]:
+        """What was decided and what should be known, a sentence each; of new samples what is said of them alone."""
         found = [f"stream '{name}': {what}: {count}" for (name, what), count in sorted(self._counts.items())]
         for modality in self.modalities:
             if texts := self._some.get(modality.name):
                 name, remark = modality.words or "", view(modality.words or "").remark(texts)
-                found.append(f"stream '{modality.name}': words are kept as text; systems of numbers see view {name}")
+                seen = f"stream '{modality.name}': words are kept as text; systems of numbers see view {name}"
+                found += [] if new else [seen]
                 found += [f"warning: stream '{modality.name}': {remark}"] if remark else []
             leaks = self._leaks.get(modality.name)
             if leaks and (sentence := leaks.sentence(modality.name)):

@@ -171,7 +171,7 @@ def read_manifest(
         samples.append(check_sample(given, known, criteria or (), scores="optional"))
     streams.check_lengths()
     if say is not None:
-        for sentence in (*table.remarks, *streams.sentences(), *cells.sentences(), *words.sentences()):
+        for sentence in (*table.remarks, *streams.sentences(), *cells.sentences(), *words.sentences(new=True)):
             say(sentence)
     return samples
 
