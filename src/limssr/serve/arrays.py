@@ -13,8 +13,11 @@ from limssr.core.reading.documents import parse_json
 from limssr.core.reading.fields import checked
 from limssr.core.reading.regular import Outside
 from limssr.core.types import Sample
+from limssr.core.words import Words
 from limssr.data.columns import Unnamed, place
 from limssr.data.validate import check_sample
+from limssr.data.words.given import is_words, read_words
+from limssr.data.words.streams import WordStreams
 from limssr.serve.problems import Problem
 from limssr.serve.schema import NamedArray, SampleBody
 from limssr.serve.served import Served
@@ -83,15 +86,19 @@ def samples_of(
     how = served.reading.columns if columns == "as-trained" else columns
     unnamed: Unnamed = "by-place" if how == "by-place" else "refuse"
     known = {modality.name: modality for modality in served.found.modalities}
+    texts = WordStreams([one for one in served.found.modalities if one.words], served.reading.segment_s)
     samples, notes, seen = [], [], set()
     for body in bodies:
         if body.id in seen:
             raise InputError(f"Expected ids that occur once, found '{body.id}' again: rename it.")
         seen.add(body.id)
-        arrays = {}
+        arrays, words = {}, {}
         for name, given in body.streams.items():
             where = f"Sample '{body.id}', stream '{name}'"
             if given is None:
+                continue
+            if name in known and known[name].words:
+                words[name] = _words(given, where)
                 continue
             names, values = _parts(given, where)
             array = _array(values, where)
@@ -102,7 +109,8 @@ def samples_of(
                 if placed.how == "reordered":
                     notes.append(f"stream '{name}': columns put into the order of the model, by their names")
             arrays[name] = array
-        samples.append(check_sample(Sample(body.id, arrays), served.found.modalities, (), scores="optional"))
+        sample = texts.join(Sample(body.id, arrays), words, where=f"Sample '{body.id}'")
+        samples.append(check_sample(sample, served.found.modalities, (), scores="optional"))
     return restricted(samples, served, only), list(dict.fromkeys(notes))
 
 
@@ -118,6 +126,16 @@ def restricted(samples: Sequence[Sample], served: Served, only: Sequence[str] | 
         if name not in served.names:
             raise unknown_name("stream", name, list(served.names))
     return [sample.restricted_to(tuple(only)) for sample in samples]
+
+
+def _words(given: Any, where: str) -> Words:
+    """Text, or a list of [start, end, word]."""
+    pieces = (
+        [tuple(piece) if isinstance(piece, list) else piece for piece in given] if isinstance(given, list) else given
+    )
+    if not is_words(pieces):
+        raise InputError(f"{where}: expected words, as in training, found {type(given).__name__}.")
+    return read_words(pieces, where=where)
 
 
 def _parts(given: Any, where: str) -> tuple[tuple[str, ...] | None, Any]:

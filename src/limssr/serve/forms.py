@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from starlette.datastructures import FormData, UploadFile
@@ -23,8 +23,10 @@ from limssr.core.reading.declared import declared_bytes
 from limssr.core.reading.regular import Outside
 from limssr.core.types import Sample
 from limssr.data.importers.table.files import KEY_MARK, SUFFIXES
+from limssr.data.importers.table.manifest import STREAM_PREFIX, TEXT_PREFIX
 from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.table import read_manifest
+from limssr.data.words.files import SUFFIXES as WORDS
 from limssr.media.samples import PICTURE_SUFFIXES, SOUND_SUFFIXES, read_recordings
 from limssr.serve.arrays import Bounds, restricted
 from limssr.serve.problems import Problem
@@ -142,12 +144,14 @@ def samples_in(form: Form, served: Served, bounds: Bounds, *, max_body: int) -> 
 
 def _arrays(form: Form, served: Served, bounds: Bounds, *, max_body: int) -> tuple[list[Sample], list[str]]:
     cells: dict[str, dict[str, str]] = {}
+    of_words = {one.name for one in served.found.modalities if one.words}
     for part, path in form.files.items():
         sample, slash, name = part.rpartition("/")
         rows = cells.setdefault(sample if slash else form.fields.get("id", "sample"), {})
-        if path.suffix not in SUFFIXES:
+        suffixes = WORDS if name in of_words else SUFFIXES
+        if path.suffix not in suffixes:
             raise InputError(
-                f"Part '{part[:80]}': expected a file of kind {', '.join(SUFFIXES)}, found '{form.titles[part]}': "
+                f"Part '{part[:80]}': expected a file of kind {', '.join(suffixes)}, found '{form.titles[part]}': "
                 "convert it to one of them."
             )
         _check_unpacked(path, part, max_body * UNPACKED)
@@ -160,7 +164,7 @@ def _arrays(form: Form, served: Served, bounds: Bounds, *, max_body: int) -> tup
     text = io.StringIO(newline="")
     streams = [name for name in served.names if any(name in rows for rows in cells.values())]
     writer = csv.writer(text)
-    writer.writerow(["id", *(f"stream:{name}" for name in streams)])
+    writer.writerow(["id", *(f"{TEXT_PREFIX if name in of_words else STREAM_PREFIX}{name}" for name in streams)])
     writer.writerows([sample, *(rows.get(name, "") for name in streams)] for sample, rows in cells.items())
     manifest.write_text(text.getvalue(), encoding="utf-8")
     said = form.fields.get("columns", "as-trained")
@@ -223,7 +227,7 @@ def _recordings(form: Form, served: Served) -> tuple[list[Sample], list[str]]:
         raise InputError(next(iter(found.failures.values())))
     sample = found.samples[0]
     title = form.fields.get("id") or form.titles.get(RECORDING) or sample.id
-    return [Sample(title, sample.streams)], list(found.notes)
+    return [replace(sample, id=title)], list(found.notes)
 
 
 def _as_sent(message: str, form: Form) -> str:

@@ -145,7 +145,12 @@ class Served:
         return {
             "id": self.id,
             "streams": [
-                {"name": one.name, "width": one.dim, "columns": None if one.columns is None else list(one.columns)}
+                {
+                    "name": one.name,
+                    "width": one.dim,
+                    "columns": None if one.columns is None else list(one.columns),
+                    "words": one.words is not None,
+                }
                 for one in self.found.modalities
             ],
             "criteria": [
