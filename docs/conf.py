@@ -1,0 +1,18 @@
+"""Settings of the site. `make docs` builds it from a copy of this folder (tools/build_site.py)."""
+
+from limssr import __version__
+
+project = "limssr"
+author = "limssr developers"
+release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_heading_anchors = 4
+html_theme = "furo"
+html_title = "limssr"
+html_show_sphinx = False
+html_copy_source = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+python_use_unqualified_type_names = True
+# What stands between angle brackets in help texts is no language.
+highlight_language = "none"
