@@ -44,6 +44,7 @@ FLAGS = {
     "config": set(),
     "data split": {"--out", "--seed"},
     "systems": {"--bibtex"},
+    "completion": set(),
     "auto": {"--out", "--minutes", "--candidates", "--without", "--set", "--backbone", "--seed", "--device"},
     "train": {
         "--out",
@@ -179,6 +180,7 @@ POSITIONALS = {
     "data split": ["SOURCE", "SHARES"],
     "train": ["RECIPE"],
     "import-checkpoint": ["FILE", "OUT"],
+    "completion": [],
     "card": ["RUN"],
     "export": ["RUN", "FILE"],
     "push": ["RUN", "OWNER"],

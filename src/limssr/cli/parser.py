@@ -124,6 +124,20 @@ def parse(arguments: Sequence[str], form: Format = "text") -> Verb:
     return _read(entry, name, [*rest, *(("--debug",) if common.debug else ())], form)
 
 
+def completions() -> dict[str, list[str]]:
+    """Words -> what may come next: verbs, or the options of the verb that the words name."""
+    verbs = all_verbs()
+    found: dict[str, list[str]] = {}
+    for words in (*FOLDERS, *verbs):
+        before, _, last = words.rpartition(" ")
+        found.setdefault(before, []).append(last)
+    for listed in found.values():
+        listed[:] = dict.fromkeys(listed)
+    for words, entry in verbs.items():
+        found[words] = [option.name for option in _options(entry.verb) if not option.positional]
+    return found
+
+
 def _find(words: Sequence[str]) -> tuple[str, list[str]]:
     """The longest beginning of the words that is a verb or leads on to one, and the words after it."""
     known = {*FOLDERS, *all_verbs()}

@@ -9,6 +9,7 @@ from limssr.cli.verbs.auto import Auto
 from limssr.cli.verbs.benchmark import Benchmark
 from limssr.cli.verbs.checkpoint import ImportCheckpoint
 from limssr.cli.verbs.compare import Compare
+from limssr.cli.verbs.completion import Completion
 from limssr.cli.verbs.config import Config
 from limssr.cli.verbs.data import (
     ImportFisv,
@@ -58,6 +59,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "doctor": Entry(verb=Doctor, line="what this machine can do"),
         "demo": Entry(verb=Demo, line="everything once, on simulated data with a known answer"),
         "config": Entry(verb=Config, line="every key of a recipe: type, default, meaning"),
+        "completion": Entry(verb=Completion, line="complete verbs and options in a shell"),
         "systems": Entry(verb=Systems, line="the systems there are to compare with"),
     },
     "Data": {
