@@ -133,7 +133,7 @@ def judge_all(
     found, dropped = [], {}
     for name in names:
         try:
-            found.append(_judge_one(name, shown, folds, setting, clock, reporter))
+            found.append(_judge_one(name, shown, folds, setting, clock=clock, reporter=reporter))
         except (OutOfTime, InputError) as error:
             reporter.finish()
             dropped[name] = str(error)
@@ -152,7 +152,7 @@ def judge_all(
     return found, dropped
 
 
-def _judge_one(name: str, shown: Shown, folds: Folds, setting: Setting, clock: Clock, reporter: Reporter) -> Judged:
+def _judge_one(name: str, shown: Shown, folds: Folds, setting: Setting, *, clock: Clock, reporter: Reporter) -> Judged:
     candidate, began = CANDIDATES[name], time.monotonic()
     watch = Watch()
     repeats = folds.fold_RR if candidate.cost == "solved" else folds.fold_RR[:1]
