@@ -12,7 +12,7 @@ import re
 import sys
 import typing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, cast
 
 from tyro import conf
@@ -20,6 +20,7 @@ from tyro import conf
 from limssr.cli.options import Common, Verb
 from limssr.cli.output import Answer, Format
 from limssr.cli.table import FOLDERS, VERBS, Entry, all_verbs
+from limssr.cli.verbs.completion import Completion
 from limssr.core.errors import InputError
 
 ANYWHERE = ("--json", "--debug")
@@ -121,7 +122,8 @@ def parse(arguments: Sequence[str], form: Format = "text") -> Verb:
     if set(HELP) & set(rest):
         return _read(entry, name, ["--help"], form)
     _check(rest, entry, name)
-    return _read(entry, name, [*rest, *(("--debug",) if common.debug else ())], form)
+    verb = _read(entry, name, [*rest, *(("--debug",) if common.debug else ())], form)
+    return replace(verb, known=completions()) if isinstance(verb, Completion) else verb
 
 
 def completions() -> dict[str, list[str]]:
@@ -199,7 +201,7 @@ def _options(verb: type[Verb]) -> Iterator[_Option]:
     """The fields of a verb, and the options of every verb."""
     hints = typing.get_type_hints(verb, include_extras=True)
     for entry in fields(cast("Any", verb)):
-        if entry.name == "common":
+        if entry.name in ("common", "known"):
             continue
         kind, metadata = hints[entry.name], ()
         if typing.get_origin(kind) is Annotated:

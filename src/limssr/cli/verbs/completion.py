@@ -1,5 +1,6 @@
 """`limssr completion`: what a shell needs to complete verbs and options."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -41,18 +42,18 @@ class Completion:
 
     shell: Annotated[Position[Literal["bash", "zsh", "fish"]], conf.arg(metavar="{bash,zsh,fish}")]
     """The shell."""
+    known: conf.Suppress[conf.Fixed[Mapping[str, Sequence[str]]]] = field(default_factory=dict)
+    """Words -> what may come next; the parser fills it in."""
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """Print."""
-        from limssr.cli.parser import completions
-
-        text = _fish(completions()) if self.shell == "fish" else _posix(completions(), self.shell)
+        text = _fish(self.known) if self.shell == "fish" else _posix(self.known, self.shell)
         script = f"# {HOW[self.shell]}\n{text}"
         return Answer({"shell": self.shell, "script": script}, (script,))
 
 
-def _posix(known: dict[str, list[str]], shell: str) -> str:
+def _posix(known: Mapping[str, Sequence[str]], shell: str) -> str:
     """Bash or zsh: what may follow some words, by the longest of the beginnings that is known."""
     cases = "\n".join(
         f'    "{words}"|"{words} "*) echo "{" ".join(found)}" ;;' if words else f'    *) echo "{" ".join(found)}" ;;'
@@ -61,7 +62,7 @@ def _posix(known: dict[str, list[str]], shell: str) -> str:
     return f'_limssr_words() {{\n  case "$1" in\n{cases}\n  esac\n}}\n{BASH if shell == "bash" else ZSH}'
 
 
-def _fish(known: dict[str, list[str]]) -> str:
+def _fish(known: Mapping[str, Sequence[str]]) -> str:
     lines = ["complete -c limssr -f -n __fish_use_subcommand"]
     for words, found in known.items():
         condition = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in words.split())
