@@ -213,7 +213,7 @@ def make_samples(
         for (name, how), count in placed_how.items():
             if how == "reordered":
                 say(f"stream '{name}': columns of {count} samples put into the order of the stream, by their names")
-        for sentence in (*observed.constant_words(), *texts.sentences()):
+        for sentence in (*observed.constant_words(), *texts.sentences(new=True)):
             say(sentence)
     return made
 

@@ -1,6 +1,6 @@
 """Lecture slides with their spoken words (LecEval, arXiv 2505.02078) as a manifest: words in cells, pictures as arrays.
 
-python examples/leceval.py FOLDER OUT
+python examples/talks/leceval.py FOLDER OUT
 
 FOLDER holds slides.jsonl (id, group, split, transcript, slide, ratings) and the pictures that it names. OUT gets
 manifest.csv and one array a picture: EfficientNet-lite0 features of the whole slide, [1, 1280].
