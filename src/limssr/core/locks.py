@@ -16,8 +16,11 @@ from filelock import FileLock, Timeout
 
 from limssr.core.diagnosis import failed_write
 from limssr.core.errors import InputError
+from limssr.core.reading.documents import read_json
+from limssr.core.reading.regular import Outside
 
 LOCK_NAME = ".lock"
+MAX_LOCK_BYTES = 4_096
 
 
 @contextlib.contextmanager
@@ -100,7 +103,8 @@ def _owner() -> dict[str, object]:
 
 def _described(lock_path: Path) -> str:
     try:
-        owner = json.loads(lock_path.read_text(encoding="utf-8"))
+        outside = Outside(path=lock_path, what="a lock", remedy="remove it")
+        owner = read_json(outside, limit=MAX_LOCK_BYTES)
         return f"process {owner['process']} on {owner['machine']} (since {owner['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         return "another process"

@@ -12,12 +12,12 @@ from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 from jaxtyping import Float32
 
 from limssr.core.errors import InputError
-from limssr.core.reading.regular import Outside
-from limssr.core.reading.tables import read_parquet
+from limssr.core.quoting import listed, shortened
+from limssr.core.reading.regular import Outside, exists
+from limssr.core.reading.tables import read_csv, read_parquet
 from limssr.media.clock import NS, Segments, to_ns
 from limssr.media.encoders.pooling import covered, pooled, statistic_names
 
@@ -119,23 +119,15 @@ def _read(path: Path, where: str) -> pa.Table:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"{where}: expected a table of kind {', '.join(SUFFIXES)}, found '{path.name}': convert it.")
-    if not path.is_file():
+    if not exists(path):
         raise InputError(
-            f"{where}: expected a file at {path}, found {'a folder' if path.is_dir() else 'nothing'}: check the path; "
-            "leave the cell empty if the sensor was not there."
+            f"{where}: expected a file at {path}, found nothing: check the path, or leave the cell empty where there "
+            "was no sensor."
         )
-    try:
-        if suffix == ".parquet":
-            return read_parquet(
-                Outside(path=path, what="a readable table", remedy="write it again", where=where), with_times=True
-            )
-        parse = pa_csv.ParseOptions(delimiter="," if suffix == ".csv" else "\t")
-        convert = pa_csv.ConvertOptions(timestamp_parsers=[pa_csv.ISO8601], strings_can_be_null=True)
-        return pa_csv.read_csv(path, parse_options=parse, convert_options=convert)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(
-            f"{where}: expected a readable table at {path}, found that it is not ({error}): write it again."
-        ) from error
+    outside = Outside(path=path, what="a readable table", remedy="write it again", where=where)
+    if suffix == ".parquet":
+        return read_parquet(outside, with_times=True)
+    return read_csv(outside, separator="," if suffix == ".csv" else "\t")
 
 
 def _time_column(names: Sequence[str], path: Path, where: str) -> str:
@@ -143,7 +135,7 @@ def _time_column(names: Sequence[str], path: Path, where: str) -> str:
     if len(found) != 1 or len(set(names)) < len(names):
         raise InputError(
             f"{where}: expected different names and exactly one time column ({', '.join(UNITS)}) in {path}, found "
-            f"{', '.join(names) or 'no column'}: name the time column 'time_s', 'time_ms' or 'timestamp'."
+            f"{listed(names, empty='no column')}: name the time column 'time_s', 'time_ms' or 'timestamp'."
         )
     return found[0]
 
@@ -157,15 +149,22 @@ def _times(column: pa.ChunkedArray, unit_ns: int, where: str) -> tuple[np.ndarra
         )
     if column.null_count:
         raise InputError(f"{where}: expected a time in every row, found {column.null_count} empty: fill them in.")
-    if is_date:
-        times_ns = column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
-    elif pa.types.is_integer(column.type):
-        times_ns = column.cast(pa.int64()).to_numpy() * unit_ns
-    else:
-        seconds = column.to_numpy().astype(np.float64)
-        if not np.isfinite(seconds).all() or np.abs(seconds).max(initial=0) * unit_ns > 2**62:
-            raise InputError(f"{where}: expected finite times, found some that are not: correct them.")
-        times_ns = np.rint(seconds * unit_ns).astype(np.int64)
+    try:
+        if is_date:
+            times_ns = column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
+        elif pa.types.is_integer(column.type):
+            whole = column.cast(pa.int64()).to_numpy()
+            _check_times(whole, unit_ns, where)
+            times_ns = whole * unit_ns
+        else:
+            seconds = column.to_numpy().astype(np.float64)
+            _check_times(seconds, unit_ns, where)
+            times_ns = np.rint(seconds * unit_ns).astype(np.int64)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{where}: expected times within 140 years of 1970, found others ({shortened(str(error), 120)}): correct "
+            "them."
+        ) from None
     backwards = np.flatnonzero(np.diff(times_ns) < 0)
     if backwards.size:
         raise InputError(
@@ -173,6 +172,15 @@ def _times(column: pa.ChunkedArray, unit_ns: int, where: str) -> tuple[np.ndarra
             "than the row before: sort the table, or split it where the clock was set."
         )
     return times_ns, is_date
+
+
+def _check_times(times: np.ndarray, unit_ns: int, where: str) -> None:
+    """Refuse what a clock in whole nanoseconds cannot hold."""
+    if not np.abs(times.astype(np.float64)).max(initial=0.0) <= 2**62 / unit_ns:
+        raise InputError(
+            f"{where}: expected finite times within 140 years of 0, found some that are not: correct them, or name the "
+            "column after its unit ('time_ms', 'time_us', 'time_ns')."
+        )
 
 
 def _readings(column: pa.ChunkedArray, name: str, path: Path, where: str) -> np.ndarray:

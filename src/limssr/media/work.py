@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from limssr.core.errors import InputError
 from limssr.core.files import sha256_of, write_bytes
+from limssr.core.reading.documents import read_json
+from limssr.core.reading.regular import Outside
+from limssr.core.reading.tensors import read_tensors
 from limssr.media.clock import Segments
 from limssr.media.containers import probe
 from limssr.media.decode import LONGEST_PX, Picture, Reader, Sound
@@ -159,18 +162,23 @@ def _key(job: Job, digest: str, encoder: str | None) -> str:
 
 def _read_facts(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        facts = read_json(_kept(path))
+        damage = [(float(at_s), str(what)) for at_s, what in facts["damage"]]
+        return {"end_ns": int(facts["end_ns"]), "damage": damage}
+    except (InputError, TypeError, ValueError, KeyError, OverflowError):
         return None
 
 
 def _read_values(path: Path) -> np.ndarray | None:
     """None where there is nothing, or something that was cut short."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            return file.get_tensor("values")
-    except (OSError, SafetensorError):
+        return read_tensors(_kept(path))["values"].numpy()
+    except (InputError, KeyError):
         return None
+
+
+def _kept(path: Path) -> Outside:
+    return Outside(path=path, what="a result that was kept", remedy="remove it")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,5 +1,7 @@
 """Sensor tables: every form of time, irregular rates, gaps, and what is refused."""
 
+import os
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -125,3 +127,36 @@ def test_no_such_file_and_no_such_kind(tmp_path):
         read_sensor(tmp_path / "s.csv", where="here")
     with pytest.raises(InputError, match=r"\.csv, \.tsv, \.parquet"):
         read_sensor(written(tmp_path / "s.xlsx", "x"), where="here")
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.tsv", "s.parquet"])
+def test_a_pipe_or_a_device_is_no_table(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="found a pipe"):
+        read_sensor(tmp_path / name, where="here")
+    (tmp_path / f"other-{name}").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="found a device"):
+        read_sensor(tmp_path / f"other-{name}", where="here")
+
+
+@pytest.mark.parametrize(
+    ("header", "times"),
+    [
+        ("time_s", ["0", "1" + 11 * "0"]),  # microseconds, named as seconds: beyond nanoseconds in 64 bits
+        ("time_ns", ["0", str(2**63)]),
+        ("time_s", ["0.5", "1e300"]),
+        ("timestamp", ["2026-01-31T10:00:00", "3026-01-31T10:00:00"]),
+    ],
+)
+def test_times_that_no_clock_holds_are_refused_and_never_wrapped(header, times, tmp_path):
+    with pytest.raises(InputError, match=r"140 years|seconds or ISO time stamps"):
+        read_sensor(written(tmp_path / "s.csv", ramp(f"{header},force\n", times)), where="here")
+
+
+def test_messages_about_many_columns_are_short(tmp_path):
+    names = ",".join(f"column{n}" for n in range(5_000))
+    with pytest.raises(InputError, match="exactly one time column") as refused:
+        read_sensor(written(tmp_path / "s.csv", f"{names}\n{','.join(5_000 * '1')}\n"), where="here")
+    assert len(str(refused.value)) < 2_000
+    with pytest.raises(InputError, match="100,001 columns"):
+        read_sensor(written(tmp_path / "t.csv", f"t{100_000 * ',a'}\n"), where="here")

@@ -1,19 +1,21 @@
-"""Reads Parquet from outside: its metadata is checked before its values are read."""
+"""Reads Parquet and typed CSV from outside: how much there is is checked before values are read."""
 
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from limssr.core.errors import ResourceError
 from limssr.core.quoting import shortened
-from limssr.core.reading.regular import Outside, open_regular
+from limssr.core.reading.regular import Outside, open_regular, read_bytes
 
 MAX_VALUES = 2**26
 """Rows times columns of one table."""
 MAX_TABLE_BYTES = 2**29
 MAX_COLUMNS = 65_536
+MAX_CSV_BYTES = 2**30
 SIMPLE = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 TEXT = (pa.types.is_string, pa.types.is_large_string)
 
@@ -54,6 +56,29 @@ def read_parquet(
             raise
         except Exception as error:  # thrift, compression and Arrow have errors of many kinds
             raise outside.unreadable(error) from None
+
+
+def read_csv(outside: Outside, *, separator: str) -> pa.Table:
+    """A text table with a header, its columns as numbers, moments (ISO), or texts, whatever all their cells are.
+
+    Args:
+        outside: The file.
+        separator: Between cells.
+
+    Raises:
+        InputError: No such file, no such table, or too large.
+    """
+    content = read_bytes(outside, limit=MAX_CSV_BYTES)
+    first = content[: content.find(b"\n") % (len(content) + 1)]
+    columns = first.count(separator.encode()) + 1
+    if columns > MAX_COLUMNS or columns * (content.count(b"\n") + 1) > MAX_VALUES:
+        raise outside.refused(f"{columns:,} columns or more than {MAX_VALUES:,} values")
+    parse = pa_csv.ParseOptions(delimiter=separator)
+    convert = pa_csv.ConvertOptions(timestamp_parsers=[pa_csv.ISO8601], strings_can_be_null=True)
+    try:
+        return pa_csv.read_csv(pa.BufferReader(content), parse_options=parse, convert_options=convert)
+    except (ValueError, pa.ArrowException) as error:
+        raise outside.unreadable(error) from None
 
 
 def _check(

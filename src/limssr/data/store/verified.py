@@ -6,12 +6,14 @@ of every file with what was seen then; only where something differs, or nothing 
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from limssr.core.cache import cache_folder
+from limssr.core.errors import InputError
 from limssr.core.files import write_json
+from limssr.core.reading.documents import read_json
+from limssr.core.reading.regular import Outside
 
 MAX_REMEMBERED = 500
 
@@ -29,9 +31,9 @@ def remember(store: Path, fingerprint: str, files: Iterable[str]) -> None:
 def is_as_verified(store: Path, fingerprint: str, files: Iterable[str]) -> bool | None:
     """Whether every file looks as when the store was last hashed here; None where it never was."""
     try:
-        known = json.loads(_record(store).read_text(encoding="utf-8"))
+        known = read_json(Outside(path=_record(store), what="a record of a store", remedy="remove it"))
         return bool(known["fingerprint"] == fingerprint and known["files"] == _looks(store, files))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, OSError, KeyError, TypeError):
         return None
 
 

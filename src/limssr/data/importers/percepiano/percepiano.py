@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from limssr.core.errors import InputError
+from limssr.core.files import sha256_of
 from limssr.core.quoting import quoted, shortened
 from limssr.core.reading.documents import read_json
 from limssr.core.reading.regular import Outside
@@ -132,7 +133,7 @@ def import_percepiano(
         "importer": "percepiano",
         "source": "github.com/JonghoKimSNU/PercePiano",
         "licence": "MIT, copyright 2024 Jongho Kim SNU",
-        "labels_sha256": hashlib.sha256((Path(root) / LABELS).read_bytes()).hexdigest(),
+        "labels_sha256": sha256_of(Path(root) / LABELS),
         "report": data.report,
     }
     writer = StoreWriter(
