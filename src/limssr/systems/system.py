@@ -22,6 +22,7 @@ from limssr.model.backbone.load import load_backbone
 from limssr.nn.contract import WHOLE, Network, Stage
 from limssr.nn.losses import task_loss
 from limssr.nn.scaling import InputScaler, OutputScale
+from limssr.systems.bounded import build_bounded
 
 Family = Literal["limssr", "incomplete", "complete", "related", "reference", "own"]
 
@@ -149,14 +150,21 @@ class System:
             seed: Of every initial weight; the caller's random state is left as it was.
 
         Raises:
-            InputError: `config.options` holds something that the system does not have, or its language model is not
-                there.
+            InputError: `config.options` holds something that the system does not have, its language model is not
+                there, or its weights would not fit into memory.
         """
         options = self.read_options(config)
+        plain = not self.reads_backbone and self.family != "own"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             given = load_backbone(config.backbone, seed=seed) if self.reads_backbone else options
-            network = self.builder(config, tuple(modalities), tuple(criteria), given)
+
+            def built() -> Network:
+                if plain:  # the second time as the first
+                    torch.manual_seed(seed)
+                return self.builder(config, tuple(modalities), tuple(criteria), given)
+
+            network = build_bounded(config.system, built, first_without_memory=plain)
         network.remember_seed(seed)
         return network
 
