@@ -45,8 +45,20 @@ def test_the_document_has_its_sections_and_the_folder_all_points(explained, stor
         assert (explained / f"{one['name']}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (explained / f"{one['name']}.svg").read_bytes()
         assert one["words"].endswith(".")
-    for name in ("contributions", "windows", "attention"):
+    for name in ("contributions", "windows", "attention", "inferred"):
         assert len(pq.read_table(explained / f"{name}.parquet"))
+
+
+def test_what_is_missing_is_looked_into(explained):
+    document = json.loads((explained / "explain.json").read_text())
+    pairs = {(one["stream"], tuple(one["subset"])) for one in document["inferred"]["pairs"]}
+    assert len(pairs) == 9
+    assert len(document["inferred"]["clusters"]) == 8
+    section = document["hallucination"]
+    assert {(one["stream"], tuple(one["subset"])) for one in section["recovery"]} == pairs
+    kinds = {one["kind"] for one in section["sensitivity"]}
+    assert kinds == {"blanked", "exchanged", "noise", "swapped"}
+    assert all(one["reliability"] is not None for one in section["usefulness"].values())
 
 
 def test_attention_is_that_of_ordinary_reading_and_adds_up(explained):
@@ -83,6 +95,8 @@ def test_a_regression_is_explained_as_far_as_it_can_be(limssr, run):
     outcome = limssr("explain", run, "--member", "ridge", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.document["attention"] is None
+    assert outcome.document["inferred"] is None
+    assert {one["kind"] for one in outcome.document["hallucination"]["sensitivity"]} == {"swapped"}
     assert "ridge" in outcome.document["not_applicable"]["attention"]
     assert outcome.document["contributions"]["completeness"] < 1e-9
     assert (run / "references" / "ridge" / "explain" / "explain.json").is_file()

@@ -1,10 +1,13 @@
 """Contributions on scorers whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from limssr.core.errors import InputError
 from limssr.core.types import Sample
+from limssr.core.words import Words
 from limssr.explain.contributions import Stretch, stream_contributions, stretches, time_contributions
 
 WEIGHTS = {"video": 2.0, "audio": -1.0, "flow": 0.5}
@@ -92,3 +95,17 @@ def test_neighbours_of_one_sign_are_one_stretch():
         Stretch(stream="audio", begin=2, end=3, contribution=-3.0),
     ]
     assert stretches(found, 0, most=1) == (helpful[:1], harmful[:1])
+
+
+def test_words_of_a_window_go_with_it():
+    class Counts:
+        def score(self, samples):
+            said = [sum(map(len, (one.words["talk"].text, one.streams))) for one in samples]
+            return np.array([[float(n)] for n in said])
+
+    timed = Words(("one", "three", None, "five"), None, (0, 1, 2, 3))
+    talk = Sample("a", {"talk": np.ones((4, 1), np.float32)}, words={"talk": timed})
+    found = time_contributions(Counts(), talk, num_windows=2)
+    np.testing.assert_allclose(found.lost_MWC[0, :, 0], [len("one three "), len(" five")])
+    whole = replace(talk, words={"talk": Words.whole("all of it")})
+    assert np.isnan(time_contributions(Counts(), whole, num_windows=2).lost_MWC).all()

@@ -49,6 +49,17 @@ class Words:
             tuple(self.segments[n] - start for n in kept),
         )
 
+    def without(self, begin: int, end: int) -> "Words":
+        """The words but for those of some segments; text of the whole performance stays as it is."""
+        if self.segments is None:
+            return self
+        kept = [n for n, segment in enumerate(self.segments) if not begin <= segment < end]
+        return Words(
+            tuple(self.pieces[n] for n in kept),
+            None if self.times is None else tuple(self.times[n] for n in kept),
+            tuple(self.segments[n] for n in kept),
+        )
+
     @classmethod
     def whole(cls, text: str) -> "Words":
         """One text of a whole performance."""

@@ -73,7 +73,7 @@ class ModelScorer:
         self.batch_size = batch_size
         self.device = torch.device(device) if device is not None else next(model.parameters(), torch.empty(0)).device
         self.num_segments = num_segments
-        self.padding = padding
+        self.padding: Literal["masked", "attended"] = padding
         self.scale = scale
 
     @property

@@ -159,7 +159,9 @@ def time_contributions(scorer: Scorer, sample: Sample, *, num_windows: int = 20)
 
 def _without(sample: Sample, stream: str, begin: int, end: int) -> Sample | None:
     """The sample with a stretch of a stream marked as not valid; None where that takes nothing or everything away."""
-    features_TD = sample.streams[stream]
+    features_TD, words = sample.streams[stream], sample.words.get(stream)
+    if words is not None and words.segments is None:
+        return None  # every part of the performance has the whole text
     valid_T = np.asarray(~np.isnan(features_TD).all(axis=1))
     left_T = valid_T.copy()
     left_T[begin:end] = False
@@ -167,7 +169,8 @@ def _without(sample: Sample, stream: str, begin: int, end: int) -> Sample | None
         return None
     if left_T.any():
         shown_TD = np.where(left_T[:, None], features_TD, np.float32(np.nan)).astype(features_TD.dtype)
-        return replace(sample, streams={**sample.streams, stream: shown_TD})
+        said = sample.words if words is None else {**sample.words, stream: words.without(begin, end)}
+        return replace(sample, streams={**sample.streams, stream: shown_TD}, words=said)
     others = tuple(name for name in sample.streams if name != stream)
     return sample.restricted_to(others) if others else None
 

@@ -2,25 +2,21 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from limssr.core.errors import InputError
 from limssr.core.files import check_output, write_atomically, write_json, write_table
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.types import Sample, Split
 from limssr.core.version import __version__
-from limssr.evaluation.scorer import ModelScorer
-from limssr.explain.attention import attention_document, attention_table
-from limssr.explain.figures.attention import draw_attention
-from limssr.explain.figures.canvas import Drawing
 from limssr.explain.figures.scores import draw_coverage, draw_returns, draw_shares, draw_timeline
+from limssr.explain.found import Explanation
 from limssr.explain.groups import groups_of
+from limssr.explain.hallucination import swap_documents
+from limssr.explain.network import explain_network
 from limssr.explain.performance import performance_document, windows_table
-from limssr.explain.reading import Read, read_subset
 from limssr.explain.scored import Scored, Subset, score_subsets
 from limssr.explain.shares import shapley_of, shapley_table, shares_document
 from limssr.explain.subject import Subject, chosen_samples, open_subject, samples_from
@@ -30,28 +26,6 @@ from limssr.runs.calibration import LEVEL
 FOLDER = "explain"
 DOCUMENT = "explain.json"
 FORMAT_VERSION = 1
-SECTIONS = ("attention", "inferred", "hallucination", "contributions", "coverage")
-MAX_READ = 500
-"""Samples whose attention and states are looked at; of more, so many at equal distances."""
-
-
-@dataclass
-class Explanation:
-    """What is found, while it is found.
-
-    Attributes:
-        sections: Name -> document; None where a section does not apply.
-        why_not: Section -> why it does not apply.
-        tables: File name without ending -> table.
-        drawings: The figures.
-        notes: What was decided.
-    """
-
-    sections: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(SECTIONS))
-    why_not: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, pa.Table] = field(default_factory=dict)
-    drawings: list[Drawing] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +85,7 @@ def explain_run(
     _explain_streams(subject, scored, found)
     _explain_samples(subject, single, segment_s, found, reporter)
     _explain_trust(subject, scored, subsets, found)
-    _explain_attention(subject, subsets, single, found, reporter)
+    explain_network(subject, scored, subsets, single, found, reporter=reporter)
     reporter.finish()
     document = {
         "format_version": FORMAT_VERSION,
@@ -229,44 +203,16 @@ def _explain_trust(subject: Subject, scored: Scored, subsets: Sequence[Subset], 
         found.notes.append("intervals were made from errors on the validation split: their coverage there is too good")
     all_returns = returns(scored, lambda subset: widths_of(errors, subset, subject.criteria, LEVEL))
     rows = [return_document(one, group_N) for one in all_returns if one.subset in subsets]
-    found.sections["hallucination"] = {"returns": rows}
+    swaps = [
+        row
+        for subset in subsets
+        for row in swap_documents(
+            subject.found.scorer, scored, subset, widths_of(errors, subset, subject.criteria, LEVEL), group_N
+        )
+    ]
+    found.sections["hallucination"] = {"returns": rows, "sensitivity": swaps, "recovery": None, "usefulness": None}
     if rows:
         found.drawings.append(draw_returns(rows, subject.names))
-
-
-def _explain_attention(
-    subject: Subject, subsets: Sequence[Subset], single: Sequence[Sample], found: Explanation, reporter: Reporter
-) -> None:
-    network = subject.network
-    found.why_not["inferred"] = "similarity of inferred streams to true ones is not measured yet"
-    if network is None:
-        found.why_not["attention"] = f"{subject.system} has no fusion slots"
-        return
-    if not network.config.num_fusion_tokens:
-        found.why_not["attention"] = "this model was built without fusion slots (model.num_fusion_tokens: 0)"
-        return
-    samples = _some(subject.samples, found)
-    assert isinstance(subject.found.scorer, ModelScorer)
-    reads: dict[Subset, Read] = {}
-    reporter.start("reading", len(subsets))
-    for subset in subsets:
-        if subject.found.scorer.why_no_prediction(subset) is None:
-            reads[subset] = read_subset(subject.found.scorer, samples, subset)
-        reporter.advance("reading")
-    document = attention_document(reads, subject.names, groups_of(samples))
-    found.sections["attention"] = document
-    found.tables["attention"] = attention_table(reads, subject.names, [one.id for one in samples])
-    found.drawings.append(draw_attention(reads, subject.names, document))
-    place = next((n for n, one in enumerate(samples) if single and one.id == single[0].id), None)
-    if place is not None:
-        found.drawings.append(draw_attention(reads, subject.names, document, row=place))
-
-
-def _some(samples: Sequence[Sample], found: Explanation) -> tuple[Sample, ...]:
-    if len(samples) <= MAX_READ:
-        return tuple(samples)
-    found.notes.append(f"attention and states are measured on {MAX_READ} of {len(samples)} samples, at equal distances")
-    return tuple(samples[n * len(samples) // MAX_READ] for n in range(MAX_READ))
 
 
 def _write(folder: Path, document: dict[str, Any], found: Explanation) -> None:

@@ -22,11 +22,19 @@ class Recovery:
         r2: Share of the targets' variance that is explained, averaged over the D targets; at or below 0: nothing.
         r2_F: The same for each of the F folds.
         num_samples: N.
+        missed_ND: Squared error of each sample and target, when its group was left out.
+        spread_ND: What the error would be of the mean of the samples of the fit.
     """
 
     r2: float
     r2_F: np.ndarray
     num_samples: int
+    missed_ND: np.ndarray
+    spread_ND: np.ndarray
+
+    def of(self, rows: np.ndarray) -> float:
+        """The share that is explained among some of the samples."""
+        return _explained(self.missed_ND[rows], self.spread_ND[rows])
 
 
 def linear_cka(first_ND: np.ndarray, second_NE: np.ndarray) -> float:
@@ -112,7 +120,13 @@ def recovery(states_NH: np.ndarray, targets_ND: np.ndarray, group_N: np.ndarray,
         read_ND = model.predict(scale.transform(states_NH[held])).reshape(len(held), -1)
         missed_ND[held], spread_ND[held] = (targets_ND[held] - read_ND) ** 2, (targets_ND[held] - centre_D) ** 2
         per_fold.append(_explained(missed_ND[held], spread_ND[held]))
-    return Recovery(r2=_explained(missed_ND, spread_ND), r2_F=np.array(per_fold), num_samples=len(states_NH))
+    return Recovery(
+        r2=_explained(missed_ND, spread_ND),
+        r2_F=np.array(per_fold),
+        num_samples=len(states_NH),
+        missed_ND=missed_ND,
+        spread_ND=spread_ND,
+    )
 
 
 def _explained(missed_ND: np.ndarray, spread_ND: np.ndarray) -> float:

@@ -35,6 +35,7 @@ class Subject:
         baseline_C: The mean of the training scores, in the data set's unit.
         errors: On calibration samples; None where the run has none.
         segment_s: Length of a segment in seconds; None where unknown.
+        training: The training samples, as the run saw them.
         record: The run's files.
     """
 
@@ -47,6 +48,7 @@ class Subject:
     baseline_C: np.ndarray
     errors: Errors | None
     segment_s: float | None
+    training: tuple[Sample, ...]
     record: RunRecord
 
     @property
@@ -101,6 +103,7 @@ def open_subject(run: Path, *, split: Split, member: str | None = None, device: 
         baseline_C=_mean_scores(training),
         errors=read_calibration(found.folder, *names) if has_errors else None,
         segment_s=opened.info.segment_s,
+        training=tuple(training),
         record=record,
     )
 

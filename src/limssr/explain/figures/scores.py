@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from limssr.explain.contributions import TimeContributions
-from limssr.explain.figures.canvas import INK, MUTED, Drawing, canvas, colour_of
+from limssr.explain.figures.canvas import MUTED, Drawing, canvas, colour_of, whisker
 
 MAX_CRITERIA = 6
 
@@ -20,7 +19,7 @@ def draw_shares(document: Mapping[str, Any]) -> Drawing:
         axes = drawn.figure.add_subplot()
         for row, name in enumerate(names):
             axes.barh(row, sizes[row], color=colour_of(row), height=0.6)
-            _whisker(axes, document["streams"][name]["size"]["interval"], row, scale=100)
+            whisker(axes, document["streams"][name]["size"]["interval"], row, scale=100)
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
@@ -28,12 +27,6 @@ def draw_shares(document: Mapping[str, Any]) -> Drawing:
         order = sorted(range(len(names)), key=lambda row: -sizes[row])
         told = ", ".join(f"{names[row]} by {sizes[row]:.1f} %" for row in order)
         return drawn.done("contributions", f"Streams move a score by this much of its scale on average: {told}.")
-
-
-def _whisker(axes: Axes, ends: Sequence[float | None], row: float, *, scale: float = 1.0) -> None:
-    low, high = ends
-    if low is not None and high is not None:
-        axes.plot([scale * low, scale * high], [row, row], color=INK, linewidth=1.2, solid_capstyle="butt")
 
 
 def draw_timeline(
@@ -82,7 +75,7 @@ def draw_coverage(document: Mapping[str, Any]) -> Drawing:
         axes = drawn.figure.add_subplot()
         axes.axvline(100 * level, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
         for place, row in enumerate(rows):
-            _whisker(axes, row["covered"]["interval"], place, scale=100)
+            whisker(axes, row["covered"]["interval"], place, scale=100)
             axes.plot(100 * row["covered"]["value"], place, "o", color=colour_of(0), markersize=5)
         axes.set_yticks(range(len(rows)), [" + ".join(row["streams"]) for row in rows])
         axes.set_xlim(right=101.5)
@@ -100,10 +93,10 @@ def draw_returns(rows: Sequence[Mapping[str, Any]], streams: Sequence[str]) -> D
         for place, row in enumerate(rows):
             colour = colour_of(list(streams).index(row["stream"]))
             moved.barh(place, row["moved"]["value"] or 0.0, color=colour, height=0.6)
-            _whisker(moved, row["moved"]["interval"], place)
+            whisker(moved, row["moved"]["interval"], place)
             if row["right"]["value"] is not None:
                 right.plot(100 * row["right"]["value"], place, "o", color=colour, markersize=5)
-                _whisker(right, row["right"]["interval"], place, scale=100)
+                whisker(right, row["right"]["interval"], place, scale=100)
             if row["right_by_chance"] is not None:
                 right.plot(100 * row["right_by_chance"], place, "|", color=MUTED, markersize=10)
         moved.set_yticks(range(len(rows)), [f"{row['stream']} to {' + '.join(row['subset'])}" for row in rows])
