@@ -45,6 +45,7 @@ FLAGS = {
     "data split": {"--out", "--seed"},
     "systems": {"--bibtex"},
     "completion": set(),
+    "data import other": set(),
     "auto": {"--out", "--minutes", "--candidates", "--without", "--set", "--backbone", "--seed", "--device"},
     "train": {
         "--out",
@@ -181,6 +182,7 @@ POSITIONALS = {
     "train": ["RECIPE"],
     "import-checkpoint": ["FILE", "OUT"],
     "completion": [],
+    "data import other": ["NAME", "SOURCE", "STORE"],
     "card": ["RUN"],
     "export": ["RUN", "FILE"],
     "push": ["RUN", "OWNER"],

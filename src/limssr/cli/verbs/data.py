@@ -10,6 +10,9 @@ from limssr.cli.options import ColumnsName, Common, HeaderName, Position, SplitN
 from limssr.cli.output import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from limssr.data.importers import ImportReport
     from limssr.data.inspect import StoreSummary
 
 
@@ -256,6 +259,35 @@ class SplitData:
         return Answer(divided.to_dict(), (f"{divided.out}", *(f"note: {one}" for one in divided.decisions)))
 
 
+@dataclass(frozen=True)
+class ImportOther:
+    """Read data with an importer that an installed package brings (entry point limssr.importers)."""
+
+    importer: Annotated[Position[str], conf.arg(metavar="NAME")]
+    """Name of the importer."""
+    root: Annotated[Position[Path], conf.arg(metavar="SOURCE")]
+    """Folder or file to read."""
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder to make."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Import."""
+        from limssr.core.errors import InputError, unknown_name
+        from limssr.data.importers import IMPORTERS, OTHERS
+
+        if self.importer not in OTHERS:
+            if self.importer in IMPORTERS:
+                raise InputError(f"{self.importer} comes with limssr: limssr data import {self.importer}.")
+            if not len(OTHERS):
+                raise InputError(
+                    f"Expected an installed package with the importer {self.importer!r}, found no package with any: "
+                    "docs/own-system.md says how to write one."
+                )
+            raise unknown_name("importer", self.importer, list(OTHERS))
+        return _answer_of(OTHERS[self.importer], self.root, self.store, {})
+
+
 def scales(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     """Texts of the form NAME=low:high -> name to (low, high).
 
@@ -298,11 +330,16 @@ def rates(texts: tuple[str, ...]) -> dict[str, float]:
 
 
 def _import(source: str, root: Path, store: Path, options: dict[str, object]) -> Answer:
-    from limssr.cli.text import outline
     from limssr.data.importers import IMPORTERS
 
+    return _answer_of(IMPORTERS[source], root, store, options)
+
+
+def _answer_of(importer: "Callable[..., ImportReport]", root: Path, store: Path, options: dict[str, object]) -> Answer:
+    from limssr.cli.text import outline
+
     with counting("reading") as progress:
-        report = IMPORTERS[source](root, store, progress=progress, **options)
+        report = importer(root, store, progress=progress, **options)
     document = report.to_dict()
     # People read the decisions, which say in sentences what the details count; without them they read the details.
     hidden = ("notes", "decisions", *(("details",) if report.decisions or not report.details else ()))

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from limssr.core.errors import InputError
+from limssr.core.lazy import LazyTable, PlugIns
 from limssr.data.importers.report import ImportReport
 
-__all__ = ["IMPORTERS", "ImportReport"]
+__all__ = ["IMPORTERS", "OTHERS", "ImportReport"]
 
 
 def _table(root: Path, store: Path, **options: Any) -> ImportReport:
@@ -55,3 +57,13 @@ IMPORTERS: dict[str, Callable[..., ImportReport]] = {
     "table": _table,
 }
 """Name of a source -> function(root, store, **options). `root` is a folder, or the manifest of a table."""
+
+
+def _plugged(name: str, found: Any) -> Callable[..., ImportReport]:
+    if not callable(found):
+        raise InputError(f"Expected a function (root, store, *, progress) for the importer {name!r}, found {found!r}.")
+    return found
+
+
+OTHERS: LazyTable[Callable[..., ImportReport]] = LazyTable({}, PlugIns(group="limssr.importers", made=_plugged))
+"""Importers of installed packages: entry points `limssr.importers`, each a function (root, store, *, progress)."""

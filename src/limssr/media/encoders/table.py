@@ -6,6 +6,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from limssr.core.errors import InputError, MissingExtraError, unknown_name
+from limssr.core.lazy import LazyTable, PlugIns
 from limssr.media.encoders import face, image, motion, pitch, pose, sound, voice
 from limssr.media.encoders.contract import Encoder, EncoderCard
 from limssr.media.encoders.hub import FAMILIES, HubEncoder, hub_card, is_hub
@@ -42,6 +43,19 @@ ENCODERS: Mapping[str, Entry] = MappingProxyType(
 DEFAULT = tuple(ENCODERS)
 
 
+def _plugged(name: str, found: object) -> Entry:
+    if not isinstance(found, Entry) or found.card.name != name:
+        raise InputError(
+            f"Expected an Entry of limssr.media.encoders.table whose card is named {name!r}, found {found!r}: see "
+            "docs/own-system.md."
+        )
+    return found
+
+
+OTHERS: LazyTable[Entry] = LazyTable({}, PlugIns(group="limssr.encoders", made=_plugged))
+"""Encoders of installed packages: entry points `limssr.encoders`. A name of ours is ours."""
+
+
 def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
     """Names of encoders, checked; None means the default ones.
 
@@ -65,14 +79,20 @@ def card_of(name: str) -> EncoderCard:
     """
     if is_hub(name):
         return hub_card(name)
-    if name not in ENCODERS:
-        raise unknown_name("encoder", name, (*ENCODERS, *FAMILIES))
-    return ENCODERS[name].card
+    return _entry(name).card
+
+
+def _entry(name: str) -> Entry:
+    if name in ENCODERS:
+        return ENCODERS[name]
+    if name not in OTHERS:
+        raise unknown_name("encoder", name, (*ENCODERS, *FAMILIES, *OTHERS))
+    return OTHERS[name]
 
 
 def is_known(name: str) -> bool:
     """Whether there is an encoder of that name, with or without its weights."""
-    return name in ENCODERS or is_hub(name)
+    return name in ENCODERS or is_hub(name) or name in OTHERS
 
 
 def missing_needs(card: EncoderCard) -> tuple[str, ...]:
@@ -104,4 +124,4 @@ def load_encoder(name: str) -> Encoder:
         InputError: No encoder of that name, or what it needs is not installed.
     """
     card_of(name)
-    return HubEncoder(name) if is_hub(name) else ENCODERS[name].load()
+    return HubEncoder(name) if is_hub(name) else _entry(name).load()
