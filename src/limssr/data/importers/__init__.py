@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from limssr.core.errors import InputError
 from limssr.core.lazy import LazyTable, PlugIns
@@ -62,7 +62,7 @@ IMPORTERS: dict[str, Callable[..., ImportReport]] = {
 def _plugged(name: str, found: Any) -> Callable[..., ImportReport]:
     if not callable(found):
         raise InputError(f"Expected a function (root, store, *, progress) for the importer {name!r}, found {found!r}.")
-    return found
+    return cast("Callable[..., ImportReport]", found)
 
 
 OTHERS: LazyTable[Callable[..., ImportReport]] = LazyTable({}, PlugIns(group="limssr.importers", made=_plugged))
