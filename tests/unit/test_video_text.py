@@ -37,6 +37,14 @@ def test_streams_are_found_by_their_usual_names_or_by_options(system):
 
 
 @pytest.mark.parametrize("system", ["sgn", "vatp-net"])
+def test_the_only_stream_of_words_is_the_text(system):
+    streams = (Modality("transcript", 3, words="hashed"), Modality("slide", 2))
+    assert (build(system, streams).video, build(system, streams).text) == (1, 0)
+    more = (*streams, Modality("video", 2))
+    assert (build(system, more).video, build(system, more).text) == (2, 0)
+
+
+@pytest.mark.parametrize("system", ["sgn", "vatp-net"])
 @pytest.mark.parametrize(
     ("modalities", "options", "message"),
     [

@@ -15,15 +15,18 @@ def video_and_text(system: str, modalities: Sequence[Modality], video: str | Non
     Args:
         system: Its name, for messages.
         modalities: The M streams.
-        video: Name of the stream that is watched; None: "video".
-        text: Name of the stream of text; None: "text".
+        video: Name of the stream that is watched; None: "video", or of two streams the one that is not text.
+        text: Name of the stream of text; None: the only stream of words, or else "text".
 
     Raises:
         InputError: One of them does not exist, or both are the same.
     """
+    names, of_words = [item.name for item in modalities], [item.name for item in modalities if item.words]
+    text = text or (of_words[0] if len(of_words) == 1 else "text")
+    others = [name for name in names if name != text]
+    video = video or (others[0] if len(others) == 1 and text in names and "video" not in names else "video")
     places = {}
-    for option, name in (("video", video or "video"), ("text", text or "text")):
-        names = [modality.name for modality in modalities]
+    for option, name in (("video", video), ("text", text)):
         if name not in names:
             raise InputError(
                 f"{system} needs a stream of {option}, expected one called '{name}', found {', '.join(names)}: "
