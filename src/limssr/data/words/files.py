@@ -5,6 +5,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from limssr.core.quoting import quoted, shortened
 from limssr.core.reading.documents import is_text, parse_json
 from limssr.core.reading.regular import Outside, exists, read_text
 from limssr.core.words import Words
+from limssr.data.words.names import MAX_CELL
 
 SUFFIXES = (".txt", ".srt", ".vtt", ".json", ".csv", ".tsv")
 MAX_FILE_BYTES = 2**24
-MAX_CELL = 1_000_000
-"""Letters of one text; a novel has about as many."""
 MAX_PATH = 1_024
 MAX_PIECES = 500_000
 TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
@@ -157,6 +157,7 @@ def _cues(text: str, outside: Outside) -> list[Piece]:
         if words:  # a cue that shows nothing is silence
             found.append((_seconds(match.groups()[:4]), _seconds(match.groups()[4:]), words))
     if not found:
+        outside = replace(outside, what="subtitles", remedy="give each text its times, or save it as .txt without any")
         raise outside.refused("no line of times with words under it, such as 00:01:02,500 --> 00:01:04,000")
     return found
 

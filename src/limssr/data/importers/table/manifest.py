@@ -22,6 +22,7 @@ from limssr.core.reading.regular import Outside, read_text
 from limssr.data.groups import is_missing
 from limssr.data.importers.table.sheets import OTHER_SHEETS, read_sheet
 from limssr.data.importers.table.text import DECIMAL_COMMA, read_score
+from limssr.data.words.names import MAX_CELL
 
 PLAIN_COLUMNS = ("id", "split", "group")
 SCORE_PREFIX = "score:"
@@ -32,6 +33,8 @@ JSON_LINES = (".jsonl", ".ndjson")
 MANIFESTS = (*TEXTS, ".xlsx", *JSON_LINES)
 MAX_BYTES = 64 * 2**20
 MAX_COLUMNS = 2_000
+# A cell may hold the words of a long performance; the module's own limit is a fifteenth of a text's.
+csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_CELL))
 
 Cell = str | int | float | None
 
