@@ -11,6 +11,7 @@ from limssr.report.run_figures import Image, Points, error_curves, error_scale_c
 from limssr.report.run_tables import build_error_rows, build_heat_map, build_subset_table, number
 from limssr.report.run_words import stamps_of, summary_of
 from limssr.report.runfolder import RunFolder
+from limssr.report.search_words import search_of
 from limssr.report.text import partial_words
 
 MAX_STREAMS_IN_BARS = 31
@@ -36,6 +37,7 @@ def build_contents(folder: RunFolder) -> dict[str, Any]:
         "split": (document or {}).get("split") or "test",
         "errors": build_error_rows(folder.systems[folder.system]) if document else [],
         "heat": build_heat_map(folder.systems[folder.system]) if document else None,
+        "search": search_of(run),
         "curves": _curves(folder),
         "scatters": panels,
         "worst_error": f"{worst:.2f}",

@@ -34,6 +34,7 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
     if run.get("status") not in (None, "done"):
         text = "Training or evaluation has not ended; what stands here is what was there so far."
         found.append(Stamp("warning", f"This run is not finished (status: {run['status']})", text))
+    found += _search_stamps(run)
     availability = run.get("availability")
     if availability is None and _is_complete(run, "train"):
         text = (
@@ -83,6 +84,12 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
 def _cut_off(folder: RunFolder) -> list[Stamp]:
     cut = cut_words((folder.evaluation or {}).get("subsets") or ())
     return [Stamp("note", "Some scores were cut off at the ends of their scale", cut)] if cut else []
+
+
+def _search_stamps(run: Mapping[str, Any]) -> list[Stamp]:
+    """What a search warns of."""
+    beware = [str(text) for text in (run.get("auto") or {}).get("warnings") or ()]
+    return [Stamp("warning", "What the search warns of", " · ".join(beware))] if beware else []
 
 
 def _training_stamps(run: Mapping[str, Any]) -> list[Stamp]:
@@ -153,9 +160,8 @@ def _result(folder: RunFolder) -> str:
     if not own:
         return ""
     average, full, num = own["average_incomplete"], own["full"], num_averaged(own)
-    among = (
-        f"On the {own.get('split') or 'scored'} split, the rank correlation (Spearman) of predicted and given scores is"
-    )
+    where = f"the {own.get('split') or 'scored'} split" if own.get("split") != "out of fold" else "held-out groups"
+    among = f"On {where}, the rank correlation (Spearman) of predicted and given scores is"
     parts = []
     shown = number_or_partial(average, "spearman", 3) if average.get("spearman") is None else _with_interval(average)
     if num and shown != "n/a":

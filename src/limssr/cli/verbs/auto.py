@@ -62,16 +62,12 @@ def auto_answer(config: "RunConfig", out: Path, device: str) -> Answer:
 
 def auto_lines(document: Mapping[str, Any]) -> list[str]:
     """Leaderboard, what carries the score, what the language model adds, warnings."""
-    rows = [
-        (row["member"], _value(row["incomplete"]), _value(row["full"]), _difference(row["behind"]), str(row["seconds"]))
-        for row in document["leaderboard"]
-    ]
-    heads = ("model", "incomplete", "all streams", "chosen minus it", "seconds")
+    from limssr.report.search_words import HEADS, TOLD, leaderboard_rows, sentences
+
     return [
-        "Spearman on held-out groups (out of fold), with 95 % intervals over groups:",
-        *_aligned([heads, *rows]),
-        _chosen(document),
-        *_language_model(document),
+        f"{TOLD}:",
+        *_aligned([HEADS, *leaderboard_rows(document)]),
+        *sentences(document),
         *(f"left out: {name}: {why}" for name, why in document["left_out"].items()),
         *(f"warning: {text}" for text in document["warnings"]),
     ]
@@ -80,36 +76,3 @@ def auto_lines(document: Mapping[str, Any]) -> list[str]:
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _chosen(document: Mapping[str, Any]) -> str:
-    weights = sorted(document["weights"]["common"].items(), key=lambda pair: -pair[1])
-    if document["chosen"] != "sum":
-        return f"Chosen: {document['chosen']} alone; the sum of all is not better."
-    total = sum(weight for _, weight in weights) or 1.0
-    carried = ", ".join(f"{name} {weight / total:.0%}" for name, weight in weights)
-    return f"Chosen: the sum, carried by {carried}; by itself: limssr predict RUN SOURCE --member {weights[0][0]}"
-
-
-def _language_model(document: Mapping[str, Any]) -> list[str]:
-    adds = document["language_model_adds"]
-    if adds["spearman"] is None:
-        return ["The language model was not judged."]
-    line = f"The language model adds {_difference(adds)} here"
-    if "limssr" in " ".join(document["weights"]["common"]):
-        return [f"{line}; scoring without it is much cheaper: --without language-model"]
-    return [f"{line}, and is not part of what was chosen."]
-
-
-def _value(part: Mapping[str, Any]) -> str:
-    if part["spearman"] is None:
-        return "n/a"
-    return f"{part['spearman']:.3f}{_interval(part['ci'])}"
-
-
-def _difference(part: Mapping[str, Any]) -> str:
-    return "n/a" if part["spearman"] is None else f"{part['spearman']:+.3f}{_interval(part['ci'])}"
-
-
-def _interval(ci: Sequence[float] | None) -> str:
-    return "" if ci is None else f" [{ci[0]:.3f}, {ci[1]:.3f}]"

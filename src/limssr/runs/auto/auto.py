@@ -97,7 +97,7 @@ def _write_out_of_fold(found: Found, data: RunData, out: Path) -> None:
     tables = [(one.name, repeat, part) for one in found.judged for repeat, part in enumerate(one.predicted)]
     tables.append(("auto", 0, found.choice.predicted_RC))
     names = [one.name for one in data.criteria]
-    write_table(out / "out_of_fold.parquet", out_of_fold_table(found.shown, tables, found.folds.fold_RR, names))
+    write_table(out / "out_of_fold.parquet", out_of_fold_table(found.shown, tables, found.folds, names))
     for one in found.judged:
         if one.name in found.model.members:
             errors = out_of_fold_errors(found.shown, one.predicted[0], data.modalities, data.criteria)
@@ -113,10 +113,10 @@ def _scored(found: Found, data: RunData, config: RunConfig, device: torch.device
             systems[name] = ModelScorer(one.to(device), device=device, batch_size=config.evaluation.batch_size)
     else:
         samples, split = found.shown.samples, OUT_OF_FOLD
-        systems["auto"] = OutOfFoldScorer(found.shown, found.choice.predicted_RC)
+        systems["auto"] = OutOfFoldScorer(found.shown, found.choice.levelled["auto"])
         for one in found.judged:
             if one.name in found.model.members:
-                systems[one.name] = OutOfFoldScorer(found.shown, one.predicted[0])
+                systems[one.name] = OutOfFoldScorer(found.shown, found.choice.levelled[one.name])
     scores = []
     for name, scorer in systems.items():
         evaluation = evaluate(

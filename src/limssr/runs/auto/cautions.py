@@ -36,7 +36,8 @@ def warnings_of(data: Material, shown: Shown, judged: Sequence[Judged], choice: 
 
 def _of_errors(choice: Choice) -> list[str]:
     able = {name: score for name, score in choice.scores.items() if name != "constant"}
-    worse = {name: score.error for name, score in able.items() if score.error > 1.0}
+    constant = choice.scores["constant"].error if "constant" in choice.scores else 1.0
+    worse = {name: score.error / constant for name, score in able.items() if score.error > constant}
     if not worse:
         return []
     if len(worse) == len(able):

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from limssr.runs.auto.candidates import CANDIDATES
-from limssr.runs.auto.folds import Folds, Judged
+from limssr.runs.auto.folds import Folds, Judged, mean_scores
 from limssr.runs.auto.judge import Score, Shown, interval, judge, mean_score, relative_error
 from limssr.runs.auto.stack import Weights, learn_weights, out_of_fold_sum, pruned
 
-LEAST_GAIN = 0.0
-"""Of the sum over the best candidate alone, measured by nested folds; otherwise the candidate is kept alone."""
+LEAST_GAIN = -0.01
+"""Of the sum over the best candidate alone, measured by nested folds; otherwise the candidate is kept alone.
+
+Below zero: the best of several is flattered by being the best, and nested folds learn weights from fewer samples.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,7 @@ class Choice:
         final_score: Of what was chosen.
         language_model_adds: Mean and interval of the sum with LIMSSR over the sum without; None without LIMSSR.
         predicted_RC: Out-of-fold predictions of what was chosen, first repeat.
+        levelled: The same from the mean of all scores on (`Centred`), for "auto" and every candidate.
     """
 
     scores: dict[str, Score]
@@ -38,6 +42,7 @@ class Choice:
     final_score: Score
     language_model_adds: dict[str, Any] | None
     predicted_RC: np.ndarray
+    levelled: dict[str, np.ndarray]
 
     @property
     def is_sum(self) -> bool:
@@ -51,63 +56,98 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Centred:
-    """Predictions and truth in deviations of each criterion from its mean."""
+    """Predictions and truth in deviations of each criterion, of predictions from what their own model learned from.
+
+    A model draws what it does not know towards the mean of its training scores. Where a group of high scores is held
+    out this mean is low, and the other way round: of few groups the means of the folds alone give a strong negative
+    correlation. So a prediction counts from the mean of its fold's training scores on.
+
+    Attributes:
+        members: Candidate -> one [R, C] a repeat.
+        targets_RC: Deviations of the truth from the mean of all samples.
+        base_RRC: See `Folds`.
+        mean_C: Of the scores of all samples.
+        deviation_C: Theirs.
+    """
 
     members: dict[str, list[np.ndarray]]
     targets_RC: np.ndarray
+    base_RRC: list[np.ndarray]
     mean_C: np.ndarray
     deviation_C: np.ndarray
 
     @classmethod
-    def of(cls, shown: Shown, judged: Sequence[Judged]) -> "Centred":
+    def of(cls, shown: Shown, judged: Sequence[Judged], folds: Folds) -> "Centred":
         """Predictions that are NaN count as the mean."""
         # every sample counts once, as in the mean that the final model starts from
-        weight_RC = shown.weight_R[:, None] * ~np.isnan(shown.truth_RC)
-        weight_C = np.maximum(weight_RC.sum(axis=0), 1e-12)
-        mean_C = (weight_RC * np.nan_to_num(shown.truth_RC)).sum(axis=0) / weight_C
-        deviation_C = np.sqrt((weight_RC * np.square(np.nan_to_num(shown.truth_RC) - mean_C)).sum(axis=0) / weight_C)
-        deviation_C[deviation_C < 1e-12] = 1.0
-        members = {one.name: [np.nan_to_num((part - mean_C) / deviation_C) for part in one.predicted] for one in judged}
+        scores_NC = np.stack([sample.scores for sample in shown.samples]).astype(float)
+        mean_C = mean_scores(scores_NC)
+        deviation_C = np.sqrt(mean_scores(np.square(scores_NC - mean_C)))
+        deviation_C = np.where(deviation_C > 1e-12, deviation_C, 1.0)
+        members = {
+            one.name: [
+                np.nan_to_num((part - base) / deviation_C)
+                for part, base in zip(one.predicted, folds.base_RRC, strict=False)
+            ]
+            for one in judged
+        }
+        targets_RC = (shown.truth_RC - mean_C) / deviation_C
         return cls(
-            members=members,
-            targets_RC=(shown.truth_RC - mean_C) / deviation_C,
-            mean_C=mean_C,
-            deviation_C=deviation_C,
+            members=members, targets_RC=targets_RC, base_RRC=folds.base_RRC, mean_C=mean_C, deviation_C=deviation_C
         )
 
     def stacked(self, names: Sequence[str], repeat: int) -> np.ndarray:
         """[K, R, C] of some members."""
         return np.stack([self.members[name][repeat] for name in names])
 
-    def as_scores(self, centred_RC: np.ndarray) -> np.ndarray:
-        """Deviations -> scores."""
+    def predicted(self, centred_RC: np.ndarray, repeat: int) -> np.ndarray:
+        """Deviations -> scores as models of the folds give them."""
+        return centred_RC * self.deviation_C + self.base_RRC[repeat]
+
+    def levelled(self, centred_RC: np.ndarray) -> np.ndarray:
+        """Deviations -> scores from the mean of all on."""
         return centred_RC * self.deviation_C + self.mean_C
+
+    def judge(self, shown: Shown, parts: Sequence[np.ndarray], *, seed: int) -> Score:
+        """Rank correlations of deviations, one a repeat, and errors of the scores that the folds' models gave."""
+        return mean_score([
+            replace(
+                judge(shown, part, seed=seed),
+                error=relative_error(shown, self.predicted(part, repeat)),
+            )
+            for repeat, part in enumerate(parts)
+        ])  # fmt: skip
 
 
 def choose(shown: Shown, judged: Sequence[Judged], folds: Folds, *, seed: int) -> Choice:
     """Weigh the candidates against each other, by out-of-fold predictions alone."""
-    # Means of the other folds go against the mean of the held-out one; a constant has no order.
-    no_order = np.zeros(shown.truth_RC.shape)
-    scores = {one.name: mean_score([judge(shown, part, seed=seed) for part in one.predicted]) for one in judged}
-    if "constant" in scores:
-        scores["constant"] = replace(judge(shown, no_order, seed=seed), error=scores["constant"].error)
+    centred = Centred.of(shown, judged, folds)
+    scores = {name: centred.judge(shown, parts, seed=seed) for name, parts in centred.members.items()}
     able = [one.name for one in judged if one.name != "constant"] or [judged[0].name]
     best = max(able, key=lambda name: np.nan_to_num(scores[name].value, nan=-1.0))
-    centred = Centred.of(shown, judged)
     summed = _sum_of(able, shown, centred, folds, seed=seed) if len(able) > 1 else None
     adds = None
     without = [name for name in able if not CANDIDATES[name].has_language_model]
     if summed is not None and 0 < len(without) < len(able):
         adds = paired(summed[0], _sum_of(without, shown, centred, folds, seed=seed)[0])
-    if summed is not None and summed[0].value - scores[best].value > LEAST_GAIN:
+    if summed is not None and summed[0].value - _on_same_repeats(best, able, shown, centred, seed=seed) > LEAST_GAIN:
         members, weights = _learned(able, shown, centred)
-        score, predicted_RC = summed
+        score, centred_RC = summed
     else:
-        members, (weights, score, predicted_RC) = [best], _alone(best, scores[best], shown, centred, folds, seed=seed)
+        members, (weights, score, centred_RC) = [best], _alone(best, scores[best], shown, centred, folds, seed=seed)
+    levelled = {name: centred.levelled(parts[0]) for name, parts in centred.members.items()}
+    levelled["auto"] = centred.levelled(centred_RC)
     return Choice(
         scores=scores, members=members, weights=weights, sum_score=None if summed is None else summed[0], best=best,
-        final_score=score, language_model_adds=adds, predicted_RC=predicted_RC,
+        final_score=score, language_model_adds=adds, predicted_RC=centred.predicted(centred_RC, 0),
+        levelled=levelled,
     )  # fmt: skip
+
+
+def _on_same_repeats(best: str, able: Sequence[str], shown: Shown, centred: Centred, *, seed: int) -> float:
+    """The score of a candidate on the repeats that the sum is judged on, too: those that every candidate has."""
+    repeats = min(len(centred.members[name]) for name in able)
+    return centred.judge(shown, centred.members[best][:repeats], seed=seed).value
 
 
 def _learned(able: Sequence[str], shown: Shown, centred: Centred) -> tuple[list[str], Weights]:
@@ -126,29 +166,27 @@ def _alone(
 ) -> tuple[Weights, Score, np.ndarray]:
     """One candidate: as it is, or drawn towards the mean where its errors are smaller so, measured by nested folds."""
     plain = Weights(common=np.array([1.0]), by_pattern={})
-    (drawn, drawn_RC) = _sum_of([name], shown, centred, folds, seed=seed)
-    as_is_RC = centred.as_scores(centred.members[name][0])
-    if np.isnan(drawn.value) or drawn.value < score.value or drawn.error >= relative_error(shown, as_is_RC):
-        return plain, score, as_is_RC
+    drawn, drawn_RC = _sum_of([name], shown, centred, folds, seed=seed)
+    as_it_is = plain, score, centred.members[name][0]
+    if np.isnan(drawn.value) or drawn.value < score.value or drawn.error >= score.error:
+        return as_it_is
     everything = np.arange(len(shown.rows))
     weights = learn_weights(shown, centred.stacked([name], 0), centred.targets_RC, everything)
     if min(float(one.min()) for one in [weights.common, *weights.by_pattern.values()]) <= 0.0:
-        return plain, score, as_is_RC
+        return as_it_is
     return weights, drawn, drawn_RC
 
 
 def _sum_of(
     names: Sequence[str], shown: Shown, centred: Centred, folds: Folds, *, seed: int
 ) -> tuple[Score, np.ndarray]:
-    """Score of the sum by nested folds, over the repeats that all of them have, and the first one's predictions."""
+    """Score of the sum by nested folds, over the repeats that all of them have, and the first one's deviations."""
     repeats = min(len(centred.members[name]) for name in names)
     parts = [
-        centred.as_scores(
-            out_of_fold_sum(shown, centred.stacked(names, repeat), centred.targets_RC, folds.fold_RR[repeat])
-        )
+        out_of_fold_sum(shown, centred.stacked(names, repeat), centred.targets_RC, folds.fold_RR[repeat])
         for repeat in range(repeats)
     ]
-    return mean_score([judge(shown, part, seed=seed) for part in parts]), parts[0]
+    return centred.judge(shown, parts, seed=seed), parts[0]
 
 
 def paired(one: Score, other: Score) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def document_of(out: Path, found: Found) -> dict[str, Any]:
         "weights": _weights(found),
         "chosen": "sum" if choice.is_sum else choice.members[0],
         "language_model_adds": choice.language_model_adds or NOT_JUDGED,
+        "times_cheaper": _times_cheaper(found),
         "left_out": found.dropped,
         "members": list(found.model.members),
         "seeds": found.seeds,
@@ -50,6 +51,14 @@ def references_of(found: Found) -> list[dict[str, Any]]:
         }
         for name in found.model.members
     ]
+
+
+def _times_cheaper(found: Found) -> float | None:
+    """Scoring time of all members over that of those without a language model; None where none has one."""
+    seconds = {one.name: one.sample_s for one in found.judged if one.name in found.choice.members}
+    without = sum(one for name, one in seconds.items() if not CANDIDATES[name].has_language_model)
+    total = sum(seconds.values())
+    return round(total / without, 1) if 0.0 < without < total else None
 
 
 def _weights(found: Found) -> dict[str, Any]:

@@ -81,9 +81,15 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Folds:
-    """Which fold each row is held out in, for each repeat."""
+    """How samples are held out.
+
+    Attributes:
+        fold_RR: For each repeat the fold that each row is held out in.
+        base_RRC: For each repeat the mean score of the samples that each row's model learns from, for each row.
+    """
 
     fold_RR: list[np.ndarray]
+    base_RRC: list[np.ndarray]
 
     @classmethod
     def of(cls, shown: Shown, *, seed: int) -> "Folds":
@@ -96,11 +102,24 @@ class Folds:
             )
         num_samples = len(shown.samples)
         repeats = 3 if num_samples < FEW else 2 if num_samples < SOME else 1
-        found = []
+        scores_NC = np.stack([sample.scores for sample in shown.samples]).astype(float)
+        found, bases = [], []
         for repeat in range(repeats):
             fold_of = folds_of(shown.groups, min(NUM_FOLDS, num_groups), seed=seed + repeat)
-            found.append(np.array([fold_of[group] for group in shown.groups])[shown.sample_R])
-        return cls(fold_RR=found)
+            fold_N = np.array([fold_of[group] for group in shown.groups])
+            base_NC = np.empty(scores_NC.shape)
+            for fold in np.unique(fold_N):
+                base_NC[fold_N == fold] = mean_scores(scores_NC[fold_N != fold])
+            found.append(fold_N[shown.sample_R])
+            bases.append(base_NC[shown.sample_R])
+        return cls(fold_RR=found, base_RRC=bases)
+
+
+def mean_scores(scores_NC: np.ndarray) -> np.ndarray:
+    """[N, C] -> [C], of those that are judged; NaN where none is."""
+    judged_NC = ~np.isnan(scores_NC)
+    count_C = judged_NC.sum(axis=0)
+    return np.where(count_C > 0, np.nansum(scores_NC, axis=0) / np.maximum(count_C, 1), np.nan)
 
 
 def judge_all(

@@ -8,6 +8,7 @@ import pyarrow as pa
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.evaluation.conformal import Errors
 from limssr.evaluation.intervals import intervals
+from limssr.runs.auto.folds import Folds
 from limssr.runs.auto.judge import Shown
 
 LEVEL = 0.9
@@ -99,14 +100,14 @@ def coverage_by_folds(
 
 
 def out_of_fold_table(
-    shown: Shown, predicted: Sequence[tuple[str, int, np.ndarray]], folds: Sequence[np.ndarray], names: Sequence[str]
+    shown: Shown, predicted: Sequence[tuple[str, int, np.ndarray]], folds: Folds, names: Sequence[str]
 ) -> pa.Table:
     """Every out-of-fold prediction: what later questions need.
 
     Args:
         shown: The rows.
         predicted: (member, repeat, [R, C] predictions).
-        folds: For each repeat the fold of each row.
+        folds: How samples were held out.
         names: Of the C criteria.
     """
     count = len(names)
@@ -116,13 +117,14 @@ def out_of_fold_table(
             pa.table({
                 "member": [member] * predicted_RC.size,
                 "repeat": [repeat] * predicted_RC.size,
-                "fold": np.repeat(folds[repeat], count),
+                "fold": np.repeat(folds.fold_RR[repeat], count),
                 "id": [shown.samples[n].id for n, _ in shown.rows for _ in range(count)],
                 "group": [shown.groups[n] for n, _ in shown.rows for _ in range(count)],
                 "streams": ["+".join(streams) for _, streams in shown.rows for _ in range(count)],
                 "criterion": list(names) * len(shown.rows),
                 "score": shown.truth_RC.ravel(),
                 "prediction": predicted_RC.ravel(),
+                "training_mean": folds.base_RRC[repeat].ravel(),
             })
         )  # fmt: skip
     return pa.concat_tables(parts)

@@ -15,6 +15,9 @@ from limssr.runs.auto.judge import Shown
 SHRINK_SAMPLES = 100.0
 """A set of streams with so many samples has weights half-way between its own and the common ones."""
 
+EQUAL_SAMPLES = 60.0
+"""With so many samples the common weights are half-way between their own and equal ones."""
+
 SMALLEST = 0.03
 """A smaller weight is not worth a member."""
 
@@ -56,8 +59,9 @@ def learn_weights(shown: Shown, centred_KRC: np.ndarray, targets_RC: np.ndarray,
         target_S = (np.nan_to_num(targets_RC[of]) * np.sqrt(weight_RC)).ravel()
         grams[streams], sides[streams] = own_KS @ own_KS.T, own_KS @ target_S
         counts[streams] = float(shown.weight_R[of].sum())
-    gram_KK, side_K = sum(grams.values()), sum(sides.values())
-    common_K = _solve(np.asarray(gram_KK), np.asarray(side_K))
+    gram_KK, side_K = np.asarray(sum(grams.values())), np.asarray(sum(sides.values()))
+    pull = EQUAL_SAMPLES / max(1e-9, sum(counts.values())) * float(np.trace(gram_KK)) / num_members
+    common_K = _solve(gram_KK + pull * np.eye(num_members), side_K + pull / num_members)
     by_pattern = {}
     for streams in grams if len(grams) <= 31 else ():
         # as much of the common Gram matrix as the shrinkage has samples
