@@ -121,9 +121,9 @@ class TestStack:
         assert 0.5 < weights.common[1] / weights.common[0] < 1.0
 
     def test_noise_is_pruned(self, shown):
-        members, target = self.centred(shown, [0.2, 300.0])
+        members, target = self.centred(shown, [0.2, 0.3, 300.0])
         weights = learn_weights(shown, members, target, np.arange(len(shown.rows)))
-        assert pruned(["good", "noise"], weights) == ["good"]
+        assert pruned(["good", "fair", "noise"], weights) == ["good", "fair"]
 
 
 class TestSettings:

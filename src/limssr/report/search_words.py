@@ -71,10 +71,11 @@ def language_model_words(document: Document) -> str:
 def _coverage_words(coverage: Document | None) -> list[str]:
     if not coverage or coverage.get("covered") is None:
         return []
-    level, covered, width = (100 * coverage[name] for name in ("level", "covered", "width"))
+    level = coverage["level"]
+    covered, width = (100 * coverage[name] for name in ("covered", "width"))
     return [
-        f"Intervals of {level:g} % (limssr predict --interval {coverage['level']:g}) hold {covered:.0f} % of the scores "
-        f"of held-out groups; they are {width:.0f} % of the scale wide."
+        f"Intervals of {100 * level:g} % (limssr predict --interval {level:g}) hold {covered:.0f} % of the scores of "
+        f"held-out groups; they are {width:.0f} % of the scale wide."
     ]
 
 

@@ -24,6 +24,7 @@ from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
 from limssr.runs.record import availability_record, now_text, opening_record
 from limssr.systems.saving import MEMBERS, save_pretrained
+from limssr.systems.solved.mixture import Mixture
 
 DISK_BYTES = 2**28
 OUT_OF_FOLD = "out of fold"
@@ -76,7 +77,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
         found = search(material, settings, seed=config.seed, device=choice.device, reporter=reporter)
     finally:
         reporter.finish()
-    opening = opening_record(config, data, choice, found.model)
+    opening = opening_record(config, data, choice, found.model) | {"parameters": _parameters(found)}
     remove_leftovers(out)
     write_config(out, config)
     write_run(out, {**opening, "status": "running"})
@@ -90,6 +91,15 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
     closing = {"finished": now_text(), "timings": timings, "auto": document, "references": references_of(found)}
     write_run(out, {**opening, **closing, "status": "done"})
     write_report(out)
+
+
+def _parameters(found: Found) -> dict[str, int]:
+    """Of the members that carry the score; empty where all of them are solved."""
+    members = [found.model.members[name] for name in found.choice.members]
+    parts = [network for one in members for network in (one.members.values() if isinstance(one, Mixture) else [one])]
+    sizes = [(one.numel(), one.requires_grad) for part in parts for one in part.parameters()]
+    total = sum(count for count, _ in sizes)
+    return {"total": total, "trained": sum(count for count, trained in sizes if trained)} if total else {}
 
 
 def _write_out_of_fold(found: Found, data: RunData, out: Path) -> None:

@@ -60,7 +60,8 @@ def learn_weights(shown: Shown, centred_KRC: np.ndarray, targets_RC: np.ndarray,
         grams[streams], sides[streams] = own_KS @ own_KS.T, own_KS @ target_S
         counts[streams] = float(shown.weight_R[of].sum())
     gram_KK, side_K = np.asarray(sum(grams.values())), np.asarray(sum(sides.values()))
-    pull = EQUAL_SAMPLES / max(1e-9, sum(counts.values())) * float(np.trace(gram_KK)) / num_members
+    # the median: one member of wild predictions must not decide how the others are weighed
+    pull = EQUAL_SAMPLES / max(1e-9, sum(counts.values())) * float(np.median(np.diag(gram_KK)))
     common_K = _solve(gram_KK + pull * np.eye(num_members), side_K + pull / num_members)
     by_pattern = {}
     for streams in grams if len(grams) <= 31 else ():
