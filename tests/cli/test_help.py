@@ -76,6 +76,7 @@ FLAGS = {
     "pull": {"--revision"},
     "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
     "predict": {"--out", "--member", "--interval", "--int8", "--device", "--header", "--columns"},
+    "live": {"--sample", "--speed", "--int8", "--lines", "--device"},
     "serve": {
         *("--host", "--port", "--token-file", "--device"),
         # How much one client, and all of them, may ask for.

@@ -121,6 +121,19 @@ def test_everything_can_be_reached_by_keyboard(page, takes):
     page.locator("#stretches li").first.wait_for()
 
 
+def test_a_performance_is_played_live(page, takes, performances, client, tools):
+    page.set_input_files("#files", takes[0])
+    page.fill("#speed", "200")
+    page.click("#play")
+    number = performances[0].num_segments
+    page.get_by_text(f"after {number} of {number} segments").first.wait_for()
+    page.get_by_role("button", name="Play").wait_for()
+    told = page.locator("#live-scores .value").first.inner_text()
+    expected = client.post("/v1/score", tools.body_of(performances[0])).document["samples"][0]["scores"]["execution"]
+    assert float(told.split()[0]) == pytest.approx(expected["score"], abs=0.006)
+    assert page.locator("#live-scores polyline").count() == 2
+
+
 def test_names_for_readers_of_the_screen_and_contrast(browser, client):
     for scheme in ("light", "dark"):
         context = browser.new_context(color_scheme=scheme)

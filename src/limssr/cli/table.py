@@ -26,6 +26,7 @@ from limssr.cli.verbs.data import (
 )
 from limssr.cli.verbs.explain import Explain
 from limssr.cli.verbs.extract import Extract
+from limssr.cli.verbs.live import Live
 from limssr.cli.verbs.reproduce import Reproduce
 from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
 from limssr.cli.verbs.serve import Serve
@@ -82,6 +83,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "train": Entry(verb=Train, line="train as a recipe says, evaluate, write the report"),
         "evaluate": Entry(verb=Evaluate, line="score a split with every subset of the streams"),
         "predict": Entry(verb=Predict, line="score new samples, each with the streams it has"),
+        "live": Entry(verb=Live, line="a score after each segment, while a performance goes on"),
         "serve": Entry(verb=Serve, line="a page and an HTTP interface that score with runs"),
         "explain": Entry(verb=Explain, line="why scores are what they are, and how far to trust them"),
         "report": Entry(verb=Report, line="write a run's report again"),

@@ -117,11 +117,13 @@ class ModelScorer:
         if order:
             _refuse_no_numbers([samples[n] for n, bad in zip(order, torch.cat(wrong).tolist(), strict=True) if bad])
             unit_NC[order] = torch.cat(found).double().cpu().numpy()
-        # No score lies outside a declared scale, whatever a linear output says.
+        return self.in_units(unit_NC)
+
+    def in_units(self, unit_NC: np.ndarray) -> np.ndarray:
+        """Unit scores [N, C] -> scores in the data set's unit; none lies outside a declared scale."""
         unit_NC = unit_NC if self.scale == "open" else unit_NC.clip(0.0, 1.0)
-        for column, criterion in enumerate(criteria):
-            unit_NC[:, column] = criterion.to_score(unit_NC[:, column])
-        return unit_NC
+        columns = [criterion.to_score(unit_NC[:, column]) for column, criterion in enumerate(self.model.criteria)]
+        return np.stack(columns, axis=1)
 
     def batches(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Batch]]:
         """Places among `samples` and the batch of these, as they are scored; without samples that cannot be read."""

@@ -115,7 +115,7 @@ class LimssrModel(Network):
     def lay_out(self, batch: Batch) -> LaidOut:
         """Steps 1 and 2: the bank of rows, and where each row stands in the sequences of a batch."""
         present_BM, valid_BMT, lengths_B = batch.masks_on_host()
-        bank = [self.tokens(), *self._project(self.scaler(batch), valid_BMT)]
+        bank = [self.tokens(), *self.project(self.scaler(batch), valid_BMT)]
         words: list[dict[int, WordBlock]] = []
         if self.words.columns:
             plan = self.words.plan(batch)
@@ -219,7 +219,7 @@ class LimssrModel(Network):
         rows_WH = table.index_select(0, ids_W.to(table.device))
         return rows_WH * self.tokens.scale if self.tokens.scale != 1.0 else rows_WH
 
-    def _project(self, scaled: dict[str, Tensor], valid_BMT: Tensor) -> list[Tensor]:
+    def project(self, scaled: dict[str, Tensor], valid_BMT: Tensor) -> list[Tensor]:
         """The valid segments of each modality [n_m, H], in the order that the layout counts them."""
         projected = []
         for m, (modality, projection) in enumerate(zip(self.modalities, self.projections, strict=True)):

@@ -12,6 +12,7 @@ from limssr.serve.about import PAGE, about_routes
 from limssr.serve.arrays import Bounds
 from limssr.serve.engine import Engine
 from limssr.serve.guard import Guard
+from limssr.serve.live import live_routes
 from limssr.serve.measures import Measures
 from limssr.serve.problems import Problem, problem_of
 from limssr.serve.routes import score_routes
@@ -61,6 +62,7 @@ def _routed(state: State) -> FastAPI:
     )
     app.include_router(score_routes(state))
     app.include_router(about_routes(state))
+    app.include_router(live_routes(state))
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
 
     async def refuse(request: Request, error: Exception) -> Response:

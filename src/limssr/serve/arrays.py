@@ -101,7 +101,7 @@ def samples_of(
                 words[name] = _words(given, where)
                 continue
             names, values = _parts(given, where)
-            array = _array(values, where)
+            array = read_array(values, where)
             bounds.check_segments(len(array), where)
             if name in known:
                 placed = place(array, names, known[name], unnamed=unnamed, where=where)
@@ -153,7 +153,7 @@ def _parts(given: Any, where: str) -> tuple[tuple[str, ...] | None, Any]:
     return tuple(named.columns), named.values
 
 
-def _array(values: Any, where: str) -> np.ndarray:
+def read_array(values: Any, where: str) -> np.ndarray:
     """Nested lists as an array; null is NaN."""
     if not isinstance(values, list):
         raise InputError(f"{where}: expected an array [segments, features], found {type(values).__name__}.")

@@ -4,7 +4,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,13 +15,25 @@ import torch
 
 from limssr.core.types import Sample
 from limssr.evaluation.scorer import MAX_SEGMENTS_AT_ONCE
+from limssr.runs.live import LiveScorer, LiveSession
 from limssr.serve.problems import Problem
 from limssr.serve.served import Served
 
 MAX_RETRY_S = 60
 FIRST_GUESS_S = 0.5
 """What a request is taken to need before one was measured."""
+MAX_TOGETHER = 64
+"""Jobs of one batch."""
 STOPPING = "The server is stopping: send the request to another one, or again in a moment."
+
+
+@dataclass(frozen=True, eq=False)
+class LiveSegments:
+    """New segments of one live session."""
+
+    scorer: LiveScorer
+    session: LiveSession
+    streams: Mapping[str, Any]
 
 
 @dataclass(eq=False)
@@ -32,6 +44,7 @@ class Job:
         work: Does it; None for samples to be scored, which may share a batch with those of other jobs.
         served: The run that scores them.
         samples: To score.
+        live: New segments of a live session; those of several sessions that wait are read side by side.
         future: Holds what came out.
         arrived: When it was handed over, seconds.
         waited_s: How long it waited for its turn.
@@ -40,9 +53,15 @@ class Job:
     work: Callable[[], Any] | None = None
     served: Served | None = None
     samples: Sequence[Sample] = ()
+    live: LiveSegments | None = None
     future: Future = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
     waited_s: float = 0.0
+
+    @property
+    def kind(self) -> object:
+        """What jobs of a batch have in common; None for one that stays alone."""
+        return self.live.scorer if self.live is not None else self.served
 
     @property
     def size(self) -> int:
@@ -134,7 +153,9 @@ class Engine:
             if not job.future.set_running_or_notify_cancel():
                 continue
             batch = [job]
-            if job.work is None and self.wait_s > 0 and not self._gather(batch):
+            # Segments of other sessions that wait already come along; samples are waited for where that was asked.
+            wait_s = 0.0 if job.live is not None else self.wait_s
+            if (job.live is not None or wait_s > 0) and not self._gather(batch, wait_s):
                 self._jobs.put(None)
             for one in batch:
                 one.waited_s = time.perf_counter() - one.arrived
@@ -144,18 +165,19 @@ class Engine:
                 if (left := self._jobs.get_nowait()) is not None:
                     left.future.cancel()
 
-    def _gather(self, batch: list[Job]) -> bool:
-        """Add jobs of the same run that arrive in time; False where the end was asked for meanwhile."""
-        until = time.perf_counter() + self.wait_s
+    def _gather(self, batch: list[Job], wait_s: float) -> bool:
+        """Add jobs of the same kind that arrive in time; False where the end was asked for meanwhile."""
+        until = time.perf_counter() + wait_s
         size = batch[0].size
-        while size < MAX_SEGMENTS_AT_ONCE and (left := until - time.perf_counter()) > 0:
+        while size < MAX_SEGMENTS_AT_ONCE and len(batch) < MAX_TOGETHER:
             try:
-                job = self._jobs.get(timeout=left)
+                left = until - time.perf_counter()
+                job = self._jobs.get(timeout=left) if left > 0 else self._jobs.get_nowait()
             except queue.Empty:
                 return True
             if job is None:
                 return False
-            if job.work is not None or job.served is not batch[0].served:
+            if job.work is not None or job.kind is not batch[0].kind:
                 self._held = job
                 return True
             if job.future.set_running_or_notify_cancel():
@@ -169,11 +191,17 @@ def _compute(batch: Sequence[Job]) -> None:
     if len(batch) == 1:
         job = batch[0]
         try:
-            job.future.set_result(job.work() if job.work is not None else _scores(job.served, job.samples))
+            job.future.set_result(_alone(job))
         except BaseException as error:  # told to whoever asked; the thread goes on
             job.future.set_exception(error)
         return
     try:
+        if batch[0].live is not None:
+            lives = [job.live for job in batch if job.live is not None]
+            told = lives[0].scorer.add_to([(live.session, live.streams) for live in lives])
+            for job, score in zip(batch, told, strict=True):
+                job.future.set_result(score)
+            return
         scores_NC = _scores(batch[0].served, [sample for job in batch for sample in job.samples])
     except Exception:
         for job in batch:
@@ -182,6 +210,14 @@ def _compute(batch: Sequence[Job]) -> None:
     ends = np.cumsum([len(job.samples) for job in batch])
     for job, part_NC in zip(batch, np.split(scores_NC, ends[:-1]), strict=True):
         job.future.set_result(part_NC)
+
+
+def _alone(job: Job) -> Any:
+    if job.work is not None:
+        return job.work()
+    if job.live is not None:
+        return job.live.scorer.add(job.live.session, job.live.streams)
+    return _scores(job.served, job.samples)
 
 
 def _scores(served: Served | None, samples: Sequence[Sample]) -> np.ndarray:

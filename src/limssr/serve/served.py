@@ -20,6 +20,7 @@ from limssr.evaluation.scorer import ExplainsGaps, LeavesOutStreams
 from limssr.media.record import ExtractionRecord
 from limssr.runs.calibration import CALIBRATION, HIGH, LOW, read_calibration, with_intervals
 from limssr.runs.folder import read_run
+from limssr.runs.live import LiveScorer
 from limssr.runs.load import Loaded, load_scorer
 from limssr.runs.predict import table_of
 from limssr.runs.recordings import extraction_of
@@ -123,6 +124,15 @@ class Served:
         return flags
 
     @cached_property
+    def live(self) -> LiveScorer:
+        """Scores performances that go on.
+
+        Raises:
+            InputError: The run reads words.
+        """
+        return LiveScorer(self.found)
+
+    @cached_property
     def baseline_C(self) -> np.ndarray:
         """Where nothing is known: the mean of the training scores; the middle of the scale where these are not here."""
         middle_C = np.array([(one.low + one.high) / 2 for one in self.found.criteria])
@@ -158,6 +168,7 @@ class Served:
             ],
             "intervals": self.errors is not None,
             "recordings": self.extraction is not None,
+            "live": not any(one.words for one in self.found.modalities),
             "media": self._media(),
             "segment_s": (self.document.get("store") or {}).get("segment_s"),
         }

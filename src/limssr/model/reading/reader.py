@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from limssr.core.errors import InputError
-from limssr.model.backbone.fitness import position_limit
+from limssr.model.backbone.fitness import PositionLimit, position_limit
 from limssr.model.backbone.lora import RowDraws
 from limssr.model.layout import Layout
 from limssr.model.reading.attention import KeysAndValues, Reading, Watch, exchange_attention, joined, read_row
@@ -97,6 +97,11 @@ class Reader:
         self._kept: KeptPrompts | None = None
         self._weights: list[Tensor] | None = None
         self.how = how
+
+    @property
+    def limit(self) -> PositionLimit | None:
+        """How long a sequence may be; None where the backbone has no end of positions."""
+        return self._limit
 
     @property
     def how(self) -> HowToRead:
