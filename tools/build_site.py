@@ -17,6 +17,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import limssr
 from limssr.cli.parser import parse
@@ -91,6 +92,9 @@ def python_api() -> str:
         if name.startswith("_"):
             continue
         found = getattr(limssr, name)
+        if isinstance(found, ModuleType):  # a package that can be called
+            parts.append(f"\n## `limssr.{name}`\n\n```{{eval-rst}}\n.. automodule:: limssr.{name}\n```\n")
+            continue
         kind = "autoclass" if isinstance(found, type) else "autofunction"
         # scikit-learn adds methods about routing of metadata, whose texts refer to its own site.
         hidden = "set_fit_request, set_predict_request, set_score_request, get_metadata_routing"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from limssr.core.version import __version__
 
 if TYPE_CHECKING:
+    from limssr import explain
     from limssr.core.types import Criterion, Modality, Sample
     from limssr.data.from_arrays import make_store
     from limssr.data.store import FeatureStore, StoreWriter
@@ -27,6 +28,7 @@ __all__ = [
     "auto",
     "compare",
     "evaluate",
+    "explain",
     "load",
     "make_store",
     "open_run",
@@ -55,6 +57,8 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "explain":  # a package that can be called
+        return importlib.import_module("limssr.explain")
     if name not in _PLACES:
         raise AttributeError(f"module 'limssr' has no attribute {name!r}")
     return getattr(importlib.import_module(_PLACES[name]), name)

@@ -96,6 +96,14 @@ def test_comparing_is_the_verb(run, store, tmp_path, capsys):
     assert {key: printed[key] for key in found.document()} == json.loads(json.dumps(found.document()))
 
 
+def test_explaining_is_the_verb(run):
+    found = limssr.explain(run, show="nothing")
+    assert Path(found["folder"]) == run.folder / "explain"
+    assert {"attention", "inferred", "hallucination", "contributions", "coverage"} <= set(found)
+    assert (run.folder / "explain" / "explain.json").is_file()
+    assert limssr.explain.__doc__
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match=r"run\.json"):
         limssr.open_run(tmp_path)
