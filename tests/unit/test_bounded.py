@@ -40,7 +40,7 @@ def test_products_of_settings_are_refused_before_they_take_memory(system, settin
     before, started = peak_mb(), time.monotonic()
     with pytest.raises(InputError, match=rf"settings of {system} that ask for more"):
         build_model(config, streams(width), CRITERIA, seed=0)
-    assert peak_mb() - before < 500
+    assert peak_mb() - before < 1_000  # transformers, which one of them loads, is a third of it
     assert time.monotonic() - started < 60  # the first one also loads transformers
 
 
