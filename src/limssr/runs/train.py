@@ -28,6 +28,7 @@ from limssr.runs.references import chooser_on_test, run_reference, scorer_of
 from limssr.systems.build import build_model
 from limssr.systems.references import REFERENCES
 from limssr.systems.saving import save_pretrained
+from limssr.training.divergence import DivergedTwice
 from limssr.training.loop import fit
 
 
@@ -99,27 +100,33 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
     write_run(out, {**document, "status": "running"})
     with _bars_taken_away(reporter):
         # 3. train, keep the chosen weights
-        result = fit(
-            model,
-            data.splits["train"],
-            data.splits["val"],
-            config=config,
-            folder=out,
-            device=choice.device,
-            reporter=reporter,
-            resume="auto",
-            test_value=chooser,
-        )
+        try:
+            result = fit(
+                model,
+                data.splits["train"],
+                data.splits["val"],
+                config=config,
+                folder=out,
+                device=choice.device,
+                reporter=reporter,
+                resume="auto",
+                test_value=chooser,
+            )
+        except DivergedTwice as error:
+            write_run(out, {**document, "status": "diverged", "reason": str(error)})
+            kept = f"{out} keeps config.yaml and run.json, which say so, and no weights"
+            raise DivergedTwice(f"{error} {kept}: take another folder for the next attempt, or remove it.") from error
         save_pretrained(model, out / "model")
         # 4. score it and its references
         main = _score(model, data, config, out, device=choice.device, reporter=reporter)
-        beside = _score_references(data, config, out, choice.device, reporter)
+        beside, left_out = _score_references(data, config, out, choice.device, reporter)
         write_scores(out, [main, *(scores for scores, _ in beside)])
     # 5. close the books
     learned = model.learned()
     timings = {"training_s": sum(record["seconds"] for record in result.history)}
     outcome = {"best_epoch": result.best_epoch, "epochs_run": result.epochs_run, "stopped": result.stopped}
     closing = {"finished": now_text(), "timings": timings, "learned": learned, "references": [one for _, one in beside]}
+    closing |= {"references_left_out": left_out} if left_out else {}
     write_run(out, {**document, **outcome, **closing, "status": "done"})
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     write_report(out)
@@ -159,10 +166,16 @@ def _score(
 
 def _score_references(
     data: RunData, config: RunConfig, out: Path, device: torch.device, reporter: Reporter
-) -> list[tuple[SystemScores, dict[str, Any]]]:
-    found = []
+) -> tuple[list[tuple[SystemScores, dict[str, Any]]], dict[str, str]]:
+    """References with their entries in run.json; those whose training diverges are left out, with the reason."""
+    found, left_out = [], {}
     for name in config.evaluation.references:
         reporter.note(f"reference {name}: {REFERENCES[name].summary}")
         folder = out / "references" / name
-        found.append(run_reference(name, data, config, folder, device=device, reporter=reporter))
-    return found
+        try:
+            found.append(run_reference(name, data, config, folder, device=device, reporter=reporter))
+        except DivergedTwice as error:
+            reporter.warn(f"reference {name} is left out: {error}")
+            left_out[name] = str(error)
+            shutil.rmtree(folder, ignore_errors=True)
+    return found, left_out

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from limssr.core.config import RunConfig
-from limssr.core.errors import LimssrError
+from limssr.core.errors import InputError, LimssrError
 from limssr.core.types import Sample
 from limssr.nn.contract import Network
 from limssr.nn.scaling import OutputScale
@@ -28,6 +28,10 @@ LARGE_FEATURE = 1e4
 
 class Diverged(LimssrError):
     """The training loss is no number, or far above that of a constant."""
+
+
+class DivergedTwice(InputError):
+    """Also at a tenth of its learning rate; the message says what to do."""
 
 
 @dataclass

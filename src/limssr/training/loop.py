@@ -27,7 +27,7 @@ from limssr.nn.losses import total_loss
 from limssr.systems.saving import as_cpu, load_saved_state, state_to_save
 from limssr.training.batches import EpochBatches, check_training_input
 from limssr.training.checkpoint import TrainingParts
-from limssr.training.divergence import RESTART_SHARE, Diverged, DivergenceLimit, why_diverged
+from limssr.training.divergence import RESTART_SHARE, Diverged, DivergedTwice, DivergenceLimit, why_diverged
 from limssr.training.optimizer import WeightAverage, make_optimizer
 from limssr.training.selection import EpochValue, chosen_epoch, out_of_patience, own_subset_loss
 
@@ -79,7 +79,8 @@ def fit(
     Training that diverges begins once more, at a tenth of every learning rate.
 
     Raises:
-        InputError: The samples or the device do not fit the configuration, or training diverged twice.
+        InputError: The samples or the device do not fit the configuration.
+        DivergedTwice: Training diverged again. What `folder` had of it is removed.
     """
     reporter = reporter or SilentReporter()
     start = as_cpu(state_to_save(model))
@@ -91,14 +92,22 @@ def fit(
         reporter.warn(f"{first}: training begins again at a tenth of the learning rate")
     # as it was, but for where the model is
     load_saved_state(model, start)
-    if folder:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    _forget(folder)
     try:
         return _fit(
             model, train_samples, val_samples, resume="never", test_value=test_value, share=RESTART_SHARE, **settings
         )
     except Diverged as second:
-        raise InputError(why_diverged(second, train_samples, config)) from second
+        reporter.finish()
+        _forget(folder)
+        raise DivergedTwice(why_diverged(second, train_samples, config)) from second
+
+
+def _forget(folder: Path | None) -> None:
+    """Remove the epochs of an attempt that diverged."""
+    if folder:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
 
 
 def _fit(
