@@ -39,8 +39,10 @@ from limssr.data.mask import make_incomplete
 from limssr.data.splits import held_out_groups, label_of
 from limssr.data.validate import check_collection
 from limssr.evaluation.evaluate import Evaluation, evaluate
+from limssr.evaluation.metrics import mean_r2
 from limssr.evaluation.scorer import ModelScorer
 from limssr.runs.auto.arrays import search_samples
+from limssr.runs.calibration import Interval, calibrate, errors_in, interval_of, write_calibration
 from limssr.runs.folder import ESTIMATOR_FORMAT
 from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained
@@ -87,6 +89,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         n_iter_: Number of epochs run.
         config_: The complete configuration.
         decisions_: What was decided about the data in `fit`, a sentence each; each is also a warning.
+        errors_: Errors on the held-out samples, which intervals are made of; None where none were held out.
     """
 
     def __init__(
@@ -181,7 +184,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             labels = [label_of(g, s.id) for s, g in zip(every, groups or [None] * len(every), strict=True)]
             more: Any = {"groups": labels, "config": config, "minutes": self.minutes, "device": choice.device}
             self.model_ = search_samples(every, modalities, criteria, **more, reporter=reporter).model
-            self.config_, self.history_, self.best_epoch_, self.n_iter_ = config, [], 0, 0
+            self.config_, self.history_, self.best_epoch_, self.n_iter_, self.errors_ = config, [], 0, 0, None
             return self
         model = build_model(config.model, modalities, criteria, seed=config.seed)
         result = fit(
@@ -194,6 +197,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         )
         self.model_, self.config_ = model, config
         self.history_, self.best_epoch_, self.n_iter_ = list(result.history), result.best_epoch, result.epochs_run
+        names = tuple(modality.name for modality in modalities)
+        self.errors_ = calibrate(self._scorer(), make_incomplete(val, config), names, criteria, config.evaluation)
         return self
 
     def predict(
@@ -201,22 +206,27 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         samples: Iterable[Streams] | None = None,
         *,
         X: Iterable[Streams] | None = None,
-    ) -> np.ndarray:
+        interval: float | None = None,
+    ) -> Any:
         """Scores [N] (if `fit` got [N]) or [N, C], from whichever streams each sample has.
 
         Args:
             samples: N mappings. Named columns are put into the order of `fit`.
             X: Another word for `samples`.
+            interval: Share of new scores to cover, as 0.9: `Interval(score, low, high)` is returned, three such arrays.
 
         Raises:
             NotFittedError: Before `fit`.
-            InputError: A sample has an unknown stream or column, another width, or no stream at all.
+            InputError: An unknown stream or column, another width, no stream at all; intervals, and none were held out.
         """
         self._check_fitted()
         streams = as_streams(either("samples", samples, "X", X))
         found = make_samples(streams, None, self.modalities_, self.criteria_, unnamed=self._unnamed())
         scores_NC = self._scorer().score(found) if found else np.empty((0, len(self.criteria_)))
-        return scores_NC[:, 0] if self._single else scores_NC
+        if interval is None:
+            return scores_NC[:, 0] if self._single else scores_NC
+        made = interval_of(self.errors_, found, scores_NC, self.criteria_, level=interval, scale=self._scorer().scale)
+        return Interval(*(values_NC[:, 0] for values_NC in made)) if self._single else made
 
     def score(
         self,
@@ -239,25 +249,13 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         Raises:
             InputError: No criterion was judged on two samples.
         """
-        from sklearn.metrics import r2_score
-
         streams = as_streams(either("samples", samples, "X", X))
         truth_NC, _ = score_matrix(either("scores", scores, "y", y), len(streams))
         self._check_fitted()
         check_num_criteria(truth_NC, len(self.criteria_))
         predicted_NC = self.predict(streams).reshape(len(streams), -1)
         weight_N = np.ones(len(streams)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        values = []
-        for truth_N, predicted_N in zip(truth_NC.T, predicted_NC.T, strict=True):
-            judged_N = ~np.isnan(truth_N)
-            if judged_N.sum() >= 2:
-                values.append(r2_score(truth_N[judged_N], predicted_N[judged_N], sample_weight=weight_N[judged_N]))
-        if not values:
-            raise InputError(
-                f"Expected a criterion that was judged on at least two of the {len(streams)} samples, found none: R² "
-                "compares samples; give more scores."
-            )
-        return float(np.mean(values))
+        return mean_r2(truth_NC, predicted_NC, weight_N)
 
     def evaluate_subsets(self, samples: Iterable[Streams], scores: Any, *, bootstrap: int = 1000) -> Evaluation:
         """Score the samples under every non-empty subset of the streams.
@@ -301,6 +299,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             "single": self._single,
         }
         write_json(folder / "estimator.json", document)
+        write_calibration(folder, self.errors_)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, *, device: str = "auto") -> Self:
@@ -323,6 +322,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         estimator.history_, estimator.best_epoch_ = document["history"], document["best_epoch"]
         estimator.n_iter_ = len(estimator.history_)
         estimator._single, estimator.decisions_ = document["single"], ()
+        estimator.errors_ = errors_in(folder, model.modalities, model.criteria)
         return estimator
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -33,7 +33,7 @@ def test_predict_adds_intervals_within_the_scale(run, store_path, member):
     scores = predict(run, store_path, split="test", interval=0.5, member=member, say=said.append)
     criteria = FeatureStore.open(store_path).criteria
     ends = [f"{word}:{one.name}" for one in criteria for word in ("low", "high")]
-    assert scores.column_names == ["id", "streams", *(one.name for one in criteria), *ends]
+    assert scores.column_names == ["id", "streams", *(one.name for one in criteria), *ends, "unlike:training"]
     for one in criteria:
         low, score, high = (scores[name].to_numpy() for name in (f"low:{one.name}", one.name, f"high:{one.name}"))
         assert (one.low <= low).all()
@@ -77,3 +77,12 @@ def test_a_run_without_calibration_says_what_to_do(run, store_path, tmp_path):
     (tmp_path / "older" / "calibration.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(ArtifactError):
         predict(tmp_path / "older", store_path, interval=0.9)
+
+
+def test_a_sample_unlike_the_training_data_says_why(run, store_path):
+    said = []
+    scores = predict(run, store_path, split="test", interval=0.5, say=said.append)
+    reasons = scores["unlike:training"].to_pylist()
+    assert len(reasons) == len(FeatureStore.open(store_path).ids("test"))
+    assert all(reason is None or "in training" in reason or "than is usual" in reason for reason in reasons)
+    assert any("unlike the training data" in text for text in said) == any(reasons)

@@ -164,7 +164,7 @@ def test_saved_and_loaded_it_predicts_the_same_bits(fitted, samples, scores, tmp
     assert loaded.get_params() == {**fitted.get_params(), "config": FAST}
     assert loaded.history_ == fitted.history_
     assert loaded.score(samples, scores) == fitted.score(samples, scores)
-    assert {path.suffix for path in (tmp_path / "model").iterdir()} == {".json", ".safetensors"}
+    assert {path.suffix for path in (tmp_path / "model").iterdir()} == {".json", ".safetensors", ".parquet"}
     with pytest.raises(ArtifactError):
         LimssrRegressor.from_pretrained(tmp_path)
 
@@ -325,3 +325,26 @@ def test_a_wrong_argument_is_named_as_the_caller_wrote_it(arguments, told):
     samples = [{"a": np.ones((2, 1))}, {"a": np.zeros((2, 1))}]
     with pytest.raises(InputError, match=re.escape(told)):
         LimssrRegressor(**arguments).fit(samples, [0.0, 1.0])
+
+
+def test_intervals_grow_with_the_share_and_survive_saving(fitted, samples, scores, tmp_path):
+    narrow, wide = fitted.predict(samples, interval=0.3), fitted.predict(samples, interval=0.7)
+    np.testing.assert_array_equal(narrow.score, fitted.predict(samples))
+    assert narrow.score.shape == narrow.low.shape == narrow.high.shape == (len(samples), 2)
+    assert (wide.low < narrow.low).all()
+    assert (narrow.low < narrow.score).all()
+    assert (narrow.high < wide.high).all()
+    assert np.mean((wide.low <= scores) & (scores <= wide.high)) > 0.5
+    fitted.save_pretrained(tmp_path / "saved")
+    again = LimssrRegressor.from_pretrained(tmp_path / "saved", device="cpu").predict(samples, interval=0.3)
+    np.testing.assert_array_equal(again.high, narrow.high)
+
+
+def test_intervals_have_the_shape_of_the_scores_and_need_held_out_samples(samples, scores):
+    one = fast(epochs=1, validation_fraction=0.3).fit(samples, scores[:, 0])
+    assert one.predict(samples[:3], interval=0.5).low.shape == (3,)
+    without = fast(epochs=1, validation_fraction=0).fit(samples, scores)
+    with pytest.raises(InputError, match="validation_fraction above 0"):
+        without.predict(samples, interval=0.9)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        one.predict(samples, interval=90)

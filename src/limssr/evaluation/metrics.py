@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from limssr.core.errors import InputError
+
 RHO_LIMIT = 1.0 - 1e-7
 """|rho| is cut here before Fisher's z, infinite at 1; earlier where samples are few, see `spearman_limit`."""
 
@@ -224,3 +226,24 @@ def _mean(metrics: Mapping[str, Metric], *, to_mean: _Curve, back: _Curve) -> Me
 def _shared_reason(metrics: Sequence[Metric]) -> str:
     reasons = list(dict.fromkeys(metric.reason or "not defined" for metric in metrics))
     return "; ".join(reasons) if reasons else "nothing to average"
+
+
+def mean_r2(truth_NC: np.ndarray, predicted_NC: np.ndarray, weight_N: np.ndarray) -> float:
+    """Coefficient of determination, the mean over the criteria that were judged on at least two samples.
+
+    Raises:
+        InputError: There is no such criterion.
+    """
+    from sklearn.metrics import r2_score
+
+    values = []
+    for truth_N, predicted_N in zip(truth_NC.T, predicted_NC.T, strict=True):
+        judged_N = ~np.isnan(truth_N)
+        if judged_N.sum() >= 2:
+            values.append(r2_score(truth_N[judged_N], predicted_N[judged_N], sample_weight=weight_N[judged_N]))
+    if not values:
+        raise InputError(
+            f"Expected a criterion that was judged on at least two of the {len(truth_NC)} samples, found none: R² "
+            "compares samples; give more scores."
+        )
+    return float(np.mean(values))

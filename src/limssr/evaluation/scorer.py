@@ -74,7 +74,7 @@ class ModelScorer:
         self.device = torch.device(device) if device is not None else next(model.parameters(), torch.empty(0)).device
         self.num_segments = num_segments
         self.padding: Literal["masked", "attended"] = padding
-        self.scale = scale
+        self.scale: Literal["declared", "open"] = scale
 
     @property
     def unseen(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from limssr.evaluation.conformal import Errors
 from limssr.evaluation.scorer import ModelScorer
 from limssr.media.recognise import is_recordings
 from limssr.model.limssr import LimssrModel
-from limssr.runs.calibration import CALIBRATION, read_calibration
+from limssr.runs.calibration import errors_in
 from limssr.runs.data import load_split
 from limssr.runs.evaluate import check_same_content, own_store
 from limssr.runs.folder import RunRecord, read_run
@@ -91,8 +91,6 @@ def open_subject(run: Path, *, split: Split, member: str | None = None, device: 
     check_same_content(run, record, store)
     opened, samples = load_split(found, record.config, split, store=store, incomplete=True)
     _, training = load_split(found, record.config, "train", store=store, incomplete=True)
-    names = [one.name for one in found.modalities], [one.name for one in found.criteria]
-    has_errors = (found.folder / CALIBRATION).exists()
     return Subject(
         run=run,
         found=found,
@@ -101,7 +99,7 @@ def open_subject(run: Path, *, split: Split, member: str | None = None, device: 
         split=split,
         samples=tuple(sample for sample in samples if sample.streams),
         baseline_C=_mean_scores(training),
-        errors=read_calibration(found.folder, *names) if has_errors else None,
+        errors=errors_in(found.folder, found.modalities, found.criteria),
         segment_s=opened.info.segment_s,
         training=tuple(training),
         record=record,

@@ -1,8 +1,10 @@
 """A run's errors on samples it was not fitted to, kept as numbers: what intervals around its scores are made of."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +14,7 @@ from limssr.core.errors import InputError
 from limssr.core.files import write_table
 from limssr.core.reading.records import own_file
 from limssr.core.reading.tables import read_parquet
-from limssr.core.types import Criterion, Sample
+from limssr.core.types import Criterion, Modality, Sample
 from limssr.evaluation.conformal import Errors, check_level, errors_of, smallest_number
 from limssr.evaluation.intervals import coverage, errors_from_table, errors_to_table, intervals
 from limssr.evaluation.scorer import Scorer
@@ -26,6 +28,41 @@ CALIBRATION = "calibration.parquet"
 LEVEL = 0.9
 """Of the intervals whose coverage is reported."""
 LOW, HIGH = "low:", "high:"
+
+
+class Interval(NamedTuple):
+    """Scores and the ends of their intervals, three arrays of one shape, in the data set's unit."""
+
+    score: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def interval_of(
+    errors: Errors | None,
+    samples: Sequence[Sample],
+    scores_NC: np.ndarray,
+    criteria: Sequence[Criterion],
+    *,
+    level: float,
+    scale: Literal["declared", "open"] = "declared",
+) -> Interval:
+    """Intervals around the scores [N, C] of samples; with an "open" scale they may reach beyond its ends.
+
+    Raises:
+        InputError: There are no errors to make them of, or `level` is not a share.
+    """
+    check_level(level)
+    if errors is None:
+        raise InputError(
+            "Expected samples that were held out in fit for intervals, found none: use validation_fraction above 0, or "
+            "give validation."
+        )
+    shown = ["+".join(name for name in errors.streams if name in one.streams) for one in samples]
+    if scale == "open":
+        criteria = [replace(one, low=-math.inf, high=math.inf) for one in criteria]
+    made = intervals(errors, shown, scores_NC, criteria, level=level)
+    return Interval(scores_NC, made.low_NC, made.high_NC)
 
 
 def calibrate(
@@ -79,6 +116,13 @@ def read_calibration(folder: Path, modalities: Sequence[str], criteria: Sequence
             "older limssr trained it; train it again with a validation split."
         )
     return errors_from_table(read_parquet(own_file(path)), modalities, criteria)
+
+
+def errors_in(folder: Path, modalities: Sequence[Modality], criteria: Sequence[Criterion]) -> Errors | None:
+    """The errors of a folder; None where it has none."""
+    if not (folder / CALIBRATION).exists():
+        return None
+    return read_calibration(folder, [one.name for one in modalities], [one.name for one in criteria])
 
 
 def calibration_of(found: Loaded, level: float) -> Errors:

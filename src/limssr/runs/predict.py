@@ -19,6 +19,7 @@ from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.table import read_manifest
 from limssr.data.store.reader import FeatureStore
 from limssr.runs.calibration import calibration_of, with_intervals
+from limssr.runs.familiar import with_unlike
 from limssr.runs.load import Loaded, load_scorer
 from limssr.systems.saving import Weights
 
@@ -58,7 +59,9 @@ def predict(
 
     Returns:
         Columns id, streams ("timing+dynamics": what was there and used), and one a criterion, in the data set's unit;
-        in the order of the source. With intervals also low:NAME and high:NAME for each criterion.
+        in the order of the source. With intervals also low:NAME and high:NAME for each criterion, and
+        unlike:training, the reason where a sample is unlike the training data (`limssr.runs.familiar`), where the run
+        knows it.
 
     Raises:
         InputError: The source does not fit the model, or has no sample.
@@ -71,6 +74,7 @@ def predict(
     table = score_table(found, samples)
     if errors is not None and interval is not None:
         table = with_intervals(table, errors, found.criteria, level=interval, say=say)
+    table = with_unlike(table, found, samples, column=interval is not None, say=say)
     if say is not None and (silent := sum(not sample.streams for sample in samples)):
         say(f"{silent} of {len(samples)} samples own no stream that the model knows: their scores stay empty")
     return table

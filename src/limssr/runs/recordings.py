@@ -12,6 +12,7 @@ from limssr.core.errors import InputError
 from limssr.media.record import ExtractionRecord
 from limssr.media.samples import read_recordings
 from limssr.runs.calibration import calibration_of, with_intervals
+from limssr.runs.familiar import with_unlike
 from limssr.runs.folder import read_run
 from limssr.runs.load import load_scorer
 from limssr.runs.predict import score_table
@@ -67,6 +68,7 @@ def predict_recordings(
     table, notes = score_table(ready, list(found.samples)), [*found.notes]
     if errors is not None and interval is not None:
         table = with_intervals(table, errors, ready.criteria, level=interval, say=notes.append)
+    table = with_unlike(table, ready, found.samples, column=interval is not None, say=notes.append)
     seconds = {
         "model": round(loaded - begun, 2),
         "reading": {name: round(read_s, 2) for name, read_s in found.read_s.items()},

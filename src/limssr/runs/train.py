@@ -22,6 +22,7 @@ from limssr.report import write_report
 from limssr.runs.calibration import calibrate, covered, write_calibration
 from limssr.runs.checks import check_references, check_same_store, checkpoint_bytes, folder_status, say_what_to_know
 from limssr.runs.data import RunData, load_run_data
+from limssr.runs.familiar import write_familiar
 from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
 from limssr.runs.record import availability_record, kept_from_before, now_text, opening_record
 from limssr.runs.references import chooser_on_test, run_reference, scorer_of
@@ -148,6 +149,7 @@ def _score(
     scorer = scorer_of(model, config, device)
     errors = calibrate(scorer, data.splits["val"], data.names, data.criteria, config.evaluation)
     write_calibration(out, errors)
+    write_familiar(out, data.splits["train"], data.modalities)
     evaluation = evaluate(
         scorer,
         data.splits["test"],

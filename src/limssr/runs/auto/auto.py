@@ -21,6 +21,7 @@ from limssr.runs.auto.settings import AutoSettings
 from limssr.runs.calibration import covered, write_calibration
 from limssr.runs.checks import folder_status, left_out_words
 from limssr.runs.data import RunData, load_run_data
+from limssr.runs.familiar import write_familiar
 from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
 from limssr.runs.record import availability_record, now_text, opening_record
 from limssr.systems.saving import MEMBERS, save_pretrained
@@ -84,6 +85,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
     save_pretrained(found.model, out / "model")
     _write_out_of_fold(found, data, out)
     write_calibration(out, found.errors)
+    write_familiar(out, data.splits["train"], data.modalities)
     reporter.note("scoring" if data.splits["test"] else "no test split: the evaluation is that of the folds")
     write_scores(out, _scored(found, data, config, choice.device))
     document = document_of(out, found)
