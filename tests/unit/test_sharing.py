@@ -8,17 +8,19 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from helpers.hub import TOKEN, running_hub
+from limssr import LimssrRegressor
 from limssr.cli import main
 from limssr.core.errors import ArtifactError, InputError
 from limssr.report.card import model_card
 from limssr.report.runfolder import read_run_folder
 from limssr.runs.load import load
 from limssr.runs.sharing.bundle import LIST, check_bundle, unpack_zip, without_places, write_bundle, write_zip
-from limssr.runs.sharing.hub import pull
+from limssr.runs.sharing.hub import found_or_fetched, pull
 
 RUN = Path(__file__).resolve().parents[1] / "fixtures" / "before_rooms" / "limssr-run"
 
@@ -172,11 +174,15 @@ def test_mistakes_are_explained(words, told, capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def limssr(hub, cwd, *words, token=TOKEN):
-    """In a process of its own: the library reads the hub's address when it is imported."""
+def hub_environment(hub, cwd, token=TOKEN):
+    """Of a process of its own: the library reads the hub's address when it is imported."""
     environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(cwd / "hf"), "HF_HUB_OFFLINE": "0"}
-    environment |= {"HF_TOKEN": token, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+    return environment | {"HF_TOKEN": token, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+
+
+def limssr(hub, cwd, *words, token=TOKEN):
     words = [sys.executable, "-m", "limssr", *words]
+    environment = hub_environment(hub, cwd, token)
     return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
@@ -226,3 +232,37 @@ def test_a_bundle_unpacks_to_what_it_was(tmp_path):
     unpack_zip(tmp_path / "x.zip", tmp_path / "again")
     for name in names:
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "bundle" / name).read_bytes()
+
+
+def test_an_estimator_travels_and_is_taken_by_its_name(tmp_path):
+    folder = tmp_path / "estimator"
+    samples = [{"video": np.full((3, 2), float(n))} for n in range(6)]
+    model = LimssrRegressor(backbone="tiny", num_layers=1, epochs=1, validation_fraction=0).fit(samples, range(6))
+    model.save_pretrained(folder)
+    code = (
+        "import numpy as np\nfrom limssr import LimssrRegressor\n"
+        "model = LimssrRegressor.from_pretrained('club/rings')\n"
+        "print(model.predict([{'video': np.full((3, 2), 2.0)}])[0])"
+    )
+    with running_hub() as hub:
+        pushed = limssr(hub, tmp_path, "push", "estimator", "club/rings", "--public")
+        assert pushed.returncode == 0, pushed.stderr
+        assert hub.private["club/rings"] is False
+        environment = hub_environment(hub, tmp_path) | {"LIMSSR_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+        twice = [
+            subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
+            for _ in range(2)
+        ]
+    assert [one.returncode for one in twice] == [0, 0], twice[0].stderr
+    assert float(twice[0].stdout) == pytest.approx(model.predict(samples[2:3])[0], rel=1e-5)
+    assert twice[0].stdout == twice[1].stdout
+    (fetched,) = (tmp_path / "cache" / "pulled" / "club--rings").iterdir()
+    assert (fetched / "README.md").read_text().count('from_pretrained("club/rings")') == 1
+
+
+def test_a_path_that_is_mistyped_is_no_reason_to_ask_a_hub(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.HfApi", None)
+    assert found_or_fetched("models/gone") == Path("models/gone")
+    assert found_or_fetched("gone") == Path("gone")

@@ -4,10 +4,13 @@ Markdown with the metadata of the Hugging Face Hub on top; made of the files of 
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from limssr.core.reading.documents import read_json
+from limssr.core.reading.records import own_file
 from limssr.report.render import table_markdown
 from limssr.report.run_tables import number, number_or_partial
 from limssr.report.run_words import stamps_of, summary_of
@@ -15,6 +18,7 @@ from limssr.report.runfolder import RunFolder
 from limssr.report.table import NONE, Cell, Row, Table
 from limssr.report.text import coverage_words, duration
 
+TAGS = ["limssr", "multimodal", "missing-modalities", "regression"]
 FEW_SAMPLES = 50
 """Below so many test performances a card says that its numbers are rough."""
 NOT_GIVEN = "not given"
@@ -61,10 +65,38 @@ def model_card(
     return environment_of_templates(autoescape=False).get_template("card.md.j2").render(**contents)
 
 
+def estimator_card(
+    folder: Path, *, source: str = UNKNOWN_SOURCE, licence: str | None = None, data_licence: str | None = None
+) -> str:
+    """The card of what `LimssrRegressor.save_pretrained` wrote: it knows its streams and scales, and no test split."""
+    settings = read_json(own_file(folder / "config.json"))
+    streams = ", ".join(f"`{one['name']}` ({one['dim']} features)" for one in settings["modalities"])
+    criteria = ", ".join(
+        f"{one['name']} ({number(one['low'])} to {number(one['high'])} {one['unit']})" for one in settings["criteria"]
+    )
+    metadata = {"library_name": "limssr", "tags": TAGS, **({"license": licence} if licence else {})}
+    return f"""---
+{yaml.safe_dump(metadata, sort_keys=False)}---
+
+# {source.rpartition("/")[2].removesuffix(".zip")}
+
+A `LimssrRegressor` that scores {criteria}, from whichever of these streams a performance has: {streams}.
+
+How good it is on new performances is not written down in it. Licence of the data: {data_licence or NOT_GIVEN}.
+
+```python
+from limssr import LimssrRegressor
+
+model = LimssrRegressor.from_pretrained("{source}")
+scores = model.predict([{{"{settings["modalities"][0]["name"]}": array}}])
+```
+"""
+
+
 def _metadata(folder: RunFolder, licence: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "library_name": "limssr",
-        "tags": ["limssr", "multimodal", "missing-modalities", "regression"],
+        "tags": TAGS,
         **({"license": licence} if licence else {}),
     }
     data = (folder.run.get("store") or {}).get("name")

@@ -12,6 +12,10 @@ from limssr.cli.options import Common, Position
 from limssr.cli.output import Answer
 
 RunFolder = Annotated[Position[Path], conf.arg(name="run", metavar="RUN", help="A finished run folder.")]
+Folder = Annotated[
+    Position[Path],
+    conf.arg(name="run", metavar="RUN", help="A finished run folder, or one that LimssrRegressor saved."),
+]
 Licence = Annotated[
     str | None, conf.arg(metavar="NAME", help="Licence of the weights, for the card: mit, cc-by-4.0, ...")
 ]
@@ -53,7 +57,7 @@ class Card:
 class Export:
     """Pack a run into one file for others: weights, settings, results and card; no data, no paths of this machine."""
 
-    run_folder: RunFolder
+    run_folder: Folder
     file: Annotated[Position[Path], conf.arg(metavar="FILE.zip")]
     """File to make."""
     references: bool = False
@@ -86,7 +90,7 @@ class Export:
 class Push:
     """Send a run to a repository of the Hugging Face Hub, with its card; a new repository is private."""
 
-    run_folder: RunFolder
+    run_folder: Folder
     repository: Annotated[Position[str], conf.arg(metavar="OWNER/NAME")]
     """Repository, made if it is not there."""
     public: bool = False

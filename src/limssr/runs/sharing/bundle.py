@@ -18,13 +18,14 @@ from limssr.core.reading.documents import read_json, read_yaml
 from limssr.core.reading.records import own_file
 from limssr.core.reading.regular import Outside, open_regular
 from limssr.core.version import __version__
-from limssr.report.card import model_card
+from limssr.report.card import estimator_card, model_card
 from limssr.report.runfolder import read_run_folder
 from limssr.runs.calibration import CALIBRATION
 from limssr.runs.folder import read_run
 
 LIST = "limssr-files.json"
 CARD = "README.md"
+ESTIMATOR = "estimator.json"
 FORMAT_VERSION = 1
 KEPT = (CALIBRATION, "evaluation.json", "subsets.parquet")
 SUFFIXES = (".json", ".yaml", ".parquet", ".safetensors", ".md", ".txt")
@@ -48,7 +49,7 @@ def write_bundle(
     """Copy what travels of a run into a new folder, with a card and the list of hashes.
 
     Args:
-        run: A finished run folder.
+        run: A finished run folder, or a folder that `LimssrRegressor.save_pretrained` wrote.
         folder: To make.
         source: How the receiver will name it, for the card.
         references: Whether the simple models beside the run travel, too.
@@ -61,21 +62,27 @@ def write_bundle(
     Raises:
         InputError: The run is not finished, or `folder` exists.
     """
-    record = read_run(run)
-    if not (run / "model").is_dir():
-        raise ArtifactError(f"Expected a trained model in {run}, found none: its training is not finished; resume it.")
-    sources = dict(_copied(run, references=references))
+    is_estimator = (run / ESTIMATOR).is_file()
+    if not is_estimator:
+        read_run(run)
+        if not (run / "model").is_dir():
+            raise ArtifactError(f"Expected a trained model in {run}, found none: its training is not finished.")
+    sources = dict(_files_below(run, run)) if is_estimator else dict(_copied(run, references=references))
     check_disk(folder.parent, sum(path.stat().st_size for path in sources.values()))
     with new_folder(folder, "bundle") as partial:
         for name, path in sources.items():
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-            if target.name == "config.json":
+            if target.name in ("config.json", ESTIMATOR):
                 write_json(target, without_places(read_json(own_file(target))))
-        write_json(partial / "run.json", without_places({**record.document, "shared_by": f"limssr {__version__}"}))
-        _write_yaml(partial / "config.yaml", without_places(read_yaml(own_file(run / "config.yaml"))))
-        card = model_card(read_run_folder(run), source=source, licence=licence, data_licence=data_licence)
+        if is_estimator:
+            card = estimator_card(run, source=source, licence=licence, data_licence=data_licence)
+        else:
+            document = read_run(run).document
+            write_json(partial / "run.json", without_places({**document, "shared_by": f"limssr {__version__}"}))
+            _write_yaml(partial / "config.yaml", without_places(read_yaml(own_file(run / "config.yaml"))))
+            card = model_card(read_run_folder(run), source=source, licence=licence, data_licence=data_licence)
         write_atomically(partial / CARD, card.encode())
         names = sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file())
         entries = {
@@ -98,9 +105,13 @@ def _copied(run: Path, *, references: bool) -> Iterator[tuple[str, Path]]:
                 if (one / CALIBRATION).is_file():
                     yield f"references/{one.name}/{CALIBRATION}", one / CALIBRATION
     for part in parts:
-        for path in sorted(part.rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
-                yield path.relative_to(run).as_posix(), path
+        yield from _files_below(part, run)
+
+
+def _files_below(part: Path, run: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(part.rglob("*")):
+        if path.is_file() and _may_travel(path.relative_to(run).as_posix()) and path.name not in (CARD, LIST):
+            yield path.relative_to(run).as_posix(), path
 
 
 def without_places(value: Any) -> Any:

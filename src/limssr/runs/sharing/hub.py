@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from limssr.core.cache import cache_folder
 from limssr.core.errors import InputError
 from limssr.core.files import new_folder
 from limssr.runs.sharing.bundle import LIST, check_bundle, read_list, unpack_zip
@@ -93,6 +94,29 @@ def pull(source: str, folder: Path, *, revision: str | None = None) -> Pulled:
         commit = _fetch(source, partial, revision)
         files = check_bundle(partial, where=source)
     return Pulled(folder=folder, source=source, revision=commit, files=files)
+
+
+def found_or_fetched(name: str | Path, *, revision: str | None = None) -> Path:
+    """A folder of this machine as it is; "owner/name" of a hub as a folder in the cache, checked file by file.
+
+    The hub is asked only where nothing here can be meant: neither the path nor the folder that it would be in is there.
+
+    Raises:
+        InputError: As for `pull`.
+        ArtifactError: As for `pull`.
+    """
+    path = Path(name)
+    if path.exists() or path.parent.exists() or not REPOSITORY.fullmatch(str(name)):
+        return path
+    from huggingface_hub import HfApi
+
+    with _hub(f"fetch {name} (there is no such folder either)"):
+        commit = str(HfApi().model_info(str(name), revision=revision).sha)
+    folder = cache_folder() / "pulled" / str(name).replace("/", "--") / commit
+    if folder.is_dir():
+        check_bundle(folder, where=str(folder))
+        return folder
+    return pull(str(name), folder, revision=commit).folder
 
 
 def check_repository(name: str) -> None:
