@@ -25,7 +25,12 @@ def named(page, number):
     return f"{page.relative_to(ROOT)}-{number}"
 
 
-PYTHON = [pytest.param(code, id=named(page, number)) for number, (page, code) in enumerate(blocks("python"))]
+PYTHON = [
+    pytest.param(code, id=named(page, number))
+    for number, (page, code) in enumerate(blocks("python"))
+    if page.parent.name != "tutorials"
+]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 COMMANDS = [
     pytest.param(line.partition(" #")[0].strip(), id=named(page, number))
     for number, (page, line) in enumerate(
@@ -41,6 +46,16 @@ COMMANDS = [
 def test_a_python_block_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "block", "exec"), {"__name__": "block"})
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_a_tutorial_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "tutorial"}
+    parts = [code for where, code in blocks("python") if where == page]
+    assert len(parts) > 2
+    for code in parts:
+        exec(compile(code, page.name, "exec"), names)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
