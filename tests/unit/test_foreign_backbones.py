@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from limssr.core.config import BackboneConfig
+from limssr.core.conversions import kept_conversion
 from limssr.core.errors import InputError
 from limssr.model.backbone import load
 from limssr.model.backbone.load import load_backbone
@@ -186,6 +187,59 @@ def test_what_a_killed_conversion_left_is_in_nobodys_way(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"GGUF|gguf"):
         loaded(file)
     assert [path.exists() for path in left] == [False, True]
+
+
+def convert(folder):
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "tokenizer.json").write_bytes(b"words")
+
+
+def alter_weights(folder):
+    (folder / "model.safetensors").write_bytes(b"wEights")
+
+
+def alter_words(folder):
+    (folder / "tokenizer.json").write_bytes(b"words and more")
+
+
+def remove_a_file(folder):
+    (folder / "tokenizer.json").unlink()
+
+
+def add_a_file(folder):
+    (folder / "other.safetensors").write_bytes(b"")
+
+
+@pytest.mark.parametrize("alter", [alter_weights, alter_words, remove_a_file, add_a_file])
+def test_what_was_altered_in_the_cache_is_converted_again_and_said(tmp_path, monkeypatch, alter):
+    """Whoever changes a converted backbone changes every score under an unchanged fingerprint."""
+    monkeypatch.setenv("LIMSSR_CACHE", str(tmp_path / "cache"))
+    made = []
+
+    def counted(folder):
+        made.append(folder)
+        convert(folder)
+
+    folder = kept_conversion("model-0123", counted)
+    assert kept_conversion("model-0123", counted) == folder
+    assert len(made) == 1
+    os.utime(folder / "model.safetensors", (0, 0))  # looks other, and is the same
+    kept_conversion("model-0123", counted)
+    assert len(made) == 1
+    alter(folder)
+    with pytest.warns(UserWarning, match="not what was written"):
+        assert kept_conversion("model-0123", counted) == folder
+    assert len(made) == 2
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "tokenizer.json", "converted.json"}
+
+
+def test_what_nothing_tells_of_is_converted_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIMSSR_CACHE", str(tmp_path / "cache"))
+    old = tmp_path / "cache" / "backbones" / "model-0123"
+    old.mkdir(parents=True)
+    alter_weights(old)  # as an older limssr left it
+    assert (kept_conversion("model-0123", convert) / "model.safetensors").read_bytes() == b"weights"
 
 
 @pytest.mark.parametrize("name", ["b" * 300, "a\0b", "owner/" + "n" * 300, "../../etc/passwd", "-/-"])

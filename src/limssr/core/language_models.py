@@ -1,29 +1,20 @@
 """Folders of language models on this machine: made of GGUF files once, hashed, and loaded without running code."""
 
 import contextlib
-import glob
 import hashlib
 import importlib.util
 import io
-import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from limssr.core.cache import cache_folder
+from limssr.core.conversions import kept_conversion
 from limssr.core.errors import ArtifactError, InputError, LimssrError
 from limssr.core.files import sha256_of
 from limssr.core.reading.model_folder import outside_of
 from limssr.core.reading.regular import open_regular
-
-LEFT_S = 3_600.0
-"""Age at which a half-converted backbone belongs to no process that is still at work."""
-
 
 LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """How everything is loaded from a folder: nothing is fetched, and no code that lies beside weights is run."""
@@ -42,32 +33,21 @@ def packaged_file(package: str, name: str) -> Path | None:
 
 def converted(file: Path) -> tuple[Path, str]:
     """A GGUF file dequantised once into an ordinary folder in the cache (float32, safetensors)."""
-    from safetensors.torch import save_file
-    from transformers import AutoModel, AutoTokenizer
-
     fingerprint = hash_files([file])
-    folder = cache_folder() / "backbones" / f"{file.stem}-{fingerprint[:16]}"
-    if (folder / "model.safetensors").is_file() and (folder / "tokenizer.json").is_file():
-        return folder, fingerprint
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f"{glob.escape(folder.name)}.*partial*"):
-        if time.time() - leftover.stat().st_mtime > LEFT_S:
-            shutil.rmtree(leftover, ignore_errors=True)
-    # A name of its own: what a killed process left under any other stands in nobody's way.
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
-    try:
+
+    def convert(folder: Path) -> None:
+        from safetensors.torch import save_file
+        from transformers import AutoModel, AutoTokenizer
+
         with loading(str(file)), contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
             tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, **LOCAL)
             model = AutoModel.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32, **LOCAL)
-        tokenizer.save_pretrained(partial)
+        tokenizer.save_pretrained(folder)
         del model.config.quantization_config  # the weights are plain float32 from here on
-        model.config.save_pretrained(partial)
-        save_file(model.state_dict(), partial / "model.safetensors", metadata={"format": "pt"})
-        with contextlib.suppress(OSError):  # another process was faster, with the same bytes
-            os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder, fingerprint
+        model.config.save_pretrained(folder)
+        save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+
+    return kept_conversion(f"{file.stem}-{fingerprint[:16]}", convert), fingerprint
 
 
 def hash_files(files: list[Path]) -> str:

@@ -190,14 +190,18 @@ class Verify:
 
         store = FeatureStore.open(self.store)
         with counting("verifying") as progress:
-            store.verify(progress)
+            copies = [sentence.removesuffix(": kept") for sentence in store.verify(progress)]
         document = {
             "store": str(self.store),
             "num_samples": len(store),
             "fingerprint": store.fingerprint,
             "intact": True,
+            "copies": copies,
         }
-        return Answer(document, (f"{self.store}: {len(store)} samples, every file and every sample as written.",))
+        notes = [f"warning: {sentence}" for sentence in copies]
+        return Answer(
+            document, (f"{self.store}: {len(store)} samples, every file and every sample as written.", *notes)
+        )
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,11 @@ class Observed:
                 "padding and cut"
             )
         found += [words + self._remedy(value) for words, value in self._constant()]
+        return [*found, *self.copies()]
+
+    def copies(self) -> list[str]:
+        """What a report says of features that stand under several ids, in one split or in several."""
+        found = []
         within = [pair for pair in self._repeated()[0] if pair[0].split == pair[1].split]
         if within:
             found.append(

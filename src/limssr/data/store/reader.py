@@ -22,6 +22,7 @@ from limssr.core.reading.fields import made
 from limssr.core.reading.records import own_file
 from limssr.core.reading.tables import read_parquet
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.core.verified import is_as_verified, remember
 from limssr.core.words import Words
 from limssr.data.store import format as shards
 from limssr.data.store.format import (
@@ -37,7 +38,7 @@ from limssr.data.store.format import (
     without_streams,
 )
 from limssr.data.store.mapped import give_back
-from limssr.data.store.verified import is_as_verified, remember
+from limssr.data.store.observed import Observed
 from limssr.data.store.words import read_words
 from limssr.data.store.writer import StoreWriter
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample
@@ -225,11 +226,14 @@ class FeatureStore:
             say(f"{self.path}: files look other than when they were last verified; verifying every file again")
         self.verify()
 
-    def verify(self, progress: Progress | None = None) -> None:
+    def verify(self, progress: Progress | None = None) -> list[str]:
         """Read everything: the hash of every file, then every sample and all of them together as when written.
 
         Args:
             progress: Called as (done, total) after every file.
+
+        Returns:
+            A sentence for each kind of identical features under several ids: in two splits, a test result is flattered.
 
         Raises:
             ArtifactError: A file is missing or altered (named), or its content breaks a rule of the format.
@@ -242,21 +246,25 @@ class FeatureStore:
         if hashlib.sha256((self.path / HEADER_NAME).read_bytes()).hexdigest() != self.fingerprint:
             raise altered(self.path / HEADER_NAME, "the file that was opened", "another content")
         try:
-            self._check_content()
+            copies = self._check_content()
         except ArtifactError:
             raise
         except InputError as error:
             raise ArtifactError(f"{self.path}: {error} The store breaks its own rules: import it again.") from error
         remember(self.path, self.fingerprint, (HEADER_NAME, *self._files))
+        return copies
 
-    def _check_content(self) -> None:
-        light = []
+    def _check_content(self) -> list[str]:
+        light, observed = [], Observed()
         for sample in self._each():
             check_sample(sample, self.modalities, self.criteria, derived_scales=self.info.derived_scales)
             light.append(without_streams(sample))
+            if sample.streams:
+                observed.add(sample, sample)
             for stream_TD in sample.streams.values():
                 give_back(stream_TD)
         check_collection(light, self.criteria, splits_required=[])
+        return observed.copies()
 
     def _each(self) -> Iterator[Sample]:
         return (self.sample(sample_id) for sample_id in self.ids())

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from limssr.core.errors import InputError
 from limssr.core.files import check_new, new_folder, write_bytes
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
+from limssr.core.verified import remember
 from limssr.data.store import format as shards
 from limssr.data.store.format import (
     FORMAT,
@@ -30,7 +31,6 @@ from limssr.data.store.format import (
     without_streams,
 )
 from limssr.data.store.observed import Observed
-from limssr.data.store.verified import remember
 from limssr.data.store.words import encode_words, words_rows
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample, duplicate_id
 
