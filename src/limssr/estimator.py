@@ -44,6 +44,7 @@ from limssr.evaluation.scorer import ModelScorer
 from limssr.runs.auto.arrays import search_samples
 from limssr.runs.calibration import Interval, calibrate, errors_in, interval_of, write_calibration
 from limssr.runs.folder import ESTIMATOR_FORMAT
+from limssr.runs.sharing.hub import found_or_fetched
 from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained
 from limssr.training.loop import fit
@@ -291,7 +292,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         arguments = {name: value for name, value in self.get_params(deep=False).items() if name != "config"}
         document = {
             "format_version": ESTIMATOR_FORMAT,
-            "arguments": json.loads(json.dumps(arguments, default=_plain)),
+            "arguments": json.loads(json.dumps(arguments, default=lambda one: np.asarray(one).tolist())),
             "has_config": self.config is not None,
             "config": self.config_.model_dump(mode="json"),
             "history": self.history_,
@@ -302,13 +303,13 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         write_calibration(folder, self.errors_)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, device: str = "auto") -> Self:
-        """Read what `save_pretrained` wrote; it predicts the same bits on the same device.
+    def from_pretrained(cls, folder: str | Path, *, device: str = "auto", revision: str | None = None) -> Self:
+        """Read what `save_pretrained` wrote, or take it from a hub ("owner/name"); it predicts the same bits.
 
         Raises:
             ArtifactError: Missing, altered or of a newer format.
         """
-        folder = Path(folder)
+        folder = found_or_fetched(folder, revision=revision)
         path = folder / "estimator.json"
         if (folder / "run.json").exists():
             raise InputError(f"Expected what an estimator saved, found the run folder {folder}: limssr.load opens it.")
@@ -394,7 +395,3 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         train = [replace(s, split="train") for s, name in zip(samples, labels, strict=True) if name not in held_groups]
         val = [replace(s, split="val") for s, name in zip(samples, labels, strict=True) if name in held_groups]
         return train, val
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else list(value)

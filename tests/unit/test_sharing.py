@@ -236,13 +236,13 @@ def test_a_bundle_unpacks_to_what_it_was(tmp_path):
 
 def test_an_estimator_travels_and_is_taken_by_its_name(tmp_path):
     folder = tmp_path / "estimator"
-    samples = [{"video": np.full((3, 2), float(n))} for n in range(6)]
+    samples = [{"video": np.arange(6.0).reshape(3, 2) + n} for n in range(6)]
     model = LimssrRegressor(backbone="tiny", num_layers=1, epochs=1, validation_fraction=0).fit(samples, range(6))
     model.save_pretrained(folder)
     code = (
         "import numpy as np\nfrom limssr import LimssrRegressor\n"
         "model = LimssrRegressor.from_pretrained('club/rings')\n"
-        "print(model.predict([{'video': np.full((3, 2), 2.0)}])[0])"
+        "print(model.predict([{'video': np.arange(6.0).reshape(3, 2) + 2.0}])[0])"
     )
     with running_hub() as hub:
         pushed = limssr(hub, tmp_path, "push", "estimator", "club/rings", "--public")
