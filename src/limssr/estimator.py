@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
-from limssr.core.config import BackboneConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config import RunConfig
 from limssr.core.errors import InputError
 from limssr.core.files import write_json
 from limssr.core.progress import SilentReporter, make_reporter
@@ -21,7 +21,6 @@ from limssr.core.recipes import parse_config
 from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.arrays import (
-    ARGUMENTS,
     Range,
     Streams,
     as_names,
@@ -30,7 +29,6 @@ from limssr.data.arrays import (
     either,
     find_criteria,
     find_modalities,
-    integer_seed,
     make_samples,
     score_matrix,
 )
@@ -41,6 +39,7 @@ from limssr.data.validate import check_collection
 from limssr.evaluation.evaluate import Evaluation, evaluate
 from limssr.evaluation.metrics import mean_r2
 from limssr.evaluation.scorer import ModelScorer
+from limssr.runs.arguments import config_of_arguments
 from limssr.runs.auto.arrays import search_samples
 from limssr.runs.calibration import Interval, calibrate, errors_in, interval_of, write_calibration
 from limssr.runs.folder import ESTIMATOR_FORMAT
@@ -73,8 +72,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         validation_fraction: Share of the groups that is held out to choose the epoch by; 0 keeps the last epoch.
         random_state: An integer; None takes a new one at each fit.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        config: A whole `RunConfig`. It replaces every argument from `backbone` to `modality_dropout`, and its seed
-            replaces `random_state`; its `data.store` and `data.validation` are not read.
+        config: A whole `RunConfig`. It replaces `system` and every argument from `backbone` to `modality_dropout`, and
+            its seed replaces `random_state`; its `data.store` and `data.validation` are not read.
         verbose: 0 is silent; 1 reports every epoch on stderr.
         columns: Where samples name their features (tables), others are read by these names. "by-place" also takes
             arrays without names, in the same order.
@@ -116,6 +115,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         words: str = "states",
         preset: Literal["auto"] | None = None,
         minutes: float = 30.0,
+        system: str = "limssr",
     ) -> None:
         self.backbone = backbone
         self.num_layers = num_layers
@@ -133,6 +133,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         self.verbose = verbose
         self.columns, self.words = columns, words
         self.preset, self.minutes = preset, minutes
+        self.system = system
 
     def fit(
         self,
@@ -350,23 +351,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             if not isinstance(self.config, RunConfig):
                 raise InputError(f"Expected config to be a RunConfig, found {type(self.config).__name__}.")
             return self.config
-        tree = {
-            "seed": integer_seed(self.random_state),
-            "missing": MissingConfig().model_dump() | {"dropout": self.modality_dropout},
-            "model": ModelConfig().model_dump()
-            | {
-                "backbone": BackboneConfig().model_dump() | {"name": self.backbone, "num_layers": self.num_layers},
-                "head": self.head,
-                "dropout": self.dropout,
-                # Whatever scale the caller's features and scores have, the model sees deviations.
-                "input_scaling": "standard",
-                "output": "standardized",
-            },
-            "train": TrainConfig().model_dump()
-            | {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate},
-            "evaluation": EvalConfig().model_dump(),
-        }
-        return parse_config(tree, where="LimssrRegressor", arguments=ARGUMENTS)
+        return config_of_arguments(self)
 
     def _divide(
         self,
