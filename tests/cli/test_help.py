@@ -57,6 +57,8 @@ FLAGS = {
         "--backbone",
         "--store",
         "--seed",
+        # The wish of whoever has several GPUs and no launcher.
+        "--processes",
         "--device",
         "--dry-run",
     },
@@ -75,7 +77,6 @@ FLAGS = {
     "push": {"--public", "--references", "--license", "--data-license", "--dry-run"},
     "pull": {"--revision"},
     "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
-    "predict": {"--out", "--member", "--interval", "--int8", "--device", "--header", "--columns"},
     "live": {"--sample", "--speed", "--int8", "--lines", "--device"},
     "serve": {
         *("--host", "--port", "--token-file", "--device"),
@@ -83,6 +84,10 @@ FLAGS = {
         *("--max-body", "--max-segments", "--max-waiting", "--wait-ms"),
     },
     "explain": {"--split", "--samples", "--source", "--subsets", "--member", "--device"},
+    "predict": {
+        *("--out", "--member", "--interval", "--int8", "--device", "--header", "--columns"),
+        *("--shard", "--join"),  # what a task of a scheduler does, and what comes after all of them
+    },
     "report": set(),
     "compare": {
         "--against",
@@ -112,6 +117,7 @@ FLAGS = {
         "--out",
         "--processes",
         "--dry-run",
+        "--print-commands",
         "--device",
     },
     "sweep": {
@@ -131,6 +137,7 @@ FLAGS = {
         "--resample",
         "--device",
         "--dry-run",
+        "--print-commands",
     },
     "ablate": {
         "--table",
@@ -143,6 +150,7 @@ FLAGS = {
         "--processes",
         "--device",
         "--dry-run",
+        "--print-commands",
     },
     "benchmark": {
         "--backbone",

@@ -1,6 +1,7 @@
 """`limssr sweep systems`: from a recipe to a comparison in one command."""
 
 import json
+import shlex
 
 import pytest
 
@@ -47,6 +48,26 @@ def test_one_system_alone_ends_well_and_is_compared_with_the_regressions_in_its_
     beside = limssr(*command, out.with_name("beside"), "--json").document
     assert [row["label"] for row in beside["comparison"]["rows"]] != ["attention"]
     assert {row["label"] for row in beside["comparison"]["rows"]} == {"attention", "ridge"}
+
+
+def test_a_scheduler_can_do_the_runs_and_the_study_takes_them_up(limssr, words):
+    out, (verb, what, recipe, *_) = words
+    command = (verb, what, recipe, "--systems", "attention", "--seeds", "2", "--tries", "2", "--out", out)
+    more = ("--set", "evaluation.references=[]")
+    lists = []
+    while printed := limssr(*command, *more, "--print-commands").out.splitlines():
+        lists.append(printed)
+        for line in printed:
+            first, *train = shlex.split(line)
+            assert (first, "--resume" in train) == ("limssr", True)
+            assert limssr(*train, "--json").code == 0
+    assert [len(one) for one in lists] == [2, 1], "the tries, then the second seed of the one that won"
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/run.json")}
+    done = limssr(*command, *more, "--json")
+    assert done.code == 0, done.err
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(before) == 3
+    assert len(done.document["systems"][0]["runs"]) == 2
 
 
 def test_epochs_and_kinds_of_training_are_refused_by_the_names_of_their_flags(limssr, words):

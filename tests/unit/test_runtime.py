@@ -7,6 +7,7 @@ import torch
 from limssr.core import runtime
 from limssr.core.config import BackboneConfig, ModelConfig
 from limssr.core.errors import InputError
+from limssr.core.team import Team
 
 CPU = torch.device("cpu")
 
@@ -68,10 +69,20 @@ def test_one_process_can_change_its_accelerator(monkeypatch):
     assert {key for key in os.environ if key not in before} <= {"ACCELERATE_MIXED_PRECISION"}
 
 
-def test_several_processes_are_refused(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="one process"):
-        runtime.make_accelerator(CPU)
+def test_an_accelerator_is_told_nothing_of_a_launcher(monkeypatch):
+    told = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    accelerator = runtime.make_accelerator(CPU)
+    assert (accelerator.num_processes, accelerator.gradient_accumulation_steps) == (1, 1)
+    assert {name: os.environ[name] for name in told} == told
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "mps"])
+def test_several_processes_do_not_share_one_device(device):
+    with pytest.raises(InputError, match="each of which takes its own GPU"):
+        runtime.device_of(device, Team(1, 2, 1))
+    assert runtime.device_of("cpu", Team(1, 2, 1)).device == CPU
 
 
 def test_the_environment_record_is_plain_json_and_names_what_matters():

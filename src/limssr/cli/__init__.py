@@ -12,11 +12,13 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
+from limssr.cli.launch import launched
 from limssr.cli.options import Verb, with_home_expanded
 from limssr.cli.output import Format, print_answer, print_error, print_in_any_encoding, reserved_stdout
 from limssr.cli.parser import parse
 from limssr.core.diagnosis import diagnosis
 from limssr.core.errors import LimssrError
+from limssr.core.launched import LostProcess, ToldByFirst, follows
 from limssr.core.signals import Terminated, end_with_parent, signals_as_interruptions
 
 INTERRUPTED = 130
@@ -45,13 +47,18 @@ def _answered(arguments: Sequence[str], form: Format, stdout: TextIO) -> int:
     verb, debug = None, "--debug" in arguments
     try:
         verb = with_home_expanded(parse(arguments, form))
+        if (number := _processes_to_launch(verb)) > 1:
+            return launched(arguments, number)
         answer = verb.run()
-        print_answer(answer, form, stdout)
+        if not follows():
+            print_answer(answer, form, stdout)
         return answer.exit_code
     except SystemExit as request:  # --help, or an error that tyro has explained
         return request.code if isinstance(request.code, int) else 2
     except KeyboardInterrupt as error:
         code = 128 + error.number if isinstance(error, Terminated) else INTERRUPTED
+        if follows() or _processes_to_launch(verb) > 1:  # the first of several processes says so
+            return code
         told = LimssrError(f"{_ended_by(error)}. {_how_to_go_on(verb, arguments)}")
         print_error(told.with_traceback(error.__traceback__), code, form=form, stdout=stdout, trace=debug)
         return code
@@ -59,6 +66,8 @@ def _answered(arguments: Sequence[str], form: Format, stdout: TextIO) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return 0
     except Exception as error:
+        if isinstance(error, ToldByFirst) or (isinstance(error, LostProcess) and follows()):
+            return error.exit_code
         explained = diagnosis(error) or error
         if isinstance(explained, LimssrError):
             told = explained if explained is error else explained.with_traceback(error.__traceback__)
@@ -67,6 +76,12 @@ def _answered(arguments: Sequence[str], form: Format, stdout: TextIO) -> int:
         # A bug: whoever reports it needs the place.
         print_error(error, 1, form=form, stdout=stdout, trace=True)
         return 1
+
+
+def _processes_to_launch(verb: Verb | None) -> int:
+    """In how many processes a command asks to be run, where no launcher has done so already."""
+    number = getattr(verb, "processes_together", 1)
+    return 1 if os.environ.get("WORLD_SIZE") else number
 
 
 def _ended_by(error: KeyboardInterrupt) -> str:
@@ -82,4 +97,6 @@ def _how_to_go_on(verb: Verb | None, arguments: Sequence[str]) -> str:
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
     """One line on stderr; the place in the code means nothing to someone at a terminal."""
+    if follows():
+        return
     print(f"limssr: warning: {message}", file=sys.stderr)  # noqa: T201

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -46,6 +46,13 @@ Processes = Annotated[int, conf.arg(metavar="N", help="Runs at a time, each in a
 DryRun = Annotated[
     bool, conf.arg(help="Write nothing: print what would run, and how long it takes by a few timed steps.")
 ]
+PrintCommands = Annotated[
+    bool,
+    conf.arg(
+        help="Run nothing: print one command for each run that is not done, for a scheduler. Give this again when they "
+        "are done, until none is left; then the same without this compares them."
+    ),
+]
 SplitName = Literal["train", "val", "test"]
 HeaderName = Annotated[
     Literal["detect", "first-line", "none"],
@@ -55,6 +62,11 @@ ColumnsName = Annotated[
     Literal["by-name", "by-place"],
     conf.arg(help="Whether columns are found by their names, or by their place where not all files have names."),
 ]
+
+
+def commands_answer(commands: Sequence[str]) -> Answer:
+    """Commands for a scheduler, a line each, and nothing else."""
+    return Answer({"commands": list(commands)}, tuple(commands))
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from limssr.cli.verbs.data import (
 from limssr.cli.verbs.explain import Explain
 from limssr.cli.verbs.extract import Extract
 from limssr.cli.verbs.live import Live
+from limssr.cli.verbs.predict import Predict
 from limssr.cli.verbs.reproduce import Reproduce
-from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Predict, Report, Train
+from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Report, Train
 from limssr.cli.verbs.serve import Serve
 from limssr.cli.verbs.share import Card, Export, Pull, Push
 from limssr.cli.verbs.sweep import Sweep

@@ -217,3 +217,10 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value) or "none"
     return str(value)
+
+
+def seconds_lines(seconds: Mapping[str, Any]) -> list[str]:
+    """How long each part took."""
+    reading = sum(seconds["reading"].values())
+    parts = f"model {seconds['model']:.1f} s, reading {reading:.1f} s, scoring {seconds['scoring']:.1f} s"
+    return [f"It took: {parts}."]

@@ -21,12 +21,16 @@ import torch
 
 from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError
+from limssr.core.launched import LAUNCHED
 from limssr.core.rng import integer
+from limssr.core.team import Team
 from limssr.core.version import __version__
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+MPI = ("PMI_", "OMPI_COMM_WORLD_", "MV2_COMM_WORLD_")
+"""How variables of MPI's launchers begin, which Accelerate reads too."""
 MIXED_PRECISION = {"float32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -91,29 +95,45 @@ def cpu_flags() -> frozenset[str]:
 
 
 def check_one_process() -> None:
-    """Raise `InputError` if this is one of several processes that a launcher started, which cannot train together."""
+    """Raise `InputError` if this is one of several processes that a launcher started; only `train` divides its work."""
     if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
         raise InputError(
-            f"Expected one process, found WORLD_SIZE={os.environ['WORLD_SIZE']}: this version trains on one device; "
-            "start it without a distributed launcher."
+            f"Expected one process, found WORLD_SIZE={os.environ['WORLD_SIZE']}: only `limssr train` divides "
+            "its work; start everything else without a distributed launcher."
         )
+
+
+def device_of(requested: str, team: Team) -> DeviceChoice:
+    """Where this process of a team computes: with CUDA each process of a machine has a GPU of its own.
+
+    Raises:
+        InputError: As `choose_device`, or one device was asked for by its number for all processes.
+    """
+    if team.size == 1:
+        return choose_device(requested)
+    if requested in ("auto", "cuda") and torch.cuda.is_available():
+        return _cuda_device(team.local)
+    if requested not in ("auto", "cpu", "cuda"):
+        raise InputError(
+            f"Expected device auto, cpu or cuda for several processes, each of which takes its own GPU, found "
+            f"{requested!r}: hide GPUs that are not to be used with CUDA_VISIBLE_DEVICES."
+        )
+    return choose_device(requested)
 
 
 def make_accelerator(device: torch.device, precision: str = "float32") -> "Accelerator":
     """An Accelerator on exactly this device with exactly this precision.
 
     Accelerate keeps one state a process, which the first Accelerator fixes. A process that trains twice (references, an
-    estimator in a notebook) may change its mind, so a state that does not fit is dropped first.
-
-    Raises:
-        InputError: Launched as one of several processes, which this version does not support.
+    estimator in a notebook) may change its mind, so a state that does not fit is dropped first. It is told nothing of a
+    launcher: what several processes exchange is ours (`limssr.core.team`), as its wrapper would take means over
+    processes where a batch has one loss.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    check_one_process()
     AcceleratorState._reset_state(reset_partial_state=True)
-    with _environment_value("ACCELERATE_TORCH_DEVICE", str(device)):
+    with _environment_of_one(ACCELERATE_TORCH_DEVICE=str(device)):
         accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=MIXED_PRECISION[precision])
     if accelerator.device.type != device.type:
         raise InputError(
@@ -168,16 +188,19 @@ def _cuda_device(number: int) -> DeviceChoice:
 
 
 @contextlib.contextmanager
-def _environment_value(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
+def _environment_of_one(**values: str) -> Iterator[None]:
+    """These variables are set and those of launchers are not."""
+    of_launchers = [name for name in os.environ if name in LAUNCHED or name.startswith(("ACCELERATE_", *MPI))]
+    before = {name: os.environ[name] for name in of_launchers}
+    for name in of_launchers:
+        del os.environ[name]
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name in values:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def _version(package: str) -> str | None:

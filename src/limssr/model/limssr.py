@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError
+from limssr.core.team import Team
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
 from limssr.model.backbone.load import Backbone
 from limssr.model.backbone.lora import add_lora
@@ -55,6 +56,8 @@ class LimssrModel(Network):
         criteria: Scores to predict at once.
         backbone: The language model, loaded; the model takes it over.
     """
+
+    divides_reading = True
 
     def __init__(
         self,
@@ -179,6 +182,18 @@ class LimssrModel(Network):
     def read_in_pieces(self, pieces: int) -> None:
         """The language model reads a training batch in so many pieces; all around it sees the whole batch."""
         self.reader.pieces = pieces
+
+    def join(self, team: Team) -> None:
+        """The processes of the team divide the reading of a training batch; all around it is done by each of them."""
+        self.reader.join(team)
+
+    def is_divided(self, parameter: str) -> bool:
+        """The adapters of the language model."""
+        return parameter.startswith("backbone.")
+
+    def forget(self) -> None:
+        """Forget the keys and values of prompts."""
+        self.reader.forget()
 
     def group_of(self, parameter: str) -> ParameterGroup:
         """Adapters and learned rows are of the backbone, the head's members an ensemble on moments."""

@@ -27,6 +27,7 @@ from torch import nn
 
 from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError
+from limssr.core.team import Team
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
 
 ParameterGroup = Literal["around", "backbone", "statistics"]
@@ -109,6 +110,8 @@ class Network(nn.Module, ABC):
         stages: Of a training, in order.
         looks_at_hidden: Whether a loss reads streams that exist but are hidden in the step: training batches then bring
             `Batch.owned`.
+        divides_reading: Whether several processes gain anything: each reads a part of a training batch. Other networks
+            are computed by each process as a whole.
         frozen: Frozen weights that are named and hashed in place of being saved; None where it has none.
         stage: The stage that training is in; a model that is not being trained is in its last one.
         seed: Of the initial weights.
@@ -116,6 +119,7 @@ class Network(nn.Module, ABC):
 
     stages: tuple[Stage, ...] = (WHOLE,)
     looks_at_hidden: bool = False
+    divides_reading: bool = False
     frozen: FrozenWeights | None = None
 
     def __init__(self, config: ModelConfig, modalities: Sequence[Modality], criteria: Sequence[Criterion]) -> None:
@@ -190,6 +194,22 @@ class Network(nn.Module, ABC):
     def read_in_pieces(self, pieces: int) -> None:
         """Read a training batch in so many pieces, where reading takes memory; its numbers stay those of the batch."""
         del pieces
+
+    def join(self, team: Team) -> None:
+        """Training batches are read by these processes together from now on; its numbers stay those of one process.
+
+        Raises:
+            InputError: The network cannot be trained by several processes.
+        """
+        del team
+
+    def is_divided(self, parameter: str) -> bool:
+        """Whether the gradient of a parameter is a sum over the processes; else each of them finds all of it."""
+        del parameter
+        return False
+
+    def forget(self) -> None:
+        """Forget what was kept from earlier batches to be faster; scores then have the bits of a model just loaded."""
 
     def save_frozen_weights(self) -> None:
         """From now on a saved model carries the frozen weights, as nothing else could bring them back."""

@@ -213,15 +213,22 @@ def with_unlike(
         say: Told how many there are.
     """
     usual = read_familiar(found.folder, found.modalities)
-    if usual is None:
+    reasons = None if usual is None else [why_unlike(usual, sample, found.modalities) for sample in samples]
+    return with_reasons(scores, reasons, column=column, say=say)
+
+
+def with_reasons(
+    scores: pa.Table, reasons: Sequence[str] | None, *, column: bool, say: Callable[[str], None] | None = None
+) -> pa.Table:
+    """The same, of what `why_unlike` has found for each row; None: it is not known what is usual."""
+    if reasons is None:
         return scores
-    reasons = [why_unlike(usual, sample, found.modalities) for sample in samples]
     flagged = [place for place, reason in enumerate(reasons) if reason]
     if flagged and say is not None:
         first = flagged[0]
         say(
-            f"{len(flagged)} of {len(samples)} samples are unlike the training data, so trust their scores less; "
-            f"'{samples[first].id}': {reasons[first]}"
+            f"{len(flagged)} of {len(reasons)} samples are unlike the training data, so trust their scores less; "
+            f"'{scores['id'][first].as_py()}': {reasons[first]}"
         )
     if not column:
         return scores

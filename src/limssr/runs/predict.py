@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from limssr.core.errors import InputError
-from limssr.core.files import check_output, write_atomically
+from limssr.core.files import check_output, sha256_of, write_atomically
 from limssr.core.types import Modality, Sample, Split
 from limssr.data.columns import as_known
 from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.table import read_manifest
+from limssr.data.store.mapped import give_back
 from limssr.data.store.reader import FeatureStore
+from limssr.evaluation.scorer import ModelScorer
 from limssr.runs.calibration import calibration_of, with_intervals
-from limssr.runs.familiar import with_unlike
+from limssr.runs.familiar import read_familiar, why_unlike, with_reasons
 from limssr.runs.load import Loaded, load_scorer
+from limssr.runs.shards import BLOCK, Shard, identity, is_written, write_part
 from limssr.systems.saving import Weights
 
 ENDINGS = (".csv", ".json", ".parquet")
@@ -39,6 +43,7 @@ def predict(
     say: Callable[[str], None] | None = None,
     reading: Mapping[str, Any] | None = None,
     interval: float | None = None,
+    shard: Shard | None = None,
 ) -> pa.Table:
     """Score samples, each from exactly the streams that it owns.
 
@@ -56,6 +61,7 @@ def predict(
         reading: Options of `Reading` for the tables of a manifest, over those that the run's store was read with.
         interval: Share of new scores that intervals are to cover, as 0.9 (`limssr.runs.calibration`); None: no
             intervals.
+        shard: Only this part of the source, with the scores that its samples have in the whole; it may have none.
 
     Returns:
         Columns id, streams ("timing+dynamics": what was there and used), and one a criterion, in the data set's unit;
@@ -70,21 +76,88 @@ def predict(
     found = load_scorer(Path(run_or_model), member=member, device=device, weights=weights, batch_size=batch_size)
     errors = None if interval is None else calibration_of(found, interval)
     how = Reading.from_dict({**found.reading, **(reading or {})})
-    samples = read_source(Path(source), found.modalities, split=split, say=say, reading=how)
-    table = score_table(found, samples)
+    opened = open_source(Path(source), found.modalities, split=split, say=_once(say), reading=how)
+    first, behind = (0, opened.num_samples) if shard is None else shard.blocks(opened.num_samples, BLOCK)
+    table, reasons = _score_blocks(found, opened, first, behind)
+    if shard is None and not any(table["streams"].to_pylist()):
+        raise InputError(f"Expected samples with a stream that the model knows in {source}, found none.")
     if errors is not None and interval is not None:
         table = with_intervals(table, errors, found.criteria, level=interval, say=say)
-    table = with_unlike(table, found, samples, column=interval is not None, say=say)
-    if say is not None and (silent := sum(not sample.streams for sample in samples)):
-        say(f"{silent} of {len(samples)} samples own no stream that the model knows: their scores stay empty")
+    table = with_reasons(table, reasons, column=interval is not None, say=say)
+    if say is not None and (silent := sum(not streams for streams in table["streams"].to_pylist())):
+        say(f"{silent} of {table.num_rows} samples own no stream that the model knows: their scores stay empty")
     return table
+
+
+def predict_part(run_or_model: Path, source: Path, out: Path, shard: Shard, **settings: Any) -> bool:
+    """Score one of several parts of a source and write it beside `out`, unless it is there already.
+
+    Args:
+        run_or_model: As for `predict`.
+        source: The same.
+        out: The file that `joined` makes of all parts.
+        shard: Which part.
+        settings: Further arguments of `predict`.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        InputError: As for `predict`; or a part of something else stands there.
+    """
+    kept = {name: settings.get(name) for name in ("split", "batch_size", "weights", "member", "reading", "interval")}
+    found = load_scorer(Path(run_or_model), member=kept["member"], device="cpu")
+    how = Reading.from_dict({**found.reading, **(kept["reading"] or {})})
+    opened = open_source(Path(source), found.modalities, split=kept["split"], reading=how)
+    made_from = identity(Path(run_or_model), Path(source), opened.fingerprint, kept)
+    path = shard.path(out)
+    check_output(path)
+    if is_written(path, made_from):
+        return False
+    table = predict(run_or_model, source, shard=shard, **settings)
+    write_part(table, path, made_from, shard.blocks(opened.num_samples, BLOCK))
+    return True
+
+
+def _score_blocks(found: Loaded, source: "Source", first: int, behind: int) -> tuple[pa.Table, list[str] | None]:
+    """Block after block, each for itself: no score depends on what came before, and memory does not grow.
+
+    Returns:
+        The scores, and what is unusual about each sample; None where the run does not know what is usual.
+    """
+    usual = read_familiar(found.folder, found.modalities)
+    tables, reasons = [score_table(found, [])], list[str]()
+    for start in range(first, behind, BLOCK):
+        samples = source.block(start, min(start + BLOCK, behind))
+        if isinstance(found.scorer, ModelScorer):
+            found.scorer.model.forget()
+        tables.append(score_table(found, samples))
+        reasons += [why_unlike(usual, sample, found.modalities) for sample in samples] if usual else []
+        for stream_TD in (stream_TD for sample in samples for stream_TD in sample.streams.values()):
+            give_back(stream_TD)
+    return pa.concat_tables(tables).combine_chunks(), None if usual is None else reasons or [""] * (behind - first)
+
+
+def _once(say: Callable[[str], None] | None) -> Callable[[str], None] | None:
+    """Say each sentence once, though each block comes to it."""
+    if say is None:
+        return None
+    said: set[str] = set()
+
+    def say_once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return say_once
 
 
 def score_table(found: Loaded, samples: Sequence[Sample]) -> pa.Table:
     """Score samples; the table is that of `predict`."""
     scores_NC = np.full((len(samples), len(found.criteria)), np.nan)
     owning = [index for index, sample in enumerate(samples) if sample.streams]
-    scores_NC[owning] = found.score([samples[index] for index in owning])
+    if owning:
+        scores_NC[owning] = found.score([samples[index] for index in owning])
     return table_of(found, samples, scores_NC)
 
 
@@ -136,42 +209,52 @@ def check_ending(path: Path) -> None:
         raise InputError(f"Expected a file that ends in {', '.join(ENDINGS)}, found {path.name!r}: choose one of them.")
 
 
-def read_source(
+@dataclass(frozen=True)
+class Source:
+    """Samples that are to be scored, which need not be in memory together.
+
+    Attributes:
+        num_samples: How many.
+        fingerprint: Of the content.
+        block: (first, behind the last) -> samples with those streams that the model knows; one may own none of them.
+    """
+
+    num_samples: int
+    fingerprint: str
+    block: Callable[[int, int], list[Sample]]
+
+
+def open_source(
     source: Path,
     modalities: Sequence[Modality],
     *,
     split: Split | None = None,
     say: Callable[[str], None] | None = None,
     reading: Reading | None = None,
-) -> list[Sample]:
-    """Samples from a manifest or a store, with those streams that the model knows; a sample may own none of them.
+) -> Source:
+    """Open a manifest, which is read as a whole, or a store, which is read block by block.
 
     Args:
         source: A manifest or a store.
         modalities: The streams that the model knows.
         split: Only these samples; None: all.
-        say: Told what was decided.
+        say: Told what was decided; blocks repeat themselves.
         reading: How the tables of a manifest are read.
 
     Raises:
-        InputError: Nothing there, another width, or no sample to score.
+        InputError: Nothing there, or another width.
     """
     if not source.exists():
         raise InputError(f"Expected a manifest or a store at {source}, found nothing: give a path that exists.")
-    is_store = source.is_dir()
-    samples = (
-        _from_store(source, modalities, split, say)
-        if is_store
-        else _from_manifest(source, modalities, split, say, reading)
-    )
-    if not any(sample.streams for sample in samples):
-        raise InputError(f"Expected samples with a stream that the model knows in {source}, found none.")
-    return samples
+    if source.is_dir():
+        return _store(source, modalities, split, say)
+    samples = _from_manifest(source, modalities, split, say, reading)
+    return Source(len(samples), sha256_of(source), lambda first, behind: samples[first:behind])
 
 
-def _from_store(
+def _store(
     source: Path, modalities: Sequence[Modality], split: Split | None, say: Callable[[str], None] | None
-) -> list[Sample]:
+) -> Source:
     store = FeatureStore.open(source)
     store.check(say)
     held = {modality.name: modality for modality in store.modalities}
@@ -183,8 +266,14 @@ def _from_store(
     if unknown and say is not None:
         say(f"{source}: {', '.join(unknown)} is not read, as the model knows {', '.join(m.name for m in modalities)}")
     names = tuple(modality.name for modality in known)
-    samples = [store.sample(sample_id).restricted_to(names) for sample_id in store.ids(split)]
-    return as_known(samples, held, known, where=str(source), say=say)
+    ids = store.ids(split)
+
+    def block(first: int, behind: int) -> list[Sample]:
+        samples = [store.sample(sample_id).restricted_to(names) for sample_id in ids[first:behind]]
+        return as_known(samples, held, known, where=str(source), say=say)
+
+    block(0, 0)  # refuses streams that do not fit before anything is scored
+    return Source(len(ids), store.fingerprint, block)
 
 
 def _from_manifest(

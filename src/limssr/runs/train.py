@@ -6,6 +6,7 @@ Nothing is written before all checks have passed. After that, a run can be inter
 import contextlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,9 @@ from limssr.core.config import RunConfig
 from limssr.core.files import check_disk, check_folder, remove_leftovers
 from limssr.core.locks import being_written, check_nobody_writes
 from limssr.core.progress import Reporter, SilentReporter, counted
-from limssr.core.runtime import check_model_precision, check_one_process, check_precision, choose_device
+from limssr.core.recipes import dump_config
+from limssr.core.runtime import DeviceChoice, check_model_precision, check_one_process, check_precision, device_of
+from limssr.core.team import Team
 from limssr.evaluation.evaluate import evaluate
 from limssr.nn.contract import Network, stage_epochs
 from limssr.report import write_report
@@ -31,6 +34,8 @@ from limssr.systems.references import REFERENCES
 from limssr.systems.saving import save_pretrained
 from limssr.training.divergence import DivergedTwice
 from limssr.training.loop import fit
+from limssr.training.selection import EpochValue
+from limssr.training.together import check_same
 
 
 def train_run(
@@ -40,6 +45,7 @@ def train_run(
     device: str = "auto",
     resume: Literal["never", "auto"] = "never",
     reporter: Reporter | None = None,
+    team: Team | None = None,
 ) -> Path:
     """Train and evaluate what `config` describes.
 
@@ -50,6 +56,8 @@ def train_run(
         resume: "auto" goes on with an interrupted run in `out`, whose configuration and store must be the same; a run
             that is done is left as it is, and where there is none a new one begins.
         reporter: Is told of the progress; None: nobody is.
+        team: The processes that train together, each of which calls this; None: this one alone. The first of them
+            writes, and does alone what comes after the training.
 
     Returns:
         The run folder.
@@ -59,32 +67,56 @@ def train_run(
         ArtifactError: The store or the run folder is damaged, or of a newer format.
         ResourceError: The disk is, or would be, full.
     """
-    reporter = reporter or SilentReporter()
+    if team is None:
+        check_one_process()
+    reporter, team = reporter or SilentReporter(), team or Team.alone()
+    with contextlib.ExitStack() as held:
+
+        def open_folder() -> bool:
+            return held.enter_context(_opened(out, config, resume, reporter)) if team.is_first else True
+
+        if team.told_by_first(team.agree(open_folder)):
+            _train_locked(config, out, device=device, reporter=reporter, team=team)
+    return out
+
+
+@contextlib.contextmanager
+def _opened(out: Path, config: RunConfig, resume: Literal["never", "auto"], reporter: Reporter) -> Iterator[bool]:
+    """Nobody else trains in the run folder inside the block; False: the run is done, its report written."""
     check_nobody_writes(out, "run")
     status = folder_status(out, config, resume)
     if status == "done" and (out / "report.html").exists():
         remove_leftovers(out)
         reporter.note(f"{out} is done; nothing to do")
-        return out
+        yield False
+        return
     check_folder(out)
     with being_written(out, "run"):
         # Another process may have come first between the look and the lock.
-        if folder_status(out, config, resume) == "done":
+        is_done = folder_status(out, config, resume) == "done"
+        if is_done:
             reporter.note(f"{out} is done; nothing to do")
             remove_leftovers(out)
             write_report(out)
-        else:
-            _train_locked(config, out, device=device, reporter=reporter)
-    return out
+        yield not is_done
 
 
-def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Reporter) -> None:
-    # 1. everything that can be wrong, before anything is written
-    check_one_process()
-    choice = choose_device(device)
+@dataclass(frozen=True)
+class _Checked:
+    """What was found before anything is written: nothing speaks against the run."""
+
+    choice: DeviceChoice
+    data: RunData
+    chooser: EpochValue | None
+    model: Network
+
+
+def _check(config: RunConfig, out: Path, device: str, reporter: Reporter, team: Team) -> _Checked:
+    choice = device_of(device, team)
     check_precision(config.train.precision, choice.device)
     check_model_precision(config.model, choice.device)
-    reporter.note(f"device {choice.device} ({choice.reason})")
+    several = f", one of {team.size} processes" if team.size > 1 else ""
+    reporter.note(f"device {choice.device} ({choice.reason}){several}")
     data = load_run_data(config, reporter.note)
     check_references(config, data)
     chooser = chooser_on_test(data, config, choice.device)
@@ -93,12 +125,26 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
     model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
     stage_epochs(model.stages, config.train.epochs)  # refuses fewer epochs than stages
     check_disk(out, checkpoint_bytes(model, config))
-    # 2. from here on there is a run folder
-    document = opening_record(config, data, choice, model) | kept_from_before(out)
+    return _Checked(choice, data, chooser, model)
+
+
+def _write_beginning(document: dict[str, Any], config: RunConfig, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
     write_config(out, config)
     write_run(out, {**document, "status": "running"})
+
+
+def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Reporter, team: Team) -> None:
+    # 1. everything that can be wrong, before anything is written
+    found = team.agree(lambda: _check(config, out, device, reporter, team))
+    data, model, choice = found.data, found.model, found.choice
+    check_same(team, [data.store.fingerprint, dump_config(config)], "store and recipe")
+    # 2. from here on there is a run folder
+    document = opening_record(config, data, choice, model) | kept_from_before(out)
+    if team.size > 1:
+        document["num_processes"] = team.size
+    team.agree(lambda: _write_beginning(document, config, out) if team.is_first else None)
     with _bars_taken_away(reporter):
         # 3. train, keep the chosen weights
         try:
@@ -111,12 +157,18 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
                 device=choice.device,
                 reporter=reporter,
                 resume="auto",
-                test_value=chooser,
+                test_value=found.chooser,
+                team=team,
             )
         except DivergedTwice as error:
+            if not team.is_first:
+                raise
             write_run(out, {**document, "status": "diverged", "reason": str(error)})
             kept = f"{out} keeps config.yaml and run.json, which say so, and no weights"
             raise DivergedTwice(f"{error} {kept}: take another folder for the next attempt, or remove it.") from error
+        if not team.is_first:
+            return
+        team.disband()
         save_pretrained(model, out / "model")
         # 4. score it and its references
         main = _score(model, data, config, out, device=choice.device, reporter=reporter)

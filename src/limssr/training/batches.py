@@ -88,11 +88,14 @@ def own_subset_batches(
     criteria: Sequence[Criterion],
     config: RunConfig,
     unseen: Collection[str] = (),
+    *,
+    part: slice = slice(None),
 ) -> Iterator[tuple[Batch, list[int]]]:
     """Every sample under every non-empty subset of the streams it owns, centre-cropped.
 
     Beyond six streams `evaluation.subsets` chooses among them, so that a validation grows in proportion to the streams.
-    Streams of `unseen`, which no training sample owns, are left out, as in scoring.
+    Streams of `unseen`, which no training sample owns, are left out, as in scoring. `part` says which of the batches
+    are wanted.
 
     Yields:
         A batch and, for each of its rows, the number of subsets of that row's sample.
@@ -106,7 +109,7 @@ def own_subset_batches(
     # Neighbours of similar length pad little; the sum over all pairs does not depend on the order of the batches.
     pairs.sort(key=lambda pair: pair[0].num_segments)
     size = config.evaluation.batch_size
-    for start in range(0, len(pairs), size):
+    for start in range(0, len(pairs), size)[part]:
         chunk = pairs[start : start + size]
         cropped = [crop(sample, config.data.num_segments, place="center") for sample, _ in chunk]
         yield _collate(cropped, modalities, criteria, config), [count for _, count in chunk]

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from limssr.core.config import RunConfig
-from limssr.core.errors import ArtifactError
+from limssr.core.errors import ArtifactError, InputError
 from limssr.core.files import (
     new_folder,
     remove_leftovers,
@@ -31,6 +31,7 @@ from limssr.core.files import (
 from limssr.core.progress import Reporter
 from limssr.core.reading.records import CheckpointDocument, own_file, read_document
 from limssr.core.reading.tensors import read_tensors
+from limssr.core.team import Team
 from limssr.nn.contract import Network
 from limssr.systems.saving import check_backbone, load_saved_state, state_to_save
 from limssr.training.optimizer import WeightAverage
@@ -185,6 +186,7 @@ class TrainingParts:
         rates: Highest learning rate of each parameter group.
         config: Of the run.
         reporter: Is told of every epoch.
+        team: The processes that train together; only the first writes.
     """
 
     model: Network
@@ -194,6 +196,7 @@ class TrainingParts:
     rates: list[float]
     config: RunConfig
     reporter: Reporter
+    team: Team = field(default_factory=Team.alone)
 
     def scoring_weights(self) -> dict[str, Tensor]:
         """A copy of the weights that are scored with."""
@@ -211,7 +214,9 @@ class TrainingParts:
         }
 
     def save(self, folder: Path, history: Sequence[dict[str, Any]]) -> None:
-        """Write a checkpoint after the last epoch of `history`, then metrics.jsonl."""
+        """Write a checkpoint after the last epoch of `history`, then metrics.jsonl; the first process does."""
+        if not self.team.is_first:
+            return
         scaler = self.accelerator.scaler
         progress = {
             "history": list(history),
@@ -237,6 +242,12 @@ class TrainingParts:
             begun.
         """
         state = load_checkpoint(folder / "checkpoints")
+        found = self.team.told_by_all(None if state is None else state.epoch)
+        if len(set(found)) > 1:
+            raise InputError(
+                f"Expected one run folder that all {self.team.size} processes see, found checkpoints of other epochs "
+                f"({found}): put {folder} on a file system that all machines share."
+            )
         if state is None:
             return [], {}
         if state.progress.get("backbone_sha256"):
@@ -250,7 +261,8 @@ class TrainingParts:
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state.progress["scaler"])
         history = list(state.progress["history"])
-        write_metrics(folder / "metrics.jsonl", history)
+        if self.team.is_first:
+            write_metrics(folder / "metrics.jsonl", history)
         self.reporter.note(f"going on after epoch {len(history)} of {self.config.train.epochs}")
         candidates = candidate_epochs(history, self.config.train)
         return history, {epoch: load_scoring_weights(folder / "checkpoints", epoch) for epoch in candidates}

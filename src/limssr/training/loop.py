@@ -19,7 +19,8 @@ import torch
 from limssr.core.config import RunConfig, TrainConfig
 from limssr.core.errors import InputError
 from limssr.core.progress import Reporter, SilentReporter
-from limssr.core.runtime import check_precision, make_accelerator, seeded, tf32
+from limssr.core.runtime import check_one_process, check_precision, make_accelerator, seeded, tf32
+from limssr.core.team import Team
 from limssr.core.types import Sample, ScoreOutput
 from limssr.evaluation.scorer import check_can_score
 from limssr.nn.contract import Network, Place, place_of
@@ -30,6 +31,7 @@ from limssr.training.checkpoint import TrainingParts
 from limssr.training.divergence import RESTART_SHARE, Diverged, DivergedTwice, DivergenceLimit, why_diverged
 from limssr.training.optimizer import WeightAverage, make_optimizer
 from limssr.training.selection import EpochValue, chosen_epoch, out_of_patience, own_subset_loss
+from limssr.training.together import exchange_gradients, join, take_over_weights, waiting
 
 TERMS = ("total", "task", "consistency", "slots", "auxiliary")
 
@@ -62,6 +64,7 @@ def fit(
     reporter: Reporter | None = None,
     resume: Literal["never", "auto"] = "never",
     test_value: EpochValue | None = None,
+    team: Team | None = None,
 ) -> FitResult:
     """Train a model; afterwards it holds the weights of the chosen epoch and is in evaluation mode.
 
@@ -75,6 +78,7 @@ def fit(
         reporter: Is told of every epoch.
         resume: "auto" goes on from the newest checkpoint in `folder`, if there is one.
         test_value: What `train.selection: test` chooses by.
+        team: The processes that train together, all of which call this with the same arguments; None: this one alone.
 
     Training that diverges begins once more, at a tenth of every learning rate.
 
@@ -82,9 +86,11 @@ def fit(
         InputError: The samples or the device do not fit the configuration.
         DivergedTwice: Training diverged again. What `folder` had of it is removed.
     """
-    reporter = reporter or SilentReporter()
+    if team is None:
+        check_one_process()
+    reporter, team = reporter or SilentReporter(), team or Team.alone()
     start = as_cpu(state_to_save(model))
-    settings: Any = {"config": config, "folder": folder, "device": device, "reporter": reporter}
+    settings: Any = {"config": config, "folder": folder, "device": device, "reporter": reporter, "team": team}
     try:
         return _fit(model, train_samples, val_samples, resume=resume, test_value=test_value, **settings)
     except Diverged as first:
@@ -92,14 +98,16 @@ def fit(
         reporter.warn(f"{first}: training begins again at a tenth of the learning rate")
     # as it was, but for where the model is
     load_saved_state(model, start)
-    _forget(folder)
+    if team.is_first:
+        _forget(folder)
     try:
         return _fit(
             model, train_samples, val_samples, resume="never", test_value=test_value, share=RESTART_SHARE, **settings
         )
     except Diverged as second:
         reporter.finish()
-        _forget(folder)
+        if team.is_first:
+            _forget(folder)
         raise DivergedTwice(why_diverged(second, train_samples, config)) from second
 
 
@@ -119,6 +127,7 @@ def _fit(
     folder: Path | None,
     device: torch.device | None,
     reporter: Reporter,
+    team: Team,
     resume: Literal["never", "auto"],
     test_value: EpochValue | None,
     share: float = 1.0,
@@ -127,22 +136,24 @@ def _fit(
     # 1. the model on its device, with scales measured on the training samples
     check_precision(train.precision, device)
     _check_fits(model, train_samples, val_samples, config, can_use_test=test_value is not None)
-    parts = _prepare(model, train_samples, val_samples, config=config, device=device, reporter=reporter)
+    parts = _prepare(model, train_samples, val_samples, config=config, device=device, reporter=reporter, team=team)
     stages = parts.model.stages
     # 2. where it was stopped, if it was
-    history, kept = parts.restore(folder) if resume == "auto" and folder else ([], {})
+    history, kept = team.agree(lambda: parts.restore(folder)) if resume == "auto" and folder else ([], {})
     share = history[-1].get("rate_share", share) if history else share
     parts.rates[:] = [rate * share for rate in parts.rates]
     limit = DivergenceLimit.of(parts.model, train_samples, history)
     reporter.start("training", train.epochs, len(history), unit="epoch")
     # 3. the epochs
     while len(history) < train.epochs and not out_of_patience(history, train):
-        epoch, started = len(history), time.monotonic()
+        epoch, started, waited_s = len(history), time.monotonic(), team.waited_s
         place = place_of(stages, epoch, train.epochs)
         if history and place.epoch == 0:  # what rests from now on rests as it was in the epoch that its stage keeps
             load_saved_state(parts.model, kept[chosen_epoch(history, train)])
         with seeded(config.seed, "epoch", epoch), tf32(train.precision, device):
             record = _train_epoch(parts, train_samples, epoch, place)
+        record = team.told_by_first(record | waiting(team, waited_s, started))
+        take_over_weights(parts.model, team)
         try:
             limit.check(record)
         except Diverged:
@@ -154,7 +165,7 @@ def _fit(
         record |= _judge(parts, val_samples if is_judged else (), test_value if place.is_last else None)
         if len(stages) > 1:
             record |= {"stage": place.stage.name, "can_be_chosen": place.is_last}
-        history.append({**record, "seconds": round(time.monotonic() - started, 3)})
+        history.append(team.told_by_first({**record, "seconds": round(time.monotonic() - started, 3)}))
         kept = parts.keep(kept, history)
         if folder:
             parts.save(folder, history)
@@ -164,6 +175,7 @@ def _fit(
     # 4. the weights of the chosen epoch
     whole = parts.accelerator.unwrap_model(parts.model, keep_fp32_wrapper=False)
     load_saved_state(whole, kept[chosen_epoch(history, train)])
+    whole.join(Team.alone())
     whole.eval()
     stopped = "epochs" if len(history) == train.epochs else "patience"
     return FitResult(chosen_epoch(history, train), len(history), stopped, tuple(history))
@@ -196,12 +208,14 @@ def _prepare(
     config: RunConfig,
     device: torch.device,
     reporter: Reporter,
+    team: Team,
 ) -> TrainingParts:
     train = config.train
     model.calibrate(train_samples)
     check_can_score(model, {"training": train_samples, "validation": val_samples})
     accelerator = make_accelerator(device, train.precision)
     model.to(device)
+    join(model, team, reporter)
     model, optimizer = accelerator.prepare(model, make_optimizer(model, train))
     average = WeightAverage(train.average) if train.average else None
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -213,6 +227,7 @@ def _prepare(
         rates=rates,
         config=config,
         reporter=reporter,
+        team=team,
     )
 
 
@@ -257,6 +272,7 @@ def _train_epoch(parts: TrainingParts, samples: Sequence[Sample], epoch: int, pl
         sums += len(batch) * torch.stack([getattr(terms, name).detach() for name in TERMS])
         for parameter in resting:
             parameter.grad = None  # and so neither moment nor weight decay moves it
+        exchange_gradients(model, parts.team)
         accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
@@ -283,8 +299,8 @@ def _judge(parts: TrainingParts, val_samples: Sequence[Sample], test_value: Epoc
         device = parts.accelerator.device
         numbers: dict[str, Any] = {"val_loss": None}
         if val_samples:
-            numbers["val_loss"] = own_subset_loss(model, val_samples, config=config, device=device)
-        if test_value is not None and config.train.selection == "test":
+            numbers["val_loss"] = own_subset_loss(model, val_samples, config=config, device=device, team=parts.team)
+        if test_value is not None and config.train.selection == "test" and parts.team.is_first:
             judged = test_value(model)
             numbers |= {"test_spearman": judged.spearman, "test_mse": judged.mse}
     return numbers

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from limssr.core.config import RunConfig, TrainConfig
+from limssr.core.team import Team
 from limssr.core.types import Sample, ScoreOutput
 from limssr.nn.contract import Network
 from limssr.training.batches import own_subset_batches
@@ -38,7 +39,9 @@ class EpochValue(Protocol):
 
 
 @torch.no_grad()
-def own_subset_loss(model: Network, samples: Sequence[Sample], *, config: RunConfig, device: torch.device) -> float:
+def own_subset_loss(
+    model: Network, samples: Sequence[Sample], *, config: RunConfig, device: torch.device, team: Team | None = None
+) -> float:
     """The task term of the loss, over every non-empty subset of the streams that each sample owns.
 
     The mean is over the judged criteria of a sample, then over its subsets, then over samples, so a sample counts once
@@ -51,17 +54,21 @@ def own_subset_loss(model: Network, samples: Sequence[Sample], *, config: RunCon
         samples: Validation samples with at least one judged criterion among them.
         config: Crop, padding and batch size.
         device: Where the model is.
+        team: The processes that divide the batches among them; each is told the loss of all samples.
     """
+    team = team or Team.alone()
     model.eval()
     total = torch.zeros((), dtype=torch.float64, device=device)
     num_samples = torch.zeros((), dtype=torch.float64, device=device)
-    for batch, counts in own_subset_batches(samples, model.modalities, model.criteria, config, model.unseen):
+    part = slice(team.number, None, team.size)
+    for batch, counts in own_subset_batches(samples, model.modalities, model.criteria, config, model.unseen, part=part):
         batch = batch.to(device)
         assert batch.unit_scores_BC is not None
         errors_B, judged_B = _row_errors(model(batch), batch.unit_scores_BC)
         shares_B = judged_B / torch.tensor(counts, dtype=torch.float64, device=device)
         total += (errors_B * shares_B).sum()
         num_samples += shares_B.sum()
+    total, num_samples = team.add_up(torch.stack([total, num_samples]).cpu())
     return (total / num_samples).item()
 
 

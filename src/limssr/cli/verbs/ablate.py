@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 from tyro import conf
 
-from limssr.cli.options import Common, Device, DryRun, Processes, RecipeName, Settings, StoreOfRecipe, VariantNames
+from limssr.cli.options import (
+    Common,
+    Device,
+    DryRun,
+    PrintCommands,
+    Processes,
+    RecipeName,
+    Settings,
+    StoreOfRecipe,
+    VariantNames,
+    commands_answer,
+)
 from limssr.cli.output import Answer
 
 
@@ -36,6 +47,7 @@ class Ablate:
     processes: Processes = 1
     device: Device = "auto"
     dry_run: DryRun = False
+    print_commands: PrintCommands = False
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
@@ -44,6 +56,7 @@ class Ablate:
         from limssr.report.render import table_text
         from limssr.studies.ablation.ablate import chosen_tables, plan_ablation, preview, run_ablation, to_document
         from limssr.studies.ablation.tables import table_of, write_tables
+        from limssr.studies.commands import commands
         from limssr.studies.plan import check_study
         from limssr.studies.recipes import Changes, default_folder, fitted_config
 
@@ -60,6 +73,8 @@ class Ablate:
         reporter = make_reporter()
         for note in notes:
             reporter.note(note)
+        if self.print_commands:
+            return commands_answer(commands(list(plan.runs.values()), out, device=self.device))
         tables = run_ablation(plan, out, processes=self.processes, device=self.device, reporter=reporter)
         files = write_tables(plan, tables, out, command=self._command(out), notes=notes)
         texts = [table_text(table_of(table, tables[table.number])) for table in plan.tables]

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro import conf
 
-from limssr.cli.options import BackboneName, Common, Device, DryRun, Position, Processes, Settings
+from limssr.cli.options import (
+    BackboneName,
+    Common,
+    Device,
+    DryRun,
+    Position,
+    PrintCommands,
+    Processes,
+    Settings,
+    commands_answer,
+)
 from limssr.cli.output import Answer
 
 if TYPE_CHECKING:
@@ -36,12 +46,14 @@ class Reproduce:
     """Folder of the study; without it runs/reproduce/DATASET-PROTOCOL. What is done in it is not run again."""
     processes: Processes = 1
     dry_run: DryRun = False
+    print_commands: PrintCommands = False
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """Reproduce."""
         from limssr.core.progress import make_reporter
+        from limssr.studies.commands import commands
         from limssr.studies.paper.reproduce import plan_reproduction, run_reproduction
         from limssr.studies.paper.results import default_folder, write_reproduction
         from limssr.studies.plan import check_study
@@ -52,6 +64,8 @@ class Reproduce:
         plan = plan_reproduction(request)
         if self.dry_run:
             return self._preview(plan, out)
+        if self.print_commands:  # regressions take seconds, and are left to the study itself
+            return commands_answer(commands(plan.networks, out / "runs", device=self.device))
         failed = run_reproduction(plan, out, processes=self.processes, device=self.device, reporter=make_reporter())
         found = write_reproduction(plan, out)
         if failed is not None:

@@ -1,9 +1,8 @@
 """`limssr doctor | demo | train | evaluate | predict | report | describe`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro import conf
 
@@ -20,7 +19,7 @@ from limssr.cli.options import (
     VariantNames,
     run_document,
 )
-from limssr.cli.output import PARTIAL, Answer
+from limssr.cli.output import Answer
 from limssr.systems.table import SYSTEMS
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class Demo:
     def _video(self) -> Answer:
         from limssr.cli.demo import new_demo_folder
         from limssr.cli.demo_video import VideoDemoOptions, run_video_demo
-        from limssr.cli.text import evaluation_lines
+        from limssr.cli.text import evaluation_lines, seconds_lines
         from limssr.core.progress import make_reporter
 
         options = VideoDemoOptions(backbone=self.backbone, seed=self.seed, device=self.device)
@@ -101,7 +100,7 @@ class Demo:
         lines = (
             *evaluation_lines(document),
             f"{result.recording}: judged {result.judged:.1f}, predicted {result.predicted:.1f}",
-            *_seconds_lines(result.seconds),
+            *seconds_lines(result.seconds),
             f"Pictures beside scores: {result.page}",
             f"Report: {document['report']}",
         )
@@ -133,14 +132,23 @@ class Train:
     store: StoreOfRecipe = None
     seed: Annotated[int | None, conf.arg(metavar="N")] = None
     """Short for --set seed=N."""
+    processes: Annotated[int, conf.arg(metavar="N")] = 1
+    """Train with N processes of this machine, one a GPU where there are any; with the numbers of one process."""
     device: Device = "auto"
     dry_run: DryRun = False
     common: Common = field(default_factory=Common)
 
+    @property
+    def processes_together(self) -> int:
+        """In how many processes this command is run."""
+        return 1 if self.dry_run else self.processes
+
     def run(self) -> Answer:
         """Train."""
         from limssr.cli.text import evaluation_lines
+        from limssr.core.errors import InputError
         from limssr.core.progress import make_reporter
+        from limssr.core.team import launched_team
         from limssr.runs.train import train_run
         from limssr.studies.recipes import Changes, default_folder, read_config
 
@@ -161,7 +169,14 @@ class Train:
             return auto_answer(config, out, self.device)
         if self.dry_run:
             return _preview(config, out, resume, self.device)
-        run = train_run(config, out, device=self.device, resume=resume, reporter=make_reporter())
+        with launched_team() as team:
+            if self.processes not in (1, team.size):
+                raise InputError(f"Expected --processes {team.size}, as the launcher says, found {self.processes}.")
+            is_first = team.is_first
+            reporter = make_reporter() if is_first else None
+            run = train_run(config, out, device=self.device, resume=resume, reporter=reporter, team=team)
+        if not is_first:
+            return Answer({})
         document = run_document(run)
         return Answer(document, (*evaluation_lines(document), f"Report: {document['report']}"))
 
@@ -207,81 +222,6 @@ class Evaluate:
             change = int8_change(self.run_folder, device=self.device).to_dict()
             return Answer({**document, "int8": change}, (*lines, *int8_lines(change)))
         return Answer(document, lines)
-
-
-@dataclass(frozen=True)
-class Predict:
-    """Score new samples, each with whatever streams it has."""
-
-    run_folder: Annotated[Position[Path], conf.arg(name="run", metavar="RUN")]
-    """A run folder, or a folder with a saved model."""
-    source: Annotated[Position[Path], conf.arg(metavar="SOURCE")]
-    """A video or sound file, a folder of them, a manifest (no scores needed), or a feature store."""
-    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
-    """File to write: .csv, .json or .parquet. Without it the scores are printed."""
-    member: Annotated[str | None, conf.arg(metavar="NAME")] = None
-    """Score with a reference of the run or a member of a mixture, such as ridge, instead of the run itself."""
-    interval: Annotated[float | None, conf.arg(metavar="SHARE")] = None
-    """Add low:NAME and high:NAME: intervals that hold this share of new scores, as 0.9."""
-    int8: bool = False
-    """Round the language model's frozen weights to int8, for a CPU; `limssr evaluate RUN --int8` says what it costs."""
-    header: Annotated[Literal["as-trained", "detect", "first-line", "none"], conf.arg(metavar="WORD")] = "as-trained"
-    """Whether the first line of text tables names their columns (detect, first-line, none); else as the run's data."""
-    columns: Annotated[Literal["as-trained", "by-name", "by-place"], conf.arg(metavar="WORD")] = "as-trained"
-    """Whether columns are found by their names (by-name) or by their place (by-place); else as the run's data."""
-    device: Device = "auto"
-    common: Common = field(default_factory=Common)
-
-    def run(self) -> Answer:
-        """Predict."""
-        from limssr.cli.text import rows_table
-        from limssr.media.recognise import is_recordings
-        from limssr.runs.predict import check_output_file, predict, write_predictions
-
-        if self.out is not None:
-            check_output_file(self.out)
-        weights = "int8" if self.int8 else "trained"
-        more: dict[str, Any] = {}
-        lines: list[str] = []
-        if self.source.exists() and is_recordings(self.source):
-            from limssr.runs.recordings import predict_recordings
-
-            scores = predict_recordings(
-                self.run_folder,
-                self.source,
-                device=self.device,
-                weights=weights,
-                member=self.member,
-                interval=self.interval,
-            )
-            table = scores.table
-            more = {"failures": dict(scores.failures), "notes": list(scores.notes), "seconds": dict(scores.seconds)}
-            lines = [*_seconds_lines(scores.seconds), *(f"note: {note}" for note in scores.notes)]
-            lines += [f"not scored: {name}: {reason}" for name, reason in scores.failures.items()]
-        else:
-            said = {"header": self.header, "columns": self.columns}
-            notes: list[str] = []
-            table = predict(
-                self.run_folder,
-                self.source,
-                device=self.device,
-                weights=weights,
-                member=self.member,
-                say=notes.append,
-                reading={name: word for name, word in said.items() if word != "as-trained"},
-                interval=self.interval,
-            )
-            more = {"notes": notes} if notes else {}
-            lines = [f"note: {note}" for note in notes]
-        rows = table.to_pylist()
-        code = PARTIAL if more.get("failures") else 0
-        if self.out is None:
-            return Answer({"num_samples": len(rows), "predictions": rows, **more}, (rows_table(rows), *lines), code)
-        write_predictions(table, self.out)
-        document = {"num_samples": len(rows), "out": str(self.out), **more}
-        return Answer(
-            document, (f"{sum(bool(row['streams']) for row in rows)} samples scored: {self.out}", *lines), code
-        )
 
 
 @dataclass(frozen=True)
@@ -348,10 +288,3 @@ def _preview(config: "RunConfig", out: Path, resume: Literal["never", "auto"], d
     return Answer(
         document, (f"{out}: {config.train.epochs} epochs and the evaluation take about {duration(seconds)}.",)
     )
-
-
-def _seconds_lines(seconds: Mapping[str, Any]) -> list[str]:
-    """How long each part took."""
-    reading = sum(seconds["reading"].values())
-    parts = f"model {seconds['model']:.1f} s, reading {reading:.1f} s, scoring {seconds['scoring']:.1f} s"
-    return [f"It took: {parts}."]

@@ -13,11 +13,13 @@ from limssr.cli.options import (
     Device,
     DryRun,
     Position,
+    PrintCommands,
     Processes,
     RecipeName,
     Settings,
     StoreOfRecipe,
     VariantNames,
+    commands_answer,
 )
 from limssr.cli.output import Answer
 from limssr.systems.table import SYSTEMS
@@ -66,16 +68,26 @@ class Sweep:
     """What intervals of the comparison leave out: performances one by one, whole groups (passages, persons), or auto,
     groups where there are any. Without it what the recipe says (auto)."""
     dry_run: DryRun = False
+    print_commands: PrintCommands = False
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
         """Sweep."""
         from limssr.cli.verbs.ablate import plan_lines
         from limssr.core.progress import make_reporter
+        from limssr.studies.commands import commands
         from limssr.studies.compare.run import CompareOptions
         from limssr.studies.plan import check_study
         from limssr.studies.recipes import Changes, default_folder, fitted_config
-        from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
+        from limssr.studies.sweep.sweep import (
+            SweepRequest,
+            budget_of,
+            next_runs,
+            plan_sweep,
+            preview,
+            run_sweep,
+            to_document,
+        )
 
         check_study(self.out or Path("runs"), processes=self.processes)
         changes = Changes(settings=self.set, variant=self.variant, backbone=self.backbone, store=self.store)
@@ -99,6 +111,8 @@ class Sweep:
         reporter = make_reporter()
         for note in notes:
             reporter.note(note)
+        if self.print_commands:
+            return commands_answer(commands(next_runs(plan, out), out, device=self.device))
         result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
         options = CompareOptions(
             result.compared(), order="score", resample=self.resample, budget=" ".join([budget_of(plan), *notes])

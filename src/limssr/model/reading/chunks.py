@@ -78,15 +78,11 @@ def chunked(
     Raises:
         InputError: One sample alone takes more.
     """
-    room = int(budget_gb * GB / token_bytes)
+    if not lengths:
+        return []
+    room = check_room(lengths, token_bytes=token_bytes, budget_gb=budget_gb)
     chunks: list[list[int]] = []
     for b in sorted(range(len(lengths)), key=lambda b: -lengths[b]):
-        if lengths[b] > room:
-            raise InputError(
-                f"Expected a sample to fit model.backbone.memory_gb {budget_gb:g}, found one of {lengths[b]} tokens "
-                f"that takes {lengths[b] * token_bytes / GB:.3g} GB: allow as much, crop with data.num_segments, "
-                "or use model.backbone.gradient_checkpointing in place of memory_gb."
-            )
         fitting = (chunk for chunk in chunks if _tokens([*chunk, b], lengths, prompts) <= room)
         chunk = next(fitting, None)
         if chunk is None:
@@ -97,6 +93,22 @@ def chunked(
     if max(_tokens(chunk, lengths, prompts) for chunk in even) <= room:
         chunks = even
     return [sorted(chunk) for chunk in chunks]
+
+
+def check_room(lengths: Sequence[int], *, token_bytes: float, budget_gb: float) -> int:
+    """How many tokens fit the budget.
+
+    Raises:
+        InputError: One sample alone takes more.
+    """
+    room, longest = int(budget_gb * GB / token_bytes), max(lengths)
+    if longest > room:
+        raise InputError(
+            f"Expected a sample to fit model.backbone.memory_gb {budget_gb:g}, found one of {longest} tokens "
+            f"that takes {longest * token_bytes / GB:.3g} GB: allow as much, crop with data.num_segments, "
+            "or use model.backbone.gradient_checkpointing in place of memory_gb."
+        )
+    return room
 
 
 def rows_of(layout: Layout, rows: Sequence[int]) -> Layout:

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from limssr.core.errors import InputError
+from limssr.core.team import Team
 from limssr.model.backbone.fitness import PositionLimit, position_limit
 from limssr.model.backbone.lora import RowDraws
 from limssr.model.layout import Layout
 from limssr.model.reading.attention import KeysAndValues, Reading, Watch, exchange_attention, joined, read_row
-from limssr.model.reading.chunks import bytes_a_token, chunked, in_pieces, rows_of, together
+from limssr.model.reading.chunks import bytes_a_token, check_room, chunked, in_pieces, rows_of, together
 from limssr.model.reading.packing import PackedLayout, Prompt, pack, pack_prompts, prompts_of
+from limssr.model.reading.shared import check_draws_by_sequence, gathered, shared_rows, shares_of
 
 MAX_KEPT_TOKENS = 4096
 TESTED_FAMILIES = ("llama", "qwen3", "gemma3_text")
@@ -79,6 +81,7 @@ class Reader:
     Attributes:
         how: May be changed from packed to padded and back.
         pieces: In how many pieces a training batch is read where no `memory_gb` decides that.
+        team: The processes that read a training batch together; see `join`.
         keeps_prompts: Whether packed reading in evaluation mode without gradients keeps what it computed of prompts.
 
     Raises:
@@ -92,6 +95,7 @@ class Reader:
         self._token_bytes: float | None = None
         self._limit = position_limit(backbone)
         self.pieces = 1
+        self.team = Team.alone()
         self.keeps_prompts = True
         self._can_pack = False
         self._kept: KeptPrompts | None = None
@@ -116,6 +120,16 @@ class Reader:
             self._can_pack = True
         self._how: HowToRead = how
 
+    def join(self, team: Team) -> None:
+        """Read training batches together with other processes, from now on.
+
+        Raises:
+            InputError: Dropout is drawn for a whole batch here, which no process alone could do.
+        """
+        if team.size > 1:
+            check_draws_by_sequence(self.backbone, self.how)
+        self.team = team
+
     def forget(self) -> None:
         """Forget what is kept: the weights are about to change, or may have changed."""
         self._kept, self._weights = None, None
@@ -137,6 +151,8 @@ class Reader:
         if self._limit is not None:
             self._limit.check(int(layout.lengths_B.max()))
         prompts, trains = prompts_of(layout, prompt_lengths), self.backbone.training and torch.is_grad_enabled()
+        if trains and self.team.size > 1:
+            return self._read_together(bank_RH, layout, prompts, with_inputs=with_inputs)
         if self.how == "padded":
             return self._read_padded(bank_RH, layout, prompts, pieces=self.pieces if trains else 1)
         if torch.is_grad_enabled():
@@ -177,27 +193,9 @@ class Reader:
         self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt], *, with_inputs: bool
     ) -> States:
         """In as many chunks as memory asks for; dropout draws by sequence, so that their number changes nothing."""
-        seed, lengths = int(torch.randint(2**62, ())), layout.lengths_B.tolist()
-        if self.memory_gb is None:
-            chunks = in_pieces(lengths, prompts, self.pieces)
-        else:
-            measured = self._measured(bank_RH, layout, prompts)
-            chunks = chunked(lengths, prompts, token_bytes=measured, budget_gb=self.memory_gb)
-        numbers = {prompt: -1 - n for n, prompt in enumerate(dict.fromkeys(prompts))}
-        hidden, layouts = [], []
-        for rows in chunks:
-            packed = self._packed(rows_of(layout, rows), [prompts[b] for b in rows], bank_RH.device)
-            draws = None
-            if bank_RH.device.type == "cpu" or self.memory_gb is not None or self.pieces > 1:
-                parts = [(numbers[name] if isinstance(name, tuple) else rows[name], n) for name, n in packed.parts]
-                draws = RowDraws(seed, tuple(parts))
-            layouts.append(packed)
-            if len(chunks) == 1:
-                hidden.append(self._read_packed(bank_RH, packed, None, draws=draws))
-            else:
-                read = functools.partial(self._read_packed, draws=draws)
-                hidden.append(checkpoint(read, bank_RH, packed, None, use_reentrant=False))
-        hidden = [_unpacked(rows_RH, packed.body_BL) for rows_RH, packed in zip(hidden, layouts, strict=True)]
+        seed = int(torch.randint(2**62, ()))
+        chunks = self._chunks(bank_RH, layout, prompts, range(len(prompts)), self.pieces)
+        hidden, layouts = self._read_chunks(bank_RH, layout, prompts, chunks, seed)
         inputs = [_unpacked(bank_RH, packed.body_source_BL) for packed in layouts] if with_inputs else []
         return States(
             together(inputs, chunks, 1) if with_inputs else None,
@@ -205,6 +203,68 @@ class Reader:
             together([packed.pool_BML for packed in layouts], chunks, 2),
             together([packed.fusion_BK for packed in layouts], chunks, 1),
         )
+
+    def _read_together(
+        self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt], *, with_inputs: bool
+    ) -> States:
+        """The share of this process, and from the others what they have read; see `limssr.model.reading.shared`."""
+        seed, lengths = int(torch.randint(2**62, ())), layout.lengths_B.tolist()
+        share = shares_of(lengths, prompts, self.team.size)[self.team.number]
+        pieces = -(-self.pieces // self.team.size)
+        rows_RH = shared_rows(bank_RH, self.team)
+        if self.how == "padded":
+            whole = layout.to(bank_RH.device)
+            inputs_BLH, pool_BML, fusion_BK = _unpacked(bank_RH, whole.source_BL), whole.pool_BML, whole.fusion_BK
+            if share:
+                own = rows_of(layout, share)
+                hidden = [self._read_padded(rows_RH, own, [prompts[b] for b in share], pieces=pieces).hidden_BLH]
+            chunks = [share]
+        else:
+            bodies = self._packed(layout, prompts, bank_RH.device)
+            inputs_BLH = _unpacked(bank_RH, bodies.body_source_BL) if with_inputs else None
+            pool_BML, fusion_BK = bodies.pool_BML, bodies.fusion_BK
+            chunks = self._chunks(bank_RH, layout, prompts, share, pieces)
+            hidden, _ = self._read_chunks(rows_RH, layout, prompts, chunks, seed)
+        own_BLH = together(hidden, _places(chunks, share), 1) if share else rows_RH[:0, None]
+        hidden_BLH = gathered(own_BLH, share, len(prompts), pool_BML.shape[2], team=self.team)
+        return States(inputs_BLH, hidden_BLH, pool_BML, fusion_BK)
+
+    def _chunks(
+        self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt], rows: Sequence[int], pieces: int
+    ) -> list[list[int]]:
+        """Some samples of a batch in chunks, as memory or the number of pieces asks for."""
+        lengths = layout.lengths_B.tolist()
+        own_lengths, own_prompts = [lengths[b] for b in rows], [prompts[b] for b in rows]
+        if self.memory_gb is None:
+            chunks = in_pieces(own_lengths, own_prompts, pieces)
+        else:
+            measured = self._measured(bank_RH, layout, prompts)
+            check_room(lengths, token_bytes=measured, budget_gb=self.memory_gb)
+            chunks = chunked(own_lengths, own_prompts, token_bytes=measured, budget_gb=self.memory_gb)
+        return [[rows[place] for place in chunk] for chunk in chunks]
+
+    def _read_chunks(
+        self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt], chunks: Sequence[Sequence[int]], seed: int
+    ) -> tuple[list[Tensor], list[PackedLayout]]:
+        """The hidden states of each chunk's samples, and how they were laid out."""
+        numbers = {prompt: -1 - n for n, prompt in enumerate(dict.fromkeys(prompts))}
+        by_sequence = bank_RH.device.type == "cpu" or self.memory_gb is not None
+        by_sequence = by_sequence or self.pieces > 1 or self.team.size > 1
+        hidden, layouts = [], []
+        for rows in chunks:
+            packed = self._packed(rows_of(layout, rows), [prompts[b] for b in rows], bank_RH.device)
+            draws = None
+            if by_sequence:
+                parts = [(numbers[name] if isinstance(name, tuple) else rows[name], n) for name, n in packed.parts]
+                draws = RowDraws(seed, tuple(parts))
+            layouts.append(packed)
+            if len(chunks) == 1:
+                read_RH = self._read_packed(bank_RH, packed, None, draws=draws)
+            else:
+                read = functools.partial(self._read_packed, draws=draws)
+                read_RH = checkpoint(read, bank_RH, packed, None, use_reentrant=False)
+            hidden.append(_unpacked(read_RH, packed.body_BL))
+        return hidden, layouts
 
     def _measured(self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt]) -> float:
         """Bytes of activations a token; measured on the batch's shortest sample, the first time that it is asked."""
@@ -327,3 +387,9 @@ class Reader:
 def _unpacked(rows_RH: Tensor, index_BL: Tensor) -> Tensor:
     """[R, H] -> [B, L, H]."""
     return rows_RH.index_select(0, index_BL.flatten()).unflatten(0, index_BL.shape)
+
+
+def _places(chunks: Sequence[Sequence[int]], share: Sequence[int]) -> list[list[int]]:
+    """Chunks by the places that their samples have in the share."""
+    place = {b: n for n, b in enumerate(share)}
+    return [[place[b] for b in chunk] for chunk in chunks]

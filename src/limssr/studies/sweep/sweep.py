@@ -17,7 +17,7 @@ from limssr.runs.folder import FORMAT_VERSION
 from limssr.studies.compare.groups import Groups, drawn_groups
 from limssr.studies.estimate import estimate
 from limssr.studies.execute import run_all
-from limssr.studies.plan import PlannedRun, check_runs, check_study, distinct_runs
+from limssr.studies.plan import PlannedRun, check_runs, check_study, distinct_runs, unfinished_runs
 from limssr.studies.sweep.tuning import Setting, best_of, settings, validation_loss
 from limssr.studies.systems import LIMSSR
 from limssr.systems.build import build_model
@@ -238,13 +238,7 @@ def run_sweep(
     if trials:
         reporter.note(f"tuning: {len(plan.tries)} settings for each of {len(plan.contestants)} systems")
         run_all(_flat(trials), out, processes=processes, device=device, reporter=reporter)
-    folders = distinct_runs(_flat(trials))
-    loss_of = {key: fmean(validation_loss(out / folders[run.key].key) for run in runs) for key, runs in trials.items()}
-    losses = {
-        one.label: tuple(loss_of[one.label, n] for n in range(len(plan.tries)))
-        for one in (plan.contestants if trials else ())
-    }
-    chosen = {one.label: best_of(losses[one.label]) if trials else 0 for one in plan.contestants}
+    losses, chosen = _judged(plan, trials, out)
     finals = plan.final_runs(chosen)
     planned = [*_flat(trials), *finals.values()]  # a try that won is the run of its seed, in the folder of the try
     run_all(planned, out, processes=processes, device=device, reporter=reporter)
@@ -256,6 +250,29 @@ def run_sweep(
     result = SweepResult(chosen, losses, runs)
     write_json(out / "sweep.json", {"format_version": FORMAT_VERSION, **to_document(plan, result)})
     return result
+
+
+def _judged(
+    plan: SweepPlan, trials: Mapping[tuple[str, int], tuple[PlannedRun, ...]], out: Path
+) -> tuple[dict[str, tuple[float, ...]], dict[str, int]]:
+    """Label -> the losses of its tries, which are done, and the try that won."""
+    folders = distinct_runs(_flat(trials))
+    loss_of = {key: fmean(validation_loss(out / folders[run.key].key) for run in runs) for key, runs in trials.items()}
+    losses = {
+        one.label: tuple(loss_of[one.label, n] for n in range(len(plan.tries)))
+        for one in (plan.contestants if trials else ())
+    }
+    return losses, {one.label: best_of(losses[one.label]) if trials else 0 for one in plan.contestants}
+
+
+def next_runs(plan: SweepPlan, out: Path) -> list[PlannedRun]:
+    """The runs that can be done now: the tries; once those are done, which choose the setting, all."""
+    trials = plan.trial_runs()
+    tried = _flat(trials)
+    if unfinished_runs(tried, out):
+        return tried
+    _, chosen = _judged(plan, trials, out)
+    return [*tried, *plan.final_runs(chosen).values()]
 
 
 def preview(plan: SweepPlan, out: Path, *, processes: int = 1, device: str = "auto") -> dict[str, Any]:

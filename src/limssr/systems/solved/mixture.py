@@ -41,6 +41,11 @@ class Mixture(Network):
         self.register_buffer("patterns_PM", torch.zeros(0, len(self.modalities), dtype=torch.bool))
         self.register_buffer("weights_PE", torch.zeros(0, len(members)))
 
+    def forget(self) -> None:
+        """So do the members."""
+        for member in self.members.values():
+            member.forget()
+
     def set_mean(self, mean_C: np.ndarray) -> None:
         """The unit scores that members are deviations from."""
         self.mean_C = torch.from_numpy(np.asarray(mean_C)).float()

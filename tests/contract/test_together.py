@@ -1,0 +1,145 @@
+"""Several processes that train one model end with the weights of one process; a killed one can be replaced."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from contract.together_child import CASES
+from limssr.core.config import BackboneConfig, DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.recipes import dump_config
+from limssr.data.simulate import simulate_store
+
+TOLERANCE = 1e-5
+
+
+def launch(words: list[str], number: int, *, port: int | None = None, **more: str) -> list[subprocess.Popen[str]]:
+    """Start python with these words in so many processes that know of one another, as a launcher does."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = port or found.getsockname()[1]
+    shared = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **more}
+    shared["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    if number > 1:
+        shared["WORLD_SIZE"] = str(number)
+    return [
+        subprocess.Popen(
+            [sys.executable, *words],
+            env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)} if number > 1 else shared,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(number)
+    ]
+
+
+def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of each."""
+    found = []
+    for process in processes:
+        out, error = process.communicate(timeout=600)
+        found.append((process.returncode, out, error))
+    return found
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one, two and three processes end with, in every case."""
+    folder = tmp_path_factory.mktemp("together")
+    child = str(Path(__file__).with_name("together_child.py"))
+    ((code, _, error),) = ended(launch([child, str(folder)], 1))
+    assert code == 0, error[-3000:]
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_two_and_three_processes_end_with_the_weights_of_one(name: str, weights: Path) -> None:
+    alone = load_file(weights / f"1-0-{name}.safetensors")
+    for size in (2, 3):
+        first = load_file(weights / f"{size}-0-{name}.safetensors")
+        assert first.keys() == alone.keys()
+        for key, value in alone.items():
+            torch.testing.assert_close(
+                first[key], value, rtol=TOLERANCE, atol=TOLERANCE, msg=lambda m, k=key: f"{k}: {m}"
+            )
+        for number in range(1, size):
+            other = load_file(weights / f"{size}-{number}-{name}.safetensors")
+            assert all(torch.equal(other[key], value) for key, value in first.items()), "processes drifted apart"
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipe")
+    simulate_store(folder / "store", 30, 2, seed=3)
+    config = RunConfig(
+        data=DataConfig(store=str(folder / "store"), num_segments=8),
+        model=ModelConfig(
+            backbone=BackboneConfig(name="tiny", num_layers=1), input_scaling="standard", output="standardized"
+        ),
+        train=TrainConfig(epochs=4, warmup_epochs=0, learning_rate=1e-3),
+        evaluation=EvalConfig(bootstrap=0),
+    )
+    path = folder / "recipe.yaml"
+    path.write_text(dump_config(config), encoding="utf-8")
+    return path
+
+
+def losses(run: Path) -> list[float]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["train_loss"] for line in lines]
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_was_killed_goes_on_with_another_number(recipe: Path, tmp_path: Path) -> None:
+    words = ["-m", "limssr", "train", str(recipe), "--out", str(tmp_path / "run"), "--json"]
+    processes = launch(words, 2)
+    metrics, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 120
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 1):
+        assert time.monotonic() < deadline, "the training does not get on"
+        time.sleep(0.005)
+    processes[1].send_signal(signal.SIGKILL)
+    first, second = ended(processes)
+    assert second[0] == -signal.SIGKILL
+    if first[0] != 0:  # it had not finished when the signal came
+        assert "lost its connection" in first[2]
+        assert "Traceback" not in first[2]
+        assert not (tmp_path / "run" / "model").exists()
+    for code, out, error in ended(launch([*words, "--resume"], 3)):
+        assert code == 0, error
+        assert (out != "") == ('"run"' in out)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "done"
+
+    unbroken = tmp_path / "unbroken"
+    (alone,) = ended(launch([*words[:5], str(unbroken), "--json"], 1))
+    assert alone[0] == 0, alone[2]
+    assert losses(tmp_path / "run") == pytest.approx(losses(unbroken), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "expected"),
+    [
+        (("model.backbone.reading=padded",), {}, "reading: packed for several processes"),
+        ((), {"ACCELERATE_USE_FSDP": "true"}, "found FSDP asked for"),
+        ((), {"ACCELERATE_MIXED_PRECISION": "bf16"}, "train.precision of the recipe"),
+    ],
+)
+def test_what_cannot_work_together_is_refused(
+    settings: tuple[str, ...], environment: dict[str, str], expected: str, recipe: Path, tmp_path: Path
+) -> None:
+    words = ["-m", "limssr", "train", str(recipe), "--out", str(tmp_path / "run"), "--json"]
+    for setting in settings:
+        words += ["--set", setting]
+    found = ended(launch(words, 2, **environment))
+    assert [code for code, _, _ in found] == [2, 2]
+    assert expected in json.loads(found[0][1])["error"]["message"]
+    assert not list((tmp_path / "run").glob("metrics*"))
