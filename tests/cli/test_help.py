@@ -15,7 +15,7 @@ from limssr.systems.table import SYSTEMS
 
 COMMON = {"--help", "--json", "--debug"}
 FLAGS = {
-    "doctor": set(),
+    "doctor": {"--device"},
     "demo": {"--backbone", "--out", "--epochs", "--seed", "--video", "--device"},
     "extract": {
         "--list",
@@ -59,6 +59,8 @@ FLAGS = {
         "--seed",
         # The wish of whoever has several GPUs and no launcher.
         "--processes",
+        # Leaves the machine only where somebody asks for it, which no recipe should do.
+        "--track",
         "--device",
         "--dry-run",
     },

@@ -9,16 +9,17 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from helpers.networks import ALL_MODALITIES, CRITERIA, TINY, VARIANTS, samples_of_every_pattern, small_config
+from helpers.networks import TINY, VARIANTS, small_config
 from limssr.core.config import BackboneConfig, LoraConfig, ModelConfig, RunConfig
 from limssr.core.team import Team, launched_team
 from limssr.core.types import Sample
 from limssr.systems.build import build_model
 from limssr.systems.saving import as_cpu, state_to_save
+from limssr.testing import CRITERIA, MODALITIES, samples_of_every_pattern
 from limssr.training import loop
 from limssr.training.loop import fit
 
-MODALITIES = ALL_MODALITIES[:2]
+STREAMS = MODALITIES[:2]
 WITHOUT_DRAWS = LoraConfig(dropout=0.0)
 EQ17: dict[str, Any] = {"loss": {"regularizer": "eq17", "slots": 2.0}}
 
@@ -45,8 +46,8 @@ CASES: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
 
 def samples(*, complete: bool) -> list[Sample]:
     """Thirteen samples."""
-    found = [one for seed in range(9) for one in samples_of_every_pattern(MODALITIES, seed)]
-    found = [one for one in found if not complete or len(one.streams) == len(MODALITIES)][:13]
+    found = [one for seed in range(9) for one in samples_of_every_pattern(STREAMS, seed)]
+    found = [one for one in found if not complete or len(one.streams) == len(STREAMS)][:13]
     return [Sample(f"{n}", one.streams, one.scores) for n, one in enumerate(found)]
 
 
@@ -61,7 +62,7 @@ def trained(name: str, team: Team) -> dict[str, torch.Tensor]:
         "evaluation": {"batch_size": 3},
     }
     config = RunConfig.model_validate(tree)
-    network = build_model(config.model, MODALITIES, CRITERIA, seed=0)
+    network = build_model(config.model, STREAMS, CRITERIA, seed=0)
     every = samples(complete=config.missing.dropout == "per_batch")
     fit(network, every, every[:5], config=config, team=team)
     return as_cpu(state_to_save(network))

@@ -17,7 +17,7 @@ from limssr.model.backbone.families import KNOWN
 
 Position = conf.Positional
 Device = Annotated[
-    str, conf.arg(metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps. auto takes the fastest one there is.")
+    str, conf.arg(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps or xpu. auto takes the fastest one there is.")
 ]
 VariantNames = Annotated[
     conf.UseAppendAction[tuple[str, ...]],

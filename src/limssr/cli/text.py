@@ -114,6 +114,18 @@ def doctor_lines(document: Document) -> tuple[RenderableType, ...]:
     return (*outline(machine), models, *(problems or ["No problems found."]))
 
 
+def device_check_lines(document: Document) -> tuple[RenderableType, ...]:
+    """What a device computes beside the CPU."""
+    table = _table("compared with the CPU", "precision", "difference", "allowed", "s a step", "result", others="left")
+    for check in document["checks"]:
+        found = "-" if check["difference"] is None else f"{check['difference']:.2g}"
+        step = "-" if check["seconds_a_step"] is None else f"{check['seconds_a_step']:.3f}"
+        result = check["error"] or ("well" if check["passed"] else "differs")
+        table.add_row(check["what"], check["precision"], found, f"{check['tolerance']:.2g}", step, result)
+    well = "All of it is within what is allowed." if document["passed"] else "Do not rely on this device as it is."
+    return (f"Device {document['device']} ({document['reason']})", table, well)
+
+
 def rows_table(rows: Sequence[Document]) -> RenderableType:
     """Records with the same keys as a table; long ones are cut, and say so."""
     if not rows:

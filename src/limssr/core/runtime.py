@@ -59,7 +59,7 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
     """Decide where to compute.
 
     Args:
-        requested: "auto" (the first CUDA device, else the CPU), "cpu", "cuda", "cuda:N" or "mps".
+        requested: "auto" (the first CUDA device, else the CPU), "cpu", "cuda", "cuda:N", "mps" or "xpu".
 
     Raises:
         InputError: Another word, or a device that this machine does not have; it is never replaced by another.
@@ -69,12 +69,19 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
             return DeviceChoice(torch.device("cuda", 0), f"auto: {torch.cuda.get_device_name(0)} is there")
         return DeviceChoice(torch.device("cpu"), "auto: there is no CUDA device")
     kind, _, number = requested.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdecimal())):
-        raise InputError(f"Expected a device auto, cpu, cuda, cuda:N or mps, found {requested!r}: give one of them.")
+    if kind not in ("cpu", "cuda", "mps", "xpu") or (number and not (kind == "cuda" and number.isdecimal())):
+        raise InputError(
+            f"Expected a device auto, cpu, cuda, cuda:N, mps or xpu, found {requested!r}: give one of them."
+        )
     if kind == "cuda":
         return _cuda_device(int(number or 0))
     if kind == "mps" and not torch.backends.mps.is_available():
         raise InputError("Expected a machine with Apple's MPS for device mps, found none: use device cpu or auto.")
+    if kind == "xpu" and not (hasattr(torch, "xpu") and torch.xpu.is_available()):
+        raise InputError(
+            f"Expected an Intel GPU that torch {torch.__version__} can use for device xpu, found none: use device cpu "
+            "or auto, or install an XPU build of torch."
+        )
     return DeviceChoice(torch.device(kind), "asked for")
 
 
@@ -154,7 +161,10 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
 
     Dropout and weight initialisation read torch's global generator, so it is forked, never set.
     """
-    with torch.random.fork_rng():
+    with contextlib.ExitStack() as forked:
+        forked.enter_context(torch.random.fork_rng())
+        if hasattr(torch, "xpu") and torch.xpu.is_available():
+            forked.enter_context(torch.random.fork_rng(device_type="xpu"))
         torch.manual_seed(seed_of(seed, *purpose))
         yield
 
@@ -344,6 +354,6 @@ def _seconds(pair: torch.Tensor) -> float:
     product = pair[0] @ pair[1]
     if pair.device.type == "cuda":
         torch.cuda.synchronize(pair.device)
-    elif pair.device.type == "mps":
+    elif pair.device.type != "cpu":
         float(product[0, 0])
     return max(time.perf_counter() - started, 1e-9)

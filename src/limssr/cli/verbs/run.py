@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 class Doctor:
     """Say what this machine has: versions, device, memory, and which language models are on it."""
 
+    device: Annotated[str | None, conf.arg(metavar="NAME")] = None
+    """Also train 20 steps on this device (cuda, mps, xpu, cpu) and compare scores with the CPU's."""
     common: Common = field(default_factory=Common)
 
     def run(self) -> Answer:
@@ -38,7 +40,15 @@ class Doctor:
         from limssr.cli.text import doctor_lines
 
         document = diagnose().to_dict()
-        return Answer(document, doctor_lines(document))
+        lines = doctor_lines(document)
+        if self.device is None:
+            return Answer(document, lines)
+        from limssr.cli.text import device_check_lines
+        from limssr.runs.device_check import check_device
+
+        found = check_device(self.device)
+        document["device_check"] = found.to_dict()
+        return Answer(document, (*lines, *device_check_lines(document["device_check"])), 0 if found.passed else 1)
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,8 @@ class Train:
     """Short for --set seed=N."""
     processes: Annotated[int, conf.arg(metavar="N")] = 1
     """Train with N processes of this machine, one a GPU where there are any; with the numbers of one process."""
+    track: Annotated[Literal["tensorboard", "wandb", "mlflow"] | None, conf.arg(metavar="NAME")] = None
+    """Tell a tracker of every epoch: tensorboard (files in the run folder), wandb or mlflow; none unless asked."""
     device: Device = "auto"
     dry_run: DryRun = False
     common: Common = field(default_factory=Common)
@@ -173,11 +185,14 @@ class Train:
             if self.processes not in (1, team.size):
                 raise InputError(f"Expected --processes {team.size}, as the launcher says, found {self.processes}.")
             is_first = team.is_first
-            reporter = make_reporter() if is_first else None
+            tracked = TrackedReporter(make_reporter(), self.track, out, config) if is_first and self.track else None
+            reporter = tracked or (make_reporter() if is_first else None)
             run = train_run(config, out, device=self.device, resume=resume, reporter=reporter, team=team)
         if not is_first:
             return Answer({})
         document = run_document(run)
+        if tracked is not None:
+            tracked.close(scores_to_track(document))
         return Answer(document, (*evaluation_lines(document), f"Report: {document['report']}"))
 
 

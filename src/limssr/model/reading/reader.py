@@ -208,7 +208,7 @@ class Reader:
         self, bank_RH: Tensor, layout: Layout, prompts: Sequence[Prompt], *, with_inputs: bool
     ) -> States:
         """The share of this process, and from the others what they have read; see `limssr.model.reading.shared`."""
-        seed, lengths = int(torch.randint(2**62, ())), layout.lengths_B.tolist()
+        lengths = layout.lengths_B.tolist()
         share = shares_of(lengths, prompts, self.team.size)[self.team.number]
         pieces = -(-self.pieces // self.team.size)
         rows_RH = shared_rows(bank_RH, self.team)
@@ -220,6 +220,7 @@ class Reader:
                 hidden = [self._read_padded(rows_RH, own, [prompts[b] for b in share], pieces=pieces).hidden_BLH]
             chunks = [share]
         else:
+            seed = int(torch.randint(2**62, ()))  # as one process draws it
             bodies = self._packed(layout, prompts, bank_RH.device)
             inputs_BLH = _unpacked(bank_RH, bodies.body_source_BL) if with_inputs else None
             pool_BML, fusion_BK = bodies.pool_BML, bodies.fusion_BK
