@@ -15,8 +15,14 @@ from safetensors.torch import load_file
 
 from contract.together_child import CASES
 from limssr.core.config import BackboneConfig, DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
-from limssr.core.recipes import dump_config
+from limssr.core.errors import InputError
+from limssr.core.recipes import dump_config, load_recipe
+from limssr.core.team import Team, launched_team
 from limssr.data.simulate import simulate_store
+from limssr.model.reading.shared import shares_of
+from limssr.runs.train import train_run
+from limssr.systems.build import build_model
+from limssr.testing import CRITERIA, MODALITIES
 
 TOLERANCE = 1e-5
 
@@ -114,32 +120,51 @@ def test_a_run_whose_process_was_killed_goes_on_with_another_number(recipe: Path
         assert "lost its connection" in first[2]
         assert "Traceback" not in first[2]
         assert not (tmp_path / "run" / "model").exists()
-    for code, out, error in ended(launch([*words, "--resume"], 3)):
-        assert code == 0, error
-        assert (out != "") == ('"run"' in out)
+    assert second[1] == "", "only the first process prints"
+    config = load_recipe(recipe)
+    train_run(config, tmp_path / "run", device="cpu", resume="auto")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "done"
-
-    unbroken = tmp_path / "unbroken"
-    (alone,) = ended(launch([*words[:5], str(unbroken), "--json"], 1))
-    assert alone[0] == 0, alone[2]
+    unbroken = train_run(config, tmp_path / "unbroken", device="cpu")
     assert losses(tmp_path / "run") == pytest.approx(losses(unbroken), rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("settings", "environment", "expected"),
+    ("environment", "expected"),
     [
-        (("model.backbone.reading=padded",), {}, "reading: packed for several processes"),
-        ((), {"ACCELERATE_USE_FSDP": "true"}, "found FSDP asked for"),
-        ((), {"ACCELERATE_MIXED_PRECISION": "bf16"}, "train.precision of the recipe"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "found FSDP asked for"),
+        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "train.precision of the recipe"),
+        ({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"}, "train.accumulate"),
+        ({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, "nothing is compiled"),
+        ({"MASTER_ADDR": ""}, "sets MASTER_ADDR"),
+        ({"WORLD_SIZE": "many"}, "a number of processes"),
     ],
 )
-def test_what_cannot_work_together_is_refused(
-    settings: tuple[str, ...], environment: dict[str, str], expected: str, recipe: Path, tmp_path: Path
+def test_what_a_launcher_asks_for_and_is_not_done_is_refused(
+    environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["-m", "limssr", "train", str(recipe), "--out", str(tmp_path / "run"), "--json"]
-    for setting in settings:
-        words += ["--set", setting]
-    found = ended(launch(words, 2, **environment))
-    assert [code for code, _, _ in found] == [2, 2]
-    assert expected in json.loads(found[0][1])["error"]["message"]
-    assert not list((tmp_path / "run").glob("metrics*"))
+    told = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", **environment}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=expected), launched_team():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"), [({"reading": "padded"}, "reading: packed for several"), ({}, "dropout of its own")]
+)
+def test_dropout_that_is_drawn_for_a_whole_batch_is_refused(changes: dict[str, str], expected: str) -> None:
+    config = ModelConfig(backbone=BackboneConfig.model_validate({"name": "tiny", "num_layers": 1, **changes}))
+    model = build_model(config, MODALITIES[:2], CRITERIA, seed=0)
+    if not changes:
+        model.reader.backbone.config.attention_dropout = 0.1
+    with pytest.raises(InputError, match=expected):
+        model.join(Team(1, 2, 1))
+    model.join(Team.alone())
+
+
+def test_shares_are_even_and_hold_every_sample_once() -> None:
+    lengths, prompts = [40, 10, 10, 10, 10, 9], [(1, 2)] * 6
+    shares = shares_of(lengths, prompts, 2)
+    assert sorted(b for share in shares for b in share) == list(range(6))
+    assert sorted(sum(lengths[b] - 2 for b in share) for share in shares) == [38, 39]
+    assert shares_of([5], [()], 3) == [[0], [], []]

@@ -44,20 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _answered(arguments: Sequence[str], form: Format, stdout: TextIO) -> int:
     """Parse and run; every way in which that can end becomes an exit code and, where it failed, a message."""
-    verb, debug = None, "--debug" in arguments
+    verb, debug, is_follower = None, "--debug" in arguments, follows()
     try:
         verb = with_home_expanded(parse(arguments, form))
         if (number := _processes_to_launch(verb)) > 1:
             return launched(arguments, number)
         answer = verb.run()
-        if not follows():
+        if not is_follower:
             print_answer(answer, form, stdout)
         return answer.exit_code
     except SystemExit as request:  # --help, or an error that tyro has explained
         return request.code if isinstance(request.code, int) else 2
     except KeyboardInterrupt as error:
         code = 128 + error.number if isinstance(error, Terminated) else INTERRUPTED
-        if follows() or _processes_to_launch(verb) > 1:  # the first of several processes says so
+        if is_follower or _processes_to_launch(verb) > 1:  # the first of several processes says so
             return code
         told = LimssrError(f"{_ended_by(error)}. {_how_to_go_on(verb, arguments)}")
         print_error(told.with_traceback(error.__traceback__), code, form=form, stdout=stdout, trace=debug)
@@ -66,7 +66,7 @@ def _answered(arguments: Sequence[str], form: Format, stdout: TextIO) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return 0
     except Exception as error:
-        if isinstance(error, ToldByFirst) or (isinstance(error, LostProcess) and follows()):
+        if isinstance(error, ToldByFirst) or (isinstance(error, LostProcess) and is_follower):
             return error.exit_code
         explained = diagnosis(error) or error
         if isinstance(explained, LimssrError):

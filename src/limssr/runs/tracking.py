@@ -50,7 +50,8 @@ class TrackedReporter:
 
     def __init__(self, reporter: Reporter, name: TrackerName, out: Path, config: RunConfig) -> None:
         check_tracker(name)
-        self._reporter, self._name, self._out, self._config = reporter, name, out, config
+        self._reporter, self._out, self._config = reporter, out, config
+        self._name: TrackerName = name
         self._tracker: Any = None
 
     def note(self, text: str) -> None:

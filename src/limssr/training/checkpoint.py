@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from limssr.core.config import RunConfig
-from limssr.core.errors import ArtifactError, InputError
+from limssr.core.errors import ArtifactError
 from limssr.core.files import (
     new_folder,
     remove_leftovers,
@@ -213,9 +213,9 @@ class TrainingParts:
             for epoch in candidate_epochs(history, self.config.train)
         }
 
-    def save(self, folder: Path, history: Sequence[dict[str, Any]]) -> None:
+    def save(self, folder: Path | None, history: Sequence[dict[str, Any]]) -> None:
         """Write a checkpoint after the last epoch of `history`, then metrics.jsonl; the first process does."""
-        if not self.team.is_first:
+        if folder is None or not self.team.is_first:
             return
         scaler = self.accelerator.scaler
         progress = {
@@ -242,12 +242,6 @@ class TrainingParts:
             begun.
         """
         state = load_checkpoint(folder / "checkpoints")
-        found = self.team.told_by_all(None if state is None else state.epoch)
-        if len(set(found)) > 1:
-            raise InputError(
-                f"Expected one run folder that all {self.team.size} processes see, found checkpoints of other epochs "
-                f"({found}): put {folder} on a file system that all machines share."
-            )
         if state is None:
             return [], {}
         if state.progress.get("backbone_sha256"):

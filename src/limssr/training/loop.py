@@ -31,7 +31,7 @@ from limssr.training.checkpoint import TrainingParts
 from limssr.training.divergence import RESTART_SHARE, Diverged, DivergedTwice, DivergenceLimit, why_diverged
 from limssr.training.optimizer import WeightAverage, make_optimizer
 from limssr.training.selection import EpochValue, chosen_epoch, out_of_patience, own_subset_loss
-from limssr.training.together import exchange_gradients, join, take_over_weights, waiting
+from limssr.training.together import exchange_gradients, join, restored, take_over_weights, waiting
 
 TERMS = ("total", "task", "consistency", "slots", "auxiliary")
 
@@ -139,7 +139,7 @@ def _fit(
     parts = _prepare(model, train_samples, val_samples, config=config, device=device, reporter=reporter, team=team)
     stages = parts.model.stages
     # 2. where it was stopped, if it was
-    history, kept = team.agree(lambda: parts.restore(folder)) if resume == "auto" and folder else ([], {})
+    history, kept = restored(parts, folder) if resume == "auto" and folder else ([], {})
     share = history[-1].get("rate_share", share) if history else share
     parts.rates[:] = [rate * share for rate in parts.rates]
     limit = DivergenceLimit.of(parts.model, train_samples, history)
@@ -167,8 +167,7 @@ def _fit(
             record |= {"stage": place.stage.name, "can_be_chosen": place.is_last}
         history.append(team.told_by_first({**record, "seconds": round(time.monotonic() - started, 3)}))
         kept = parts.keep(kept, history)
-        if folder:
-            parts.save(folder, history)
+        parts.save(folder, history)
         reporter.epoch(history[-1], total=train.epochs, best_epoch=chosen_epoch(history, train))
         reporter.advance("training")
     reporter.finish()

@@ -7,6 +7,7 @@ that all weights stay the same bits.
 
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,10 +15,12 @@ from torch import Tensor, nn
 
 from limssr.core.errors import InputError
 from limssr.core.progress import Reporter
+from limssr.core.quoting import listed
 from limssr.core.runtime import environment
 from limssr.core.team import Team
 from limssr.nn.contract import Network
 from limssr.systems.saving import state_to_save
+from limssr.training.checkpoint import TrainingParts
 
 SAME_EVERYWHERE = ("limssr", "python", "packages")
 """Of the environment: with other versions, processes would compute other numbers."""
@@ -57,6 +60,23 @@ def check_same(team: Team, value: Any, what: str) -> None:
                 f"Expected the same {what} in all {team.size} processes, found others in process {number + 1}: "
                 f"{_difference(found[0], other)}. Give all of them the same environment, recipe and files."
             )
+
+
+def restored(parts: TrainingParts, folder: Path) -> tuple[list[dict[str, Any]], dict[int, dict[str, Tensor]]]:
+    """`TrainingParts.restore` in every process.
+
+    Raises:
+        InputError: They do not find the same checkpoint.
+        ArtifactError: It is damaged.
+    """
+    history, kept = parts.team.agree(lambda: parts.restore(folder))
+    found = parts.team.told_by_all(len(history))
+    if len(set(found)) > 1:
+        raise InputError(
+            f"Expected one run folder that all {parts.team.size} processes see, found {listed(found)} epochs in "
+            f"theirs: put {folder} on a file system that all machines share."
+        )
+    return history, kept
 
 
 def take_over_weights(model: Network, team: Team) -> None:

@@ -31,7 +31,7 @@ class Predict:
     columns: Annotated[Literal["as-trained", "by-name", "by-place"], conf.arg(metavar="WORD")] = "as-trained"
     """Whether columns are found by their names (by-name) or by their place (by-place); else as the run's data."""
     shard: Annotated[str | None, conf.arg(metavar="I/N")] = None
-    """Score part I of N of the source, for N tasks of a scheduler; the part stands beside --out until --join."""
+    """Score part I of N of the source, for N tasks of a scheduler; the part is kept next to --out until --join."""
     join: Annotated[int | None, conf.arg(metavar="N")] = None
     """Make --out of the N parts that --shard 1/N to N/N have written: the same bytes as without parts."""
     device: Device = "auto"
