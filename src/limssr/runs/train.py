@@ -14,6 +14,7 @@ import torch
 
 from limssr.core.config import RunConfig
 from limssr.core.files import check_disk, check_folder, remove_leftovers
+from limssr.core.launched import ToldByFirst
 from limssr.core.locks import being_written, check_nobody_writes
 from limssr.core.progress import Reporter, SilentReporter, counted
 from limssr.core.recipes import dump_config
@@ -162,7 +163,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
             )
         except DivergedTwice as error:
             if not team.is_first:
-                raise
+                raise ToldByFirst(error.exit_code, str(error)) from error
             write_run(out, {**document, "status": "diverged", "reason": str(error)})
             kept = f"{out} keeps config.yaml and run.json, which say so, and no weights"
             raise DivergedTwice(f"{error} {kept}: take another folder for the next attempt, or remove it.") from error
