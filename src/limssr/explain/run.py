@@ -21,6 +21,7 @@ from limssr.explain.scored import Scored, Subset, score_subsets
 from limssr.explain.shares import shapley_of, shapley_table, shares_document
 from limssr.explain.subject import Subject, chosen_samples, open_subject, samples_from
 from limssr.explain.trust import coverage_document, return_document, returns, widths_of
+from limssr.report import write_report
 from limssr.runs.calibration import LEVEL
 
 FOLDER = "explain"
@@ -104,6 +105,8 @@ def explain_run(
         "seconds": round(time.monotonic() - begun, 1),
     }
     _write(folder, document, found)
+    if wish.member is None:
+        write_report(subject.run)
     return {**document, "folder": str(folder)}
 
 

@@ -47,8 +47,11 @@ def render_page(template: str, contents: Mapping[str, Any]) -> bytes:
     from markupsafe import Markup
 
     environment = environment_of_templates(autoescape=True)
-    style = environment.loader.get_source(environment, "style.css")[0]  # pyright: ignore[reportOptionalMemberAccess]
-    return environment.get_template(template).render(**contents, style=Markup(style)).encode("utf-8")
+    files = {"style": "style.css", "dark": "dark.css", "sort": "sort.js"}
+    loader = environment.loader
+    assert loader is not None
+    inlined = {name: Markup(loader.get_source(environment, file)[0]) for name, file in files.items()}
+    return environment.get_template(template).render(**contents, **inlined).encode("utf-8")
 
 
 def environment_of_templates(*, autoescape: bool) -> "Environment":

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from limssr.report.first_screen import first_screen, sure_rows
+from limssr.report.inside import inside_of
 from limssr.report.performances import as_table, performances
 from limssr.report.run_figures import Image, Points, error_curves, error_scale_css, scatters, term_curves
 from limssr.report.run_tables import build_error_rows, build_heat_map, build_subset_table, number
@@ -27,6 +29,10 @@ def build_contents(folder: RunFolder) -> dict[str, Any]:
         "system": folder.system,
         "summary": summary_of(folder),
         "stamps": stamps_of(folder),
+        "first_screen": first_screen(folder),
+        "sure": sure_rows(folder),
+        "level": 100 * float(((document or {}).get("coverage") or {}).get("level") or 0.9),
+        "inside": inside_of(folder.explained, folder.figures),
         "tiles": _tiles(folder),
         "facts": _facts(folder),
         "criteria": _criteria(run),

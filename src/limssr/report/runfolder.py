@@ -1,7 +1,7 @@
 """Reads a run folder for the report; optional files may be missing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from limssr.core.reading.records import (
 )
 from limssr.core.reading.regular import read_text
 from limssr.core.reading.tables import read_parquet
+from limssr.report.inside import read_explained, read_figures
 
 FORMAT_VERSION = 1
 COLUMNS = ("system", "split", "id", "criterion", "streams", "score", "prediction")
@@ -39,6 +40,8 @@ class RunFolder:
         evaluation: evaluation.json; None when missing.
         predictions: predictions.parquet of the run's own system; None when missing.
         missing: File name -> what the report lacks without it.
+        explained: explain/explain.json; None where nobody has asked.
+        figures: Name -> PNG, of what was explained.
     """
 
     name: str
@@ -49,6 +52,8 @@ class RunFolder:
     evaluation: Mapping[str, Any] | None
     predictions: pa.Table | None
     missing: Mapping[str, str]
+    explained: Mapping[str, Any] | None = None
+    figures: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def system(self) -> str:
@@ -99,6 +104,7 @@ def read_run_folder(folder: Path) -> RunFolder:
         outside = own_file(folder / "predictions.parquet")
         predictions = read_parquet(outside, columns=COLUMNS)
         predictions = predictions.filter(pc.field("system") == str(run.get("system") or "limssr"))
+    explained = read_explained(folder)
     return RunFolder(
         name=folder.absolute().name,
         run=run,
@@ -112,4 +118,6 @@ def read_run_folder(folder: Path) -> RunFolder:
         evaluation=evaluation,
         predictions=predictions,
         missing=missing,
+        explained=explained,
+        figures=read_figures(folder, explained),
     )

@@ -160,11 +160,61 @@ class SystemRecord(_Record):
         return self
 
 
+class CoveredRecord(_Record):
+    """How often intervals cover, for one subset and criterion."""
+
+    streams: list[str]
+    criterion: str
+    num_samples: int = Field(ge=0)
+    covered: Number
+    width: Number
+    source: str
+
+
+class CoverageRecord(_Record):
+    """How often intervals cover."""
+
+    level: Number
+    num_calibration: int
+    subsets: list[CoveredRecord]
+
+
+class FigureRecord(_Record):
+    """A figure of `limssr explain`."""
+
+    name: str
+    words: str
+
+
+class StreamShareRecord(_Record):
+    """What a stream adds to scores."""
+
+    share: Number | None = None
+
+
+class ContributionsRecord(_Record):
+    """What streams add to scores."""
+
+    streams: dict[str, StreamShareRecord]
+
+
+class ExplainDocument(_Record):
+    """explain/explain.json, as far as the report reads it."""
+
+    format_version: int
+    split: str | None = None
+    figures: list[FigureRecord]
+    contributions: ContributionsRecord | None = None
+    not_applicable: dict[str, str] | None = None
+    notes: list[str] | None = None
+
+
 class EvaluationDocument(SystemRecord):
     """evaluation.json: the run's own system, and all systems by name."""
 
     format_version: int
     systems: dict[str, SystemRecord] | None = None
+    coverage: CoverageRecord | None = None
 
 
 class EpochRecord(_Record):

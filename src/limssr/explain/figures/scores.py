@@ -75,7 +75,8 @@ def draw_coverage(document: Mapping[str, Any]) -> Drawing:
         axes = drawn.figure.add_subplot()
         axes.axvline(100 * level, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
         for place, row in enumerate(rows):
-            whisker(axes, row["covered"]["interval"], place, scale=100)
+            low, high = row["covered"]["interval"]
+            whisker(axes, (low, None if high is None else min(high, 1.0)), place, scale=100)
             axes.plot(100 * row["covered"]["value"], place, "o", color=colour_of(0), markersize=5)
         axes.set_yticks(range(len(rows)), [" + ".join(row["streams"]) for row in rows])
         axes.set_xlim(right=101.5)
