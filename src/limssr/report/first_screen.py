@@ -25,7 +25,10 @@ def first_screen(folder: RunFolder) -> list[dict[str, str]]:
 
 
 def _what(folder: RunFolder) -> str:
-    criteria, streams = list(folder.run.get("criteria") or ()), list(folder.run.get("modalities") or ())
+    criteria, streams = (
+        list(folder.run.get("criteria") or ()),
+        [str(name) for name in folder.run.get("modalities") or ()],
+    )
     if not criteria or not streams:
         return ""
     names = [str(item["name"]) if isinstance(item, Mapping) else str(item) for item in criteria]
