@@ -4,10 +4,12 @@ import io
 import json
 
 import pytest
+from rich.console import Console
 
 from limssr.cli.output import Answer, print_answer
 from limssr.cli.text import evaluation_lines, rows_table
 from limssr.data.missing import subsets
+from limssr.report.columns import Columns
 from limssr.report.text import same_words
 
 
@@ -140,3 +142,29 @@ def test_systems_are_rows_while_the_subsets_fit(monkeypatch: pytest.MonkeyPatch)
     lines = shown(document(("timing", "dynamics", "pedal"), ("limssr", "ridge"))).splitlines()
     row = next(line for line in lines if line.strip().startswith("ridge"))
     assert len(row.split()) == 1 + 6 + 4
+
+
+@pytest.mark.parametrize("label", ["acc + gyro", "acc + gyro + magnetometer", "magnetometer + gyro"])
+@pytest.mark.parametrize("extra", range(14))
+def test_the_first_column_is_not_squeezed_to_a_few_letters(label: str, extra: int) -> None:
+    table = Columns("streams", "samples", "Spearman", "interval", "MSE")
+    table.add_row(label, "8", "-0.123", "[-1.000, 1.000]" + "9" * extra, "12345.123")
+    out = io.StringIO()
+    Console(width=80, file=out).print(table)
+    first = [line[:40].split("   ")[0].strip() for line in out.getvalue().splitlines() if line.strip()]
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    assert all(len(word) >= 3 for word in " ".join(first).replace("+", " ").split())
+
+
+def test_a_number_that_is_not_there_has_its_reason() -> None:
+    found = document(("acc", "gyro"), ("limssr",))
+    found["full"] = {"spearman": None, "mse": 1.0, "reasons": {"spearman": "8 judged samples, 10 are needed"}}
+    assert "No Spearman with all streams: 8 judged samples, 10 are needed." in " ".join(shown(found).split())
+
+
+@pytest.mark.parametrize(
+    ("resample", "count", "told"), [("groups", 2, True), ("groups", 6, False), ("samples", 2, False)]
+)
+def test_few_groups_are_said_to_be_few(resample: str, count: int, told: bool) -> None:
+    found = {**document(("acc", "gyro"), ("limssr",)), "resample": resample, "num_groups": count}
+    assert ("There are only 2 groups" in " ".join(shown(found).split())) == told

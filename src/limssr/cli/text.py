@@ -6,7 +6,7 @@ from typing import Any, Literal
 from rich.console import RenderableType
 
 from limssr.report.columns import Columns
-from limssr.report.text import coverage_words, cut_words, partial_words, same_words
+from limssr.report.text import coverage_words, cut_words, few_words, partial_words, reason_words, same_words
 
 Document = Mapping[str, Any]
 MAX_ROWS = 40
@@ -29,7 +29,8 @@ def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
         lines.append(f"Mean of the incomplete subsets: {_pair(document.get('average_incomplete'))}")
         lines.append(f"All streams: {_pair(document.get('full'))}")
     lines += _not_averaged(systems or {"": document})
-    lines += [cut] if (cut := cut_words(document["subsets"])) else []
+    told = (reason_words(document.get("full")), few_words(document), cut_words(document["subsets"]))
+    lines += [sentence for sentence in told if sentence]
     lines += coverage_words(document.get("coverage"))
     if document["selection"] == "test":
         lines.append("The epoch was chosen on the test split: these numbers flatter the model.")

@@ -10,6 +10,9 @@ from rich.table import Table
 
 MIN_FIRST = 12
 """Columns that the first column may be folded to before a table counts as too wide."""
+MARGIN = 3
+EDGE = 1
+"""The left edge of a table."""
 
 
 class Columns:
@@ -65,17 +68,17 @@ class Columns:
             return [list(range(len(heads)))]  # text is folded instead
         sizes = [_size(heads, rows, place) for place in range(len(heads))]
         first = min(sizes[0], max(MIN_FIRST, width // 3))
-        parts, used = [[0]], first
+        parts, used = [[0]], first + EDGE
         for place in range(1, len(heads)):
             if used + sizes[place] > width and len(parts[-1]) > 1:
-                parts, used = [*parts, [0]], first
+                parts, used = [*parts, [0]], first + EDGE
             parts[-1].append(place)
             used += sizes[place]
         return parts
 
     def _width(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
         first = min(_size(heads, rows, 0), MIN_FIRST)
-        return first + sum(_size(heads, rows, place) for place in range(1, len(heads)))
+        return EDGE + first + sum(_size(heads, rows, place) for place in range(1, len(heads)))
 
     def _table(self, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str | None) -> Table:
         table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
@@ -89,6 +92,6 @@ class Columns:
 
 
 def _size(heads: Sequence[str], rows: Sequence[Sequence[str]], place: int) -> int:
-    """Columns of the terminal that a column takes, with one blank on each side and the table's own margin."""
+    """Columns of the terminal that a column takes: its widest line, a blank on each side, and the line that ends it."""
     cells = [heads[place], *(row[place] for row in rows)]
-    return max(len(line) for cell in cells for line in (cell.split("\n") or [""])) + 2
+    return max(len(line) for cell in cells for line in (cell.split("\n") or [""])) + MARGIN

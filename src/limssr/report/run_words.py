@@ -6,7 +6,7 @@ from typing import Any
 from limssr.report.run_tables import number, number_or_partial
 from limssr.report.runfolder import RunFolder
 from limssr.report.stamps import Stamp
-from limssr.report.text import cut_words, num_averaged, same_words, subsets_words
+from limssr.report.text import cut_words, few_words, num_averaged, same_words, subsets_words
 
 
 def summary_of(folder: RunFolder) -> list[str]:
@@ -46,7 +46,7 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
                 " Streams were only hidden from step to step, and over the epochs each was seen for each performance."
             )
         found.append(Stamp("note", "Trained on complete data", text))
-    found += _training_stamps(run)
+    found += [*_few_groups(folder), *_training_stamps(run)]
     validation = run.get("validation")
     if validation:
         held = f"{validation['num_samples']} performances ({validation['num_groups']} groups)"
@@ -90,6 +90,11 @@ def _search_stamps(run: Mapping[str, Any]) -> list[Stamp]:
     """What a search warns of."""
     beware = [str(text) for text in (run.get("auto") or {}).get("warnings") or ()]
     return [Stamp("warning", "What the search warns of", " · ".join(beware))] if beware else []
+
+
+def _few_groups(folder: RunFolder) -> list[Stamp]:
+    few = few_words(folder.evaluation or {})
+    return [Stamp("note", "Few groups to judge by", few)] if few else []
 
 
 def _training_stamps(run: Mapping[str, Any]) -> list[Stamp]:

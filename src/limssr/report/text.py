@@ -101,3 +101,24 @@ def cut_words(subsets: Sequence[Mapping[str, Any]]) -> str:
     if not counts:
         return ""
     return f"Predictions at an end of the scale, where scores are cut off: {counts} (of {total} for each criterion)."
+
+
+FEW_UNITS = 6
+"""Groups, or performances without groups, below which an interval by leaving out each in turn says little."""
+
+
+def reason_words(part: Mapping[str, Any] | None, metric: str = "spearman") -> str:
+    """Why there is no number, as a sentence; empty where there is one, or nobody says."""
+    reason = ((part or {}).get("reasons") or {}).get(metric)
+    return f"No {metric.capitalize()} with all streams: {reason}." if reason else ""
+
+
+def few_words(document: Mapping[str, Any]) -> str:
+    """That intervals are made of few groups, as a sentence; empty where they are not, or an older file does not say."""
+    count = document.get("num_groups")
+    if document.get("resample") != "groups" or not isinstance(count, int) or count >= FEW_UNITS:
+        return ""
+    return (
+        f"There are only {count} groups in this split: intervals leave out each in turn, and of so few they are very "
+        "wide. More groups make them narrower, more performances of the same groups do not."
+    )
