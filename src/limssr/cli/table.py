@@ -21,6 +21,7 @@ from limssr.cli.verbs.data import (
     ImportTable,
     Inspect,
     Mask,
+    Publish,
     SplitData,
     Verify,
 )
@@ -75,6 +76,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "data import table": Entry(verb=ImportTable, line="own data: a manifest of array files and scores"),
         "data import other": Entry(verb=ImportOther, line="with an importer that an installed package brings"),
         "data inspect": Entry(verb=Inspect, line="what a store holds"),
+        "data publish": Entry(verb=Publish, line="copy a store to a bucket or hub"),
         "data verify": Entry(verb=Verify, line="hash and check every file and sample of a store again"),
         "data mask": Entry(verb=Mask, line="a copy of a store from which streams are removed"),
         "data split": Entry(verb=SplitData, line="a copy of a store or a manifest with new splits, by group"),

@@ -20,6 +20,7 @@ from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.table import read_manifest
 from limssr.data.store.mapped import give_back
 from limssr.data.store.reader import FeatureStore
+from limssr.data.store.remote import local_folder
 from limssr.evaluation.scorer import ModelScorer
 from limssr.runs.calibration import calibration_of, with_intervals
 from limssr.runs.familiar import read_familiar, why_unlike, with_reasons
@@ -244,6 +245,7 @@ def open_source(
     Raises:
         InputError: Nothing there, or another width.
     """
+    source = local_folder(source)
     if not source.exists():
         raise InputError(f"Expected a manifest or a store at {source}, found nothing: give a path that exists.")
     if source.is_dir():

@@ -16,6 +16,7 @@ from limssr.core.reading.documents import read_json
 from limssr.core.reading.model_folder import outside_of
 from limssr.core.reading.regular import exists
 from limssr.core.recipes import load_recipe, parse_variants, recipe_path, store_behind
+from limssr.data.store.remote import address_of, is_address
 
 LAYERS = "model.backbone.num_layers"
 
@@ -96,7 +97,11 @@ def default_folder(recipe: str, changes: Changes, config: RunConfig) -> str:
 
 def shortcut_overrides(*, backbone: str | None, store: Path | None, seed: int | None) -> list[str]:
     """Options that stand for a key of the recipe -> overrides of it."""
-    keys = {"model.backbone.name": backbone, "data.store": None if store is None else str(store), "seed": seed}
+    keys = {
+        "model.backbone.name": backbone,
+        "data.store": None if store is None else _told(store),
+        "seed": seed,
+    }
     # JSON is YAML: quoted, a path such as 2024-01 stays text.
     return [f"{key}={json.dumps(value)}" for key, value in keys.items() if value is not None]
 
@@ -164,3 +169,8 @@ def _from_store(config: RunConfig, changes: Changes, recipe: str) -> list[str]:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"limssr: note: {text}.\n")
+
+
+def _told(store: Path) -> str:
+    """A store as it was given; a path has folded the slashes of an address."""
+    return address_of(store) if is_address(store) else str(store)

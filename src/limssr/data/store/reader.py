@@ -39,6 +39,7 @@ from limssr.data.store.format import (
 )
 from limssr.data.store.mapped import give_back
 from limssr.data.store.observed import Observed
+from limssr.data.store.remote import local_folder
 from limssr.data.store.words import read_words
 from limssr.data.store.writer import StoreWriter
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample
@@ -81,10 +82,13 @@ class FeatureStore:
     def open(cls, path: Path | str) -> "FeatureStore":
         """Open a store: format, presence and size of every file, hash of the index. Shards are not read.
 
+        Args:
+            path: Its folder, or an address (`limssr.data.store.remote`), of which a verified copy is made.
+
         Raises:
             ArtifactError: Not a store, of a newer format, or a file is missing or altered; the message names it.
         """
-        path = Path(path)
+        path = local_folder(path)
         content, header = read_header(path)
         for name, entry in header["files"].items():
             check_size(path / name, entry["bytes"])
