@@ -54,11 +54,11 @@ def check_draws_by_sequence(backbone: nn.Module, how: str) -> None:
 def shares_of(lengths: Sequence[int], prompts: Sequence[tuple[int, ...]], number: int) -> list[list[int]]:
     """Samples of a batch for each process, some of them none, so that all have about as much to read.
 
-    The longest are dealt first, each to whoever has least so far. Attention grows with the square of a sequence, all
-    else with its length; a prompt that several samples share is read once by each process that needs it.
+    The longest are dealt first, each to whoever has least so far, in tokens; a prompt that several samples share is
+    read once by each process that needs it.
     """
     shares: list[list[int]] = [[] for _ in range(number)]
-    work = [0.0] * number
+    work = [0] * number
     for b in sorted(range(len(lengths)), key=lambda b: (-lengths[b], b)):
         costs = [
             work[n] + _body(lengths[b], prompts[b]) + _prompt(prompts[b], shares[n], prompts) for n in range(number)
@@ -69,12 +69,12 @@ def shares_of(lengths: Sequence[int], prompts: Sequence[tuple[int, ...]], number
     return [sorted(share) for share in shares]
 
 
-def _body(length: int, prompt: tuple[int, ...]) -> float:
+def _body(length: int, prompt: tuple[int, ...]) -> int:
     return length - len(prompt)
 
 
-def _prompt(prompt: tuple[int, ...], share: Sequence[int], prompts: Sequence[tuple[int, ...]]) -> float:
-    return 0.0 if any(prompts[b] == prompt for b in share) else len(prompt)
+def _prompt(prompt: tuple[int, ...], share: Sequence[int], prompts: Sequence[tuple[int, ...]]) -> int:
+    return 0 if any(prompts[b] == prompt for b in share) else len(prompt)
 
 
 def shared_rows(bank_RH: Tensor, team: Team) -> Tensor:

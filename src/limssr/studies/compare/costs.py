@@ -15,6 +15,7 @@ from limssr.core.runtime import choose_device
 from limssr.core.timing import Spread, ratios, take_turns
 from limssr.core.types import Sample
 from limssr.data.store.reader import FeatureStore
+from limssr.data.store.remote import is_address
 from limssr.evaluation.scorer import Scorer
 from limssr.runs.data import load_run_data
 from limssr.runs.references import scorer_of
@@ -291,6 +292,11 @@ def _contestant(entry: Entry, store: Path | None, device: torch.device) -> tuple
         return scorer_of(load_pretrained(entry.folder / "model").to(device), config, device), samples
     reference = REFERENCES[entry.system]
     assert reference.pooled is not None
+    if is_address(config.data.store or ""):  # nothing is fetched because somebody's run folder says so
+        raise InputError(
+            f"Expected the store of {entry.folder} on this machine to time {entry.system}, found the address "
+            f"{config.data.store}: time the run itself without its references."
+        )
     data = load_run_data(config)
     train = data.complete_train if reference.trained_on == "complete" else data.splits["train"]
     more: Any = {"seed": config.seed, "rule": config.evaluation.subsets}
