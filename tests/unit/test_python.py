@@ -96,6 +96,14 @@ def test_comparing_is_the_verb(run, store, tmp_path, capsys):
     assert {key: printed[key] for key in found.document()} == json.loads(json.dumps(found.document()))
 
 
+@pytest.mark.parametrize("candidates", ["constant,ridge", "constant, ridge", ["constant", "ridge"]])
+def test_names_may_stand_in_one_text(store, tmp_path, candidates, monkeypatch):
+    asked = []
+    monkeypatch.setattr("limssr.runs.auto.auto.train_auto", lambda config, out, **_: asked.append(config) or out)
+    limssr.auto(store, out=tmp_path / "run", candidates=candidates, minutes=1)
+    assert asked[0].model.options["candidates"] == "constant,ridge"
+
+
 def test_explaining_is_the_verb(run):
     found = limssr.explain(run, show="nothing")
     assert Path(found["folder"]) == run.folder / "explain"

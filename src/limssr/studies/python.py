@@ -134,7 +134,7 @@ def train(
     system: str | None = None,
     backbone: str | None = None,
     settings: Mapping[str, Any] | None = None,
-    variant: Sequence[str] = (),
+    variant: Sequence[str] | str = (),
     seed: int | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -172,8 +172,8 @@ def auto(
     *,
     out: str | Path | None = None,
     minutes: float | None = None,
-    candidates: Sequence[str] = (),
-    without: Sequence[str] = (),
+    candidates: Sequence[str] | str = (),
+    without: Sequence[str] | str = (),
     backbone: str | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
@@ -186,7 +186,7 @@ def auto(
         store: A feature store.
         out: Run folder to make.
         minutes: That the whole search may take.
-        candidates: Judge only these.
+        candidates: Judge only these; a list, or one text with commas.
         without: Do not judge these; "language-model" stands for all that have one.
         backbone: As for `train`.
         settings: As for `train`.
@@ -199,7 +199,8 @@ def auto(
     """
     from limssr.runs.auto.auto import train_auto
 
-    options = {"minutes": minutes, "candidates": ",".join(candidates) or None, "without": ",".join(without) or None}
+    named = {"candidates": _names(candidates), "without": _names(without)}
+    options = {"minutes": minutes, **{key: ",".join(names) or None for key, names in named.items()}}
     given = {f"model.options.{key}": value for key, value in options.items() if value is not None}
     changes = _changes({**(settings or {}), **given}, store=store, backbone=backbone, seed=seed)
     config = read_config("auto", changes)
@@ -326,13 +327,18 @@ def _changes(
     store: str | Path | None,
     backbone: str | None,
     seed: int | None,
-    variant: Sequence[str] = (),
+    variant: Sequence[str] | str = (),
 ) -> Changes:
     import json
 
     given = tuple(f"{key}={json.dumps(value)}" for key, value in (settings or {}).items())
     at = None if store is None else Path(store).expanduser()
-    return Changes(settings=given, variant=tuple(variant), backbone=backbone, store=at, seed=seed)
+    return Changes(settings=given, variant=_names(variant), backbone=backbone, store=at, seed=seed)
+
+
+def _names(given: Sequence[str] | str) -> tuple[str, ...]:
+    """A list of names, which may also be one text with commas between them."""
+    return tuple(part.strip() for part in given.split(",")) if isinstance(given, str) else tuple(given)
 
 
 def _folder(run: Run | str | Path) -> Path:
