@@ -9,7 +9,7 @@ import pytest
 from helpers.odd_stores import odd_samples, with_streams, write_store
 from limssr.core.errors import InputError
 from limssr.report.runfolder import read_run_folder
-from limssr.runs.auto.auto import OUT_OF_FOLD, train_auto
+from limssr.runs.auto.auto import OUT_OF_FOLD, plan_auto, train_auto
 from limssr.runs.auto.held_out import LEVEL
 from limssr.runs.auto.settings import auto_config
 from limssr.runs.evaluate import evaluate_run
@@ -143,3 +143,21 @@ def test_intervals_cover_new_groups(tmp_path):
     wide = np.mean([row["high:c0"] - row["low:c0"] for row in rows])
     assert wide < 4.0
     assert read_run_folder(run).evaluation["coverage"]["subsets"]
+
+
+class TestVerbs:
+    """What people do with a run, done with a searched one."""
+
+    def test_compare_sets_searched_runs_side_by_side(self, tmp_path):
+        from limssr.studies.compare.run import CompareOptions, compare_runs
+
+        store = write_store(tmp_path / "store", odd_samples(70, [4, 5]), [4, 5])
+        runs = [searched(store, tmp_path / name, [name]) for name in ("ridge", "kernel-ridge")]
+        found = compare_runs(CompareOptions(tuple(map(str, runs))))
+        assert len(found.rows) == 2
+
+    def test_a_dry_run_says_what_it_would_do_and_does_nothing(self, tmp_path):
+        store = write_store(tmp_path / "store", odd_samples(30, [4, 5]), [4, 5])
+        lines = plan_auto(auto_config(store, candidates=["ridge"]), tmp_path / "run")
+        assert [line.split()[0] for line in lines] == ["samples", "streams", "lengths", "patterns", "scores", "plan"]
+        assert not (tmp_path / "run").exists()

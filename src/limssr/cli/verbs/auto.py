@@ -60,6 +60,14 @@ def auto_answer(config: "RunConfig", out: Path, device: str) -> Answer:
     return Answer(document, (*auto_lines(document), f"Report: {document['report']}"))
 
 
+def auto_preview(config: "RunConfig", out: Path) -> Answer:
+    """What the search would do."""
+    from limssr.runs.auto.auto import plan_auto
+
+    lines = plan_auto(config, out)
+    return Answer({"run": str(out), "plan": lines}, (*lines, "Nothing was written: --dry-run."))
+
+
 def auto_lines(document: Mapping[str, Any]) -> list[str]:
     """Leaderboard, what carries the score, what the language model adds, warnings."""
     from limssr.report.search_words import HEADS, TOLD, leaderboard_rows, sentences

@@ -176,9 +176,9 @@ class Train:
         out = self.out or Path("runs") / default_folder(self.recipe, changes, config)
         resume: Literal["never", "auto"] = "auto" if self.resume else "never"
         if config.model.system == "auto":
-            from limssr.cli.verbs.auto import auto_answer
+            from limssr.cli.verbs.auto import auto_answer, auto_preview
 
-            return auto_answer(config, out, self.device)
+            return auto_preview(config, out) if self.dry_run else auto_answer(config, out, self.device)
         if self.dry_run:
             return _preview(config, out, resume, self.device)
         with launched_team() as team:

@@ -16,7 +16,7 @@ from limssr.report import write_report
 from limssr.runs.auto.document import document_of, references_of
 from limssr.runs.auto.held_out import OutOfFoldScorer, out_of_fold_errors, out_of_fold_table
 from limssr.runs.auto.look import Material
-from limssr.runs.auto.search import Found, search
+from limssr.runs.auto.search import Found, Plan, search
 from limssr.runs.auto.settings import AutoSettings
 from limssr.runs.calibration import covered, write_calibration
 from limssr.runs.checks import folder_status, left_out_words
@@ -61,6 +61,26 @@ def train_auto(config: RunConfig, out: Path, *, device: str = "auto", reporter: 
     return out
 
 
+def plan_auto(config: RunConfig, out: Path) -> list[str]:
+    """What a search would do, in six lines; nothing is written and nothing is learned.
+
+    Raises:
+        InputError: As for `train_auto`.
+    """
+    folder_status(out, config, "never")
+    check_folder(out)
+    return Plan.of(_material(load_run_data(config, needs_test=False)), AutoSettings.of(config), seed=config.seed).lines
+
+
+def _material(data: RunData) -> Material:
+    return Material(
+        modalities=data.modalities,
+        criteria=data.criteria,
+        samples=[*data.splits["train"], *data.splits["val"]],
+        test=data.splits["test"],
+    )
+
+
 def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Reporter) -> None:
     settings, began = AutoSettings.of(config), time.monotonic()
     choice = choose_device(device)
@@ -68,12 +88,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
     check_disk(out, DISK_BYTES)
     if text := left_out_words(data):
         reporter.note(text)
-    material = Material(
-        modalities=data.modalities,
-        criteria=data.criteria,
-        samples=[*data.splits["train"], *data.splits["val"]],
-        test=data.splits["test"],
-    )
+    material = _material(data)
     try:
         found = search(material, settings, seed=config.seed, device=choice.device, reporter=reporter)
     finally:

@@ -14,7 +14,7 @@ from limssr.core.progress import Reporter
 from limssr.core.types import Sample
 from limssr.evaluation.conformal import Errors
 from limssr.nn.contract import Network
-from limssr.nn.relations import pairs_of
+from limssr.nn.relations import Pair, pairs_of
 from limssr.runs.auto.candidates import CANDIDATES, OutOfTime, Setting, Watch
 from limssr.runs.auto.cautions import warnings_of
 from limssr.runs.auto.choice import Choice, choose
@@ -64,6 +64,42 @@ class Found:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a search will do.
+
+    Attributes:
+        shown: What is judged.
+        folds: How.
+        names: Candidates that are for this data.
+        pairs: Streams that can be set against each other.
+        estimate_s: Seconds for the solved ones.
+        lines: Six, for a person.
+    """
+
+    shown: Shown
+    folds: Folds
+    names: list[str]
+    pairs: list[Pair]
+    estimate_s: float
+    lines: list[str]
+
+    @classmethod
+    def of(cls, material: Material, settings: AutoSettings, *, seed: int) -> "Plan":
+        """Look at the data.
+
+        Raises:
+            InputError: One group alone.
+        """
+        shown = Shown.of(material.samples, material.seen, seed=seed)
+        folds = Folds.of(shown, seed=seed)
+        pairs = pairs_of(material.samples, material.modalities)
+        names = [name for name in settings.candidates if pairs or not CANDIDATES[name].needs_pairs]
+        estimate_s = estimated_s(shown, folds, material.modalities, names)
+        lines = seen_lines(material, folds, settings.minutes, names, estimate_s)
+        return cls(shown=shown, folds=folds, names=names, pairs=pairs, estimate_s=estimate_s, lines=lines)
+
+
 def search(material: Material, settings: AutoSettings, *, seed: int, device: torch.device, reporter: Reporter) -> Found:
     """Judge candidates on the samples, choose, and learn the final model from all of them.
 
@@ -71,13 +107,10 @@ def search(material: Material, settings: AutoSettings, *, seed: int, device: tor
         InputError: One group alone, or no time for a single candidate.
     """
     samples, began = material.samples, time.monotonic()
-    shown = Shown.of(samples, material.seen, seed=seed)
-    folds = Folds.of(shown, seed=seed)
+    plan = Plan.of(material, settings, seed=seed)
+    shown, folds, names, pairs, estimate_s = plan.shown, plan.folds, plan.names, plan.pairs, plan.estimate_s
     clock = Clock(60.0 * settings.minutes, began)
-    pairs = pairs_of(samples, material.modalities)
-    names = [name for name in settings.candidates if pairs or not CANDIDATES[name].needs_pairs]
-    estimate_s = estimated_s(shown, folds, material.modalities, names)
-    for line in seen_lines(material, folds, settings.minutes, names, estimate_s):
+    for line in plan.lines:
         reporter.note(line)
     setting = Setting(
         modalities=material.modalities,

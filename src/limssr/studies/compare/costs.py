@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from limssr.core.errors import InputError, LimssrError
+from limssr.core.errors import ArtifactError, InputError, LimssrError
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.reading.records import EpochRecord, read_lines
 from limssr.core.runtime import choose_device

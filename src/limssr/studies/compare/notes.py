@@ -15,6 +15,7 @@ from limssr.systems.references import REFERENCES, Strategy
 from limssr.systems.table import SYSTEMS
 
 LIMSSR = "limssr"
+SEARCHED = "auto"
 
 
 UNKNOWN = "unknown to this version"
@@ -95,7 +96,7 @@ def about_row(row: CompareRow) -> About:
         absent=absent_of(entry),
         hidden_losses=losses,
         targets="" if not losses else "complete" if entry.trained_on == "complete" else "re-masked",
-        epochs=entry.config.train.epochs,
+        epochs=None if name == SEARCHED else entry.config.train.epochs,
         epochs_run=epochs_run,
     )
 
@@ -108,6 +109,8 @@ def absent_of(entry: Entry) -> str:
     if not entry.is_network:
         pooled = REFERENCES[entry.system].pooled
         return POOLED_ABSENT[pooled[1]] if pooled else UNKNOWN
+    if model.system == SEARCHED:
+        return "each member's own"
     if model.system != LIMSSR:
         return SYSTEMS[model.system].absent if model.system in SYSTEMS else UNKNOWN
     words = {
@@ -133,6 +136,11 @@ def _declared(entry: Entry, name: str) -> dict[str, Any]:
             checked += f"; its head {model.head} is ours"
         more = {"source": "the paper", "stochastic": False, "checked": checked, "adapted": ""}
         return {"title": title, **more, "sizes": _sizes_of_limssr(model)}
+    if name == SEARCHED:
+        chosen = str((entry.document.get("auto") or {}).get("chosen") or "")
+        title = f"the best of several for this data, found by limssr auto (chosen: {chosen or UNKNOWN})"
+        more = {"source": "", "stochastic": False, "checked": "by folds of whole groups", "adapted": ""}
+        return {"title": title, **more, "sizes": "those of its members"}
     if name not in SYSTEMS:
         return {"title": name, "source": "", "stochastic": None, "checked": UNKNOWN, "adapted": "", "sizes": UNKNOWN}
     system = SYSTEMS[name]

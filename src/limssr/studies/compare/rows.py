@@ -222,8 +222,8 @@ def _entries(run: Path, label: str, references: Which) -> list[Entry]:
     if own not in answers:
         raise ArtifactError(f"Expected predictions of {own} in {run}, found those of {', '.join(answers)}.")
     entries = [Entry(run, own, False, label, record.config, document, {}, answers[own])]
-    if references == "without":
-        return entries
+    if references == "without" or document.get("auto"):
+        return entries  # members of a searched run share names with references and are something else
     known = {str(one["name"]): one for one in document.get("references") or ()}
     for name in answers:
         if name == own:
