@@ -127,3 +127,25 @@ def test_a_training_reports_every_batch_with_its_stage(world):
     assert [done for _, done, _ in heard] == list(range(len(heard)))
     assert {total for _, _, total in heard} == {len(heard)}
     assert all(what.startswith("training") for what, _, _ in heard)
+
+
+def test_a_log_hears_of_long_work_now_and_then(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    reporter = progress.LineReporter()
+    reporter.start("decoding", 10, unit="file")
+    for _ in range(10):
+        clock[0] += 0.6 * progress.QUIET_S
+        reporter.advance("decoding")
+    reporter.finish()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4  # after the 2nd, 4th, 6th and 8th; the end says itself
+    assert lines[0].startswith("decoding: 2 of 10 files, at most ")
+
+
+def test_a_log_of_short_work_stays_empty(capsys):
+    reporter = progress.LineReporter()
+    reporter.start("reading", 100)
+    for _ in range(100):
+        reporter.advance("reading")
+    assert capsys.readouterr().err == ""

@@ -104,17 +104,25 @@ class LineReporter(SilentReporter):
         self._first, self._done, self._total, self._unit = done, done, total, unit
 
     def advance(self, what: str) -> None:
-        """Count."""
+        """Count, and print how far it is where nothing has been printed for a while."""
         self._done += 1
+        if self._done < self._total and time.monotonic() - self._said_at >= QUIET_S:
+            units = f" {self._unit}s" if self._unit else ""
+            self.note(f"{what}: {self._done} of {self._total}{units}{self._left(self._done - self._first)}")
+
+    def _left(self, over: float) -> str:
+        """Words for the time that is left, by the time that `over` parts have taken."""
+        if not over:
+            return ""
+        seconds = (time.monotonic() - self._started_at) * (self._total - self._first - over) / over
+        return f", at most {_duration(seconds)} left"
 
     def within(self, what: str, done: int, total: int) -> None:
         """Print how far it is and how long it will take, where nothing has been printed for a while."""
         now = time.monotonic()
         if not total or now - self._said_at < QUIET_S:
             return
-        over = self._done - self._first + done / total
-        left_s = (now - self._started_at) * (self._total - self._first - over) / over if over else None
-        left = "" if left_s is None else f", at most {_duration(left_s)} left"
+        left = self._left(self._done - self._first + done / total)
         self.note(f"{what}: {100 * done / total:.0f} % of {self._unit or 'part'} {self._done + 1}/{self._total}{left}")
 
     def note(self, text: str) -> None:
