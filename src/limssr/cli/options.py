@@ -118,7 +118,7 @@ def _home_expanded(value: Any) -> Any:
 
 @contextlib.contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, total) that shows on stderr how far a piece of work is: a bar, or in a log a line now and then."""
+    """A function of (done, total) that shows on stderr how far a piece of work is: a bar, or lines in a log."""
     from limssr.core.progress import make_reporter
 
     reporter = make_reporter()
