@@ -40,12 +40,13 @@ def read_parquet(
             # Texts stay in a dictionary, so that a page of bytes cannot become gigabytes of the same text.
             schema = pq.read_schema(file)
             texts = [field.name for field in schema if any(is_text(field.type) for is_text in TEXT)]
-            opened = pq.ParquetFile(file, read_dictionary=texts)
+            # In this thread alone: one of Arrow's own that still holds the file when Python ends takes the process with it.
+            opened = pq.ParquetFile(file, read_dictionary=texts, pre_buffer=False)
             _check(opened, schema, outside, numbers_only=numbers_only, with_times=with_times)
             lacking = [name for name in columns or () if schema.names.count(name) != 1]
             if lacking:
                 raise outside.refused(f"no column '{shortened(lacking[0])}', or several")
-            table = opened.read(columns=None if columns is None else list(columns))
+            table = opened.read(columns=None if columns is None else list(columns), use_threads=False)
             table.validate(full=True)
             return _decoded(table.select(columns) if columns is not None else table, outside)
         except pa.ArrowMemoryError as error:
