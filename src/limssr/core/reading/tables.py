@@ -40,7 +40,7 @@ def read_parquet(
             # Texts stay in a dictionary, so that a page of bytes cannot become gigabytes of the same text.
             schema = pq.read_schema(file)
             texts = [field.name for field in schema if any(is_text(field.type) for is_text in TEXT)]
-            # In this thread alone: one of Arrow's own that still holds the file when Python ends takes the process with it.
+            # In this thread alone: one of Arrow's own that holds the file when Python ends ends the process badly.
             opened = pq.ParquetFile(file, read_dictionary=texts, pre_buffer=False)
             _check(opened, schema, outside, numbers_only=numbers_only, with_times=with_times)
             lacking = [name for name in columns or () if schema.names.count(name) != 1]
