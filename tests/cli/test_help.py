@@ -155,6 +155,11 @@ FLAGS = {
         "--dry-run",
         "--print-commands",
     },
+    "benchmark live": {
+        *("--backbone", "--weights", "--num-layers", "--modalities", "--segments", "--sessions", "--repeats"),
+        *("--threads", "--int8", "--out", "--device"),
+    },
+    "benchmark serve": {"--clients", "--requests", "--wait-ms", "--out"},
     "benchmark": {
         "--backbone",
         "--weights",

@@ -136,7 +136,8 @@ def completions() -> dict[str, list[str]]:
     for listed in found.values():
         listed[:] = dict.fromkeys(listed)
     for words, entry in verbs.items():
-        found[words] = [option.name for option in _options(entry.verb) if not option.positional]
+        options = [option.name for option in _options(entry.verb) if not option.positional]
+        found[words] = [*found.get(words, []), *options]
     return found
 
 
@@ -144,7 +145,7 @@ def _find(words: Sequence[str]) -> tuple[str, list[str]]:
     """The longest beginning of the words that is a verb or leads on to one, and the words after it."""
     known = {*FOLDERS, *all_verbs()}
     name, position = "", 0
-    while position < len(words) and f"{name} {words[position]}".strip() in known and name not in all_verbs():
+    while position < len(words) and f"{name} {words[position]}".strip() in known:
         name = f"{name} {words[position]}".strip()
         position += 1
     return name, list(words[position:])

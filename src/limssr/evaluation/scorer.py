@@ -100,7 +100,8 @@ class ModelScorer:
         found: list[Tensor] = []  # stay on the device till the end: fetching each would make it wait for the next plan
         wrong: list[Tensor] = []
         was_training = self.model.training
-        self.model.eval()
+        if was_training:  # walking all parts of a model takes as long as a small one needs to score
+            self.model.eval()
         try:
             for rows, batch in self.batches(samples):
                 order += rows
@@ -112,7 +113,8 @@ class ModelScorer:
                     scores_BC = scores_BC.masked_fill(~output.scored_B[:, None], torch.nan)
                 found.append(scores_BC)
         finally:
-            self.model.train(was_training)
+            if was_training:
+                self.model.train()
         unit_NC = np.full((len(samples), len(criteria)), np.nan)
         if order:
             _refuse_no_numbers([samples[n] for n, bad in zip(order, torch.cat(wrong).tolist(), strict=True) if bad])

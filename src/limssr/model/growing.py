@@ -115,10 +115,12 @@ class GrowingModel:
         learned_RH = self.model.tokens()
         plans = [self._plan(one, learned_RH) for one in performances]
         read = grow(self.model.backbone, [plan.growth for plan in plans])
-        scores = []
-        for one, plan, (new_NH, tail_KH) in zip(performances, plans, read, strict=True):
-            scores.append(self._scored(one, plan, new_NH, tail_KH))
-        return torch.cat(scores).double().cpu().numpy()
+        states = [
+            self._states(one, plan, new_NH, tail_KH)
+            for one, plan, (new_NH, tail_KH) in zip(performances, plans, read, strict=True)
+        ]
+        answer = self.model.judge(self._batch(performances), _side_by_side(states))
+        return answer.unit_scores_BC.double().cpu().numpy()
 
     def _plan(self, one: GrowingSample, learned_RH: Tensor) -> "_Plan":
         assert one.sample is not None
@@ -147,7 +149,8 @@ class GrowingModel:
             num_before=begin - first,
         )
 
-    def _scored(self, one: GrowingSample, plan: "_Plan", new_NH: Tensor, tail_KH: Tensor) -> Tensor:
+    def _states(self, one: GrowingSample, plan: "_Plan", new_NH: Tensor, tail_KH: Tensor) -> States:
+        """What heads read of a performance: two positions a stream that stand for all its tokens, and the slots."""
         model = self.model
         sums = one.sums = one.sums or Sums(torch.zeros(len(model.modalities), dtype=torch.float64, device=self.device))
         body = {"hidden": new_NH[plan.num_before :]}
@@ -164,17 +167,25 @@ class GrowingModel:
         if model.head.reads_inputs:
             inputs_BLH = torch.cat([sums.pairs("inputs").to(slots_KH.dtype), torch.zeros_like(slots_KH)])[None]
         fusion_BK = number + torch.arange(len(slots_KH), device=self.device)[None]
-        states = States(inputs_BLH, hidden_LH[None], pool_ML[None], fusion_BK)
-        return model.judge(self._batch(one), states).unit_scores_BC
+        return States(inputs_BLH, hidden_LH[None], pool_ML[None], fusion_BK)
 
-    def _batch(self, one: GrowingSample) -> Batch:
+    def _batch(self, performances: Sequence[GrowingSample]) -> Batch:
         """What a head reads beside states: which streams there are, and features where it reads their moments."""
-        model, sample = self.model, one.sample
-        assert sample is not None
-        if isinstance(model.head, StatisticsHead):
-            return collate([Sample("", sample.streams)], model.modalities, ()).to(self.device)
-        nothing = {name: np.zeros((1, stream.shape[1]), np.float32) for name, stream in sample.streams.items()}
-        return collate([Sample("", nothing)], model.modalities, ()).to(self.device)
+        streams = [one.sample.streams for one in performances if one.sample is not None]
+        if not isinstance(self.model.head, StatisticsHead):
+            streams = [{name: np.zeros((1, x.shape[1]), np.float32) for name, x in some.items()} for some in streams]
+        return collate([Sample("", some) for some in streams], self.model.modalities, ()).to(self.device)
+
+
+def _side_by_side(states: Sequence[States]) -> States:
+    """States of one batch; all have as many positions."""
+    inputs = [one.inputs_BLH for one in states if one.inputs_BLH is not None]
+    return States(
+        torch.cat(inputs) if inputs else None,
+        torch.cat([one.hidden_BLH for one in states]),
+        torch.cat([one.pool_BML for one in states]),
+        torch.cat([one.fusion_BK for one in states]),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

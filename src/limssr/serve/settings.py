@@ -1,8 +1,7 @@
 """What a server is started with, checked before it opens a port."""
 
 import ipaddress
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from limssr.core.errors import InputError
@@ -34,7 +33,6 @@ class ServeSettings:
         stop_s: Seconds that requests in progress get to end after the signal to stop.
         device: See `limssr.core.runtime.choose_device`.
         threads: Of torch; None: as many as torch takes by itself, as in `limssr predict`.
-        workers: Processes that answer.
     """
 
     runs: tuple[Path, ...]
@@ -52,7 +50,6 @@ class ServeSettings:
     stop_s: float = 30.0
     device: str = "auto"
     threads: int | None = None
-    workers: int = 1
 
     def check(self) -> None:
         """Refuse what cannot work, or would serve strangers.
@@ -67,7 +64,6 @@ class ServeSettings:
             "--max-body": (self.max_body, 1_024, 2**40),
             "--max-segments": (self.max_segments, 1, 10_000_000),
             "--wait-ms": (self.wait_ms, 0, 10_000),
-            "--workers": (self.workers, 1, 64),
             "--max-waiting": (self.max_waiting, 1, 10_000),
         }
         for name, (value, low, high) in bounds.items():
@@ -75,8 +71,6 @@ class ServeSettings:
                 raise InputError(
                     f"Expected {name} between {low:,} and {high:,}, found {value:,}: choose another number."
                 )
-        if self.workers > 1 and self.port == 0:
-            raise InputError("Expected a --port that several --workers can share, found 0: give a number above 0.")
         if not self.is_loopback and self.token_file is None:
             raise InputError(
                 f"Expected --token-file beside --host {self.host}, found none: anybody who reaches that address could "
@@ -111,15 +105,3 @@ class ServeSettings:
                 f"{len(token)} characters, where at least {MIN_TOKEN} plain ones without blanks belong"
             )
         return token
-
-    def to_json(self) -> str:
-        """As text, for worker processes. The token is not in it, only where its file is."""
-        return json.dumps({**asdict(self), "runs": [str(run) for run in self.runs],
-                           "token_file": None if self.token_file is None else str(self.token_file)})  # fmt: skip
-
-    @classmethod
-    def from_json(cls, text: str) -> "ServeSettings":
-        """What `to_json` wrote."""
-        found = json.loads(text)
-        token_file = None if found["token_file"] is None else Path(found["token_file"])
-        return cls(**{**found, "runs": tuple(map(Path, found["runs"])), "token_file": token_file})

@@ -1,0 +1,101 @@
+"""`limssr benchmark live | serve`."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro import conf
+
+from limssr.cli.options import Common, Device, Position
+from limssr.cli.output import Answer
+
+
+@dataclass(frozen=True)
+class BenchmarkLive:
+    """Measure a new segment of a live performance beside reading the whole of it again, in turns, on noise."""
+
+    backbone: Annotated[str, conf.arg(metavar="NAME")] = "smollm2-135m"
+    """Language model: smollm2-135m, qwen3-0.6b, tiny, small (four cheap layers), a hub id or a folder."""
+    weights: Literal["random", "pretrained"] = "random"
+    """random builds the named shape and needs no download."""
+    num_layers: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Number of its layers to keep, counted from the first."""
+    modalities: Annotated[int, conf.arg(metavar="M")] = 3
+    """Number of streams, made of noise."""
+    segments: Annotated[int, conf.arg(metavar="T")] = 170
+    """Length of the performance."""
+    sessions: Annotated[tuple[int, ...], conf.arg(metavar="N ...")] = (1, 4, 20)
+    """Numbers of performances side by side."""
+    repeats: Annotated[int, conf.arg(metavar="N")] = 3
+    """Rounds, each a whole performance."""
+    threads: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Threads of torch; without it as many as it takes by itself."""
+    int8: bool = False
+    """Round the language model's frozen weights to int8."""
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """A .json file to write the figures to."""
+    device: Device = "auto"
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Measure."""
+        from limssr.studies.speed import BenchmarkOptions
+        from limssr.studies.speed.live import measure_live
+
+        options = BenchmarkOptions(
+            backbone=self.backbone,
+            weights=self.weights,
+            num_layers=self.num_layers,
+            modalities=self.modalities,
+            segments=self.segments,
+            repeats=self.repeats,
+            threads=self.threads,
+            device=self.device,
+            our_weights="int8" if self.int8 else "trained",
+        )
+        report = measure_live(options, sessions=self.sessions, advance=_tell)
+        _write(self.out, report.to_dict())
+        return Answer(report.to_dict(), tuple(report.lines()))
+
+
+@dataclass(frozen=True)
+class BenchmarkServe:
+    """Measure a served run under load beside a loop of its own and a plain handler; loopback only, bounded."""
+
+    run_folder: Annotated[Position[Path], conf.arg(name="run", metavar="RUN")]
+    """A run folder whose store is on this machine."""
+    clients: Annotated[tuple[int, ...], conf.arg(metavar="N ...")] = (1, 8, 64)
+    """Numbers of clients at the same time."""
+    requests: Annotated[int, conf.arg(metavar="N")] = 200
+    """Requests of each level."""
+    wait_ms: Annotated[float, conf.arg(metavar="MS")] = 5.0
+    """How long the server that batches waits for others."""
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """A .json file to write the figures to."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Measure."""
+        from limssr.serve.extras import check_packages
+
+        check_packages()
+        from limssr.serve.load import measure_load
+
+        report = measure_load(
+            self.run_folder, clients=self.clients, requests=self.requests, wait_ms=self.wait_ms, say=_tell
+        )
+        _write(self.out, report.to_dict())
+        return Answer(report.to_dict(), tuple(report.lines()))
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _write(path: Path | None, document: object) -> None:
+    from limssr.core.files import write_atomically
+
+    if path is not None:
+        write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
