@@ -124,7 +124,7 @@ def measure_load(
             _ask(port, path, contents, clients=1, requests=5)
             answered = 5
             for number in clients:
-                levels.append(_level(way, port, path, contents, number, requests))
+                levels.append(_level(way, port, path, contents, clients=number, requests=requests))
                 answered += requests
                 if way == "serve":
                     memory[answered] = _resident_mib(process.pid)
@@ -177,7 +177,7 @@ def _loop(found: Loaded, samples: Sequence[Sample], requests: int) -> Level:
     return _summed("loop", 1, times, time.perf_counter() - begun, 0)
 
 
-def _level(way: str, port: int, path: str, contents: Sequence[bytes], clients: int, requests: int) -> Level:
+def _level(way: str, port: int, path: str, contents: Sequence[bytes], *, clients: int, requests: int) -> Level:
     begun = time.perf_counter()
     times, failed = _ask(port, path, contents, clients=clients, requests=requests)
     return _summed(way, clients, times, time.perf_counter() - begun, failed)
