@@ -11,6 +11,8 @@ from limssr.core.files import check_output, write_atomically, write_json, write_
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.types import Sample, Split
 from limssr.core.version import __version__
+from limssr.explain.against import clouds_of_runs
+from limssr.explain.figures.against import draw_against
 from limssr.explain.figures.scores import draw_coverage, draw_returns, draw_shares, draw_timeline
 from limssr.explain.found import Explanation
 from limssr.explain.groups import groups_of
@@ -39,6 +41,7 @@ class Wish:
         source: Where these samples come from; None: from the split.
         subsets: Subsets ("video+audio") to look at; empty: all that an evaluation scores.
         member: See `limssr.explain.subject.open_subject`.
+        against: Other runs on the same store, to draw next to this one.
     """
 
     split: Split = "test"
@@ -46,6 +49,7 @@ class Wish:
     source: Path | None = None
     subsets: tuple[str, ...] = ()
     member: str | None = None
+    against: tuple[Path, ...] = ()
 
 
 def explain_run(
@@ -68,6 +72,7 @@ def explain_run(
         ResourceError: The disk is full.
     """
     begun, wish, reporter = time.monotonic(), wish or Wish(), reporter or SilentReporter()
+    clouds = clouds_of_runs(run, wish.against) if wish.against else []  # refused before anything is scored
     subject = open_subject(run, split=wish.split, member=wish.member, device=device)
     folder = subject.found.folder / FOLDER
     check_output(folder / DOCUMENT, "a copy of the run folder")
@@ -87,6 +92,8 @@ def explain_run(
     _explain_samples(subject, single, segment_s, found, reporter)
     _explain_trust(subject, scored, subsets, found)
     explain_network(subject, scored, subsets, single, found, reporter=reporter)
+    if clouds:
+        found.drawings.append(draw_against(clouds))
     reporter.finish()
     document = {
         "format_version": FORMAT_VERSION,
@@ -99,6 +106,7 @@ def explain_run(
         "seed": subject.config.seed,
         "level": LEVEL,
         **found.sections,
+        "against": [one.to_dict() for one in clouds] or None,
         "not_applicable": found.why_not,
         "notes": found.notes,
         "figures": [{"name": one.name, "words": one.words} for one in found.drawings],

@@ -18,7 +18,10 @@ from limssr.runs.data import load_split
 from limssr.runs.evaluate import check_same_content, own_store
 from limssr.runs.folder import RunRecord, read_run
 from limssr.runs.load import Loaded, load_scorer
-from limssr.runs.predict import read_source
+from limssr.runs.predict import open_source
+
+MAX_SINGLE = 20
+"""Samples from elsewhere that are explained one by one, where none are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,12 +147,15 @@ def samples_from(
         from limssr.data.importers.table.reading import Reading
 
         reading = Reading.from_dict(dict(subject.found.reading))
-        samples = read_source(source, subject.found.modalities, say=say, reading=reading)
+        opened = open_source(source, subject.found.modalities, say=say, reading=reading)
+        samples = opened.block(0, opened.num_samples)
     known = {sample.id: sample for sample in samples if sample.streams}
     for name in ids:
         if name not in known:
             raise unknown_name(f"sample of {source}", name, list(known))
-    wanted = list(dict.fromkeys(ids)) or list(known)
+    if not ids and len(known) > MAX_SINGLE:
+        say(f"the first {MAX_SINGLE} of {len(known)} samples of {source} are explained; name others with --samples")
+    wanted = list(dict.fromkeys(ids)) or list(known)[:MAX_SINGLE]
     if not wanted:
         raise InputError(f"Expected a sample with a stream that the model knows in {source}, found none.")
     return tuple(known[name] for name in wanted), subject.segment_s

@@ -27,6 +27,8 @@ class Explain:
     """Subsets to look at, as video+audio flow; without it all that an evaluation scores."""
     member: Annotated[str | None, conf.arg(metavar="NAME")] = None
     """Explain a reference of the run or a member of a mixture, such as ridge, instead of the run itself."""
+    against: Annotated[tuple[Path, ...], conf.arg(metavar="RUN ...")] = ()
+    """Other runs on the same store, whose predictions are drawn next to this one's."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
@@ -36,7 +38,12 @@ class Explain:
         from limssr.explain.run import Wish, explain_run
 
         wish = Wish(
-            split=self.split, samples=self.samples, source=self.source, subsets=self.subsets, member=self.member
+            split=self.split,
+            samples=self.samples,
+            source=self.source,
+            subsets=self.subsets,
+            member=self.member,
+            against=self.against,
         )
         document = explain_run(self.run_folder, wish, device=self.device, reporter=make_reporter())
         return Answer(document, tuple(explain_lines(document)))
