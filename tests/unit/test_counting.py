@@ -12,7 +12,7 @@ from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.missing import chosen_subsets, subsets
 from limssr.evaluation.evaluate import evaluate
 from limssr.evaluation.metrics import Metric, fisher_mean, spearman_limit
-from limssr.report.text import cut_words
+from limssr.report.text import cut_words, scales_words
 from limssr.systems.regressions import PooledRegressor
 
 NAMES = ("video", "audio", "table")
@@ -222,3 +222,24 @@ def test_regressions_stay_inside_a_scale_too():
         scores = regressor.fit(train).score(new)
         np.testing.assert_array_equal(scores[[0, 2]], [[0.0, 10.0], [10.0, 0.0]])
         assert 4 < scores[1, 0] < 6
+
+
+@pytest.mark.parametrize(
+    ("scales", "said"),
+    [
+        ({"A": (0, 10), "B": (0, 10)}, ""),
+        ({"A": (0, 10), "B": (1, 16)}, ""),
+        ({"A": (0, 10), "B": (0, 100)}, "(A 0 to 10, B 0 to 100): the widest decides"),
+        ({"A": (-1, 1), "B": (0, 40)}, "(A -1 to 1, B 0 to 40): the widest decides"),
+    ],
+)
+def test_mean_errors_over_different_scales_are_said(scales, said):
+    criteria = tuple(Criterion(name, low, high) for name, (low, high) in scales.items())
+    document = evaluate(Noisy(), recordings(), NAMES, criteria).to_dict()
+    assert document["scales"] == {name: [float(low), float(high)] for name, (low, high) in scales.items()}
+    assert said in scales_words(document)
+    assert bool(said) == bool(scales_words(document))
+    assert bool(said) == any(
+        isinstance(line, str) and "the widest decides" in line for line in evaluation_lines(document)
+    )
+    assert scales_words({"criteria": ["A"]}) == ""  # a file from before

@@ -6,7 +6,15 @@ from typing import Any, Literal
 from rich.console import RenderableType
 
 from limssr.report.columns import Columns
-from limssr.report.text import coverage_words, cut_words, few_words, partial_words, reason_words, same_words
+from limssr.report.text import (
+    coverage_words,
+    cut_words,
+    few_words,
+    partial_words,
+    reason_words,
+    same_words,
+    scales_words,
+)
 
 Document = Mapping[str, Any]
 MAX_ROWS = 40
@@ -29,7 +37,12 @@ def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
         lines.append(f"Mean of the incomplete subsets: {_pair(document.get('average_incomplete'))}")
         lines.append(f"All streams: {_pair(document.get('full'))}")
     lines += _not_averaged(systems or {"": document})
-    told = (reason_words(document.get("full")), few_words(document), cut_words(document["subsets"]))
+    told = (
+        reason_words(document.get("full")),
+        few_words(document),
+        scales_words(document),
+        cut_words(document["subsets"]),
+    )
     lines += [sentence for sentence in told if sentence]
     lines += coverage_words(document.get("coverage"))
     if document["selection"] == "test":

@@ -148,6 +148,7 @@ def evaluate(
         availability=availability,
         min_samples=asked.minimum,
         uncertainty=asked.uncertainty,
+        scales={criterion.name: (criterion.low, criterion.high) for criterion in criteria},
     )
 
 

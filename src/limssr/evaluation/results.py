@@ -216,6 +216,7 @@ class Evaluation:
         availability: How the data was made incomplete; None: taken as it is.
         min_samples: Judged samples that a criterion needed to count.
         uncertainty: How intervals were made.
+        scales: Criterion name -> its lowest and highest score.
     """
 
     subsets: tuple[SubsetResult, ...]
@@ -228,6 +229,7 @@ class Evaluation:
     availability: Mapping[str, Any] | None = None
     min_samples: int = MIN_SAMPLES
     uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty(0))
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         # One line: in a notebook the tables behind it would fill the page.
@@ -255,6 +257,7 @@ class Evaluation:
             "selection": self.selection,
             "availability": None if self.availability is None else dict(self.availability),
             "criteria": list(self.criteria),
+            "scales": {name: [float(end) for end in scale] for name, scale in self.scales.items()},
             "min_samples": self.min_samples,
             "interval": self.uncertainty.kind if self.uncertainty.num_resamples else None,
             "resample": "samples" if self.uncertainty.groups is None else "groups",

@@ -6,7 +6,7 @@ from typing import Any
 from limssr.report.run_tables import number, number_or_partial
 from limssr.report.runfolder import RunFolder
 from limssr.report.stamps import Stamp
-from limssr.report.text import cut_words, few_words, num_averaged, same_words, subsets_words
+from limssr.report.text import cut_words, few_words, num_averaged, same_words, scales_words, subsets_words
 
 
 def summary_of(folder: RunFolder) -> list[str]:
@@ -67,7 +67,7 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
     if left_out:
         counts = ", ".join(f"{count} in {_SPLIT_WORDS.get(split, split)}" for split, count in left_out.items())
         found.append(Stamp("note", "Performances without any of these scores were left out", f"{counts}."))
-    found += _cut_off(folder)
+    found += _about_scales(folder)
     if not _is_complete(run, "test"):
         text = (
             "A performance counts for a subset when it owns all its streams, so the rows of the table are measured on "
@@ -81,9 +81,12 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
     return found
 
 
-def _cut_off(folder: RunFolder) -> list[Stamp]:
-    cut = cut_words((folder.evaluation or {}).get("subsets") or ())
-    return [Stamp("note", "Some scores were cut off at the ends of their scale", cut)] if cut else []
+def _about_scales(folder: RunFolder) -> list[Stamp]:
+    """What the scales of the criteria do to the numbers."""
+    document = folder.evaluation or {}
+    cut, mixed = cut_words(document.get("subsets") or ()), scales_words(document)
+    found = [Stamp("note", "Mean errors mix scales", mixed)] if mixed else []
+    return [*found, Stamp("note", "Some scores were cut off at the ends of their scale", cut)] if cut else found
 
 
 def _search_stamps(run: Mapping[str, Any]) -> list[Stamp]:

@@ -122,3 +122,17 @@ def few_words(document: Mapping[str, Any]) -> str:
         f"There are only {count} groups in this split: intervals leave out each in turn, and of so few they are very "
         "wide. More groups make them narrower, more performances of the same groups do not."
     )
+
+
+UNEVEN = 2.0
+"""So many times the span of another: a mean error of both is that of the wider scale."""
+
+
+def scales_words(document: Mapping[str, Any]) -> str:
+    """That mean errors mix criteria of different scales, as a sentence; empty where they do not, or nobody says."""
+    scales = {name: (low, high) for name, (low, high) in (document.get("scales") or {}).items()}
+    spans = [high - low for low, high in scales.values()]
+    if len(spans) < 2 or max(spans) < UNEVEN * min(spans):
+        return ""
+    told = _listed([f"{name} {low:g} to {high:g}" for name, (low, high) in scales.items()])
+    return f"MSE and MAE are means over criteria of different scales ({told}): the widest decides. R-l2 is relative."
