@@ -1,5 +1,6 @@
 """What counts in a mean, and how many judged samples stand behind each number."""
 
+import json
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from limssr.cli.text import evaluation_lines
 from limssr.core.config import EvalConfig
 from limssr.core.errors import InputError
+from limssr.core.reading.records import EvaluationDocument
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.missing import chosen_subsets, subsets
 from limssr.evaluation.evaluate import evaluate
@@ -243,3 +245,12 @@ def test_mean_errors_over_different_scales_are_said(scales, said):
         isinstance(line, str) and "the widest decides" in line for line in evaluation_lines(document)
     )
     assert scales_words({"criteria": ["A"]}) == ""  # a file from before
+
+
+def test_what_is_written_of_scales_is_read_back():
+    document = {**evaluate(Noisy(), recordings(), NAMES, CRITERIA).to_dict(), "format_version": 1}
+    found = EvaluationDocument.model_validate(json.loads(json.dumps(document)))
+    assert found.scales == {"A": [0.0, 10.0], "B": [0.0, 10.0]}
+    for wrong in ({"A": [0.0]}, {"A": [0.0, 1.0, 2.0]}, {"A": "0 to 10"}):
+        with pytest.raises(ValueError, match="scales"):
+            EvaluationDocument.model_validate({**document, "scales": wrong})

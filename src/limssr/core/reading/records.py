@@ -147,7 +147,7 @@ class SystemRecord(_Record):
     selection: str | None
     availability: dict[str, Any] | None
     criteria: list[str] | None = None
-    scales: dict[str, tuple[Number, Number]] | None = Field(default=None, strict=False)
+    scales: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)]] | None = None
     subsets: list[SubsetRecord] = Field(min_length=1)
     average_incomplete: AverageRecord
     full: MetricsRecord
