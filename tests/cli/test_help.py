@@ -80,6 +80,7 @@ FLAGS = {
     "push": {"--public", "--references", "--license", "--data-license", "--dry-run"},
     "pull": {"--revision"},
     "evaluate": {"--split", "--store", "--seed", "--int8", "--device"},
+    "prefixes": {"--device"},
     "live": {"--sample", "--speed", "--int8", "--lines", "--device"},
     "serve": {
         *("--host", "--port", "--token-file", "--device"),

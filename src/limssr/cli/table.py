@@ -28,7 +28,7 @@ from limssr.cli.verbs.data import (
 )
 from limssr.cli.verbs.explain import Explain
 from limssr.cli.verbs.extract import Extract
-from limssr.cli.verbs.live import Live
+from limssr.cli.verbs.live import Live, Prefixes
 from limssr.cli.verbs.predict import Predict
 from limssr.cli.verbs.reproduce import Reproduce
 from limssr.cli.verbs.run import Demo, Describe, Doctor, Evaluate, Report, Train
@@ -88,6 +88,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "evaluate": Entry(verb=Evaluate, line="score a split with every subset of the streams"),
         "predict": Entry(verb=Predict, line="score new samples, each with the streams it has"),
         "live": Entry(verb=Live, line="a score after each segment, while a performance goes on"),
+        "prefixes": Entry(verb=Prefixes, line="how good scores are before a performance has ended"),
         "serve": Entry(verb=Serve, line="a page and an HTTP interface that score with runs"),
         "explain": Entry(verb=Explain, line="why scores are what they are, and how far to trust them"),
         "report": Entry(verb=Report, line="write a run's report again"),

@@ -18,6 +18,7 @@ from limssr.evaluation.intervals import intervals
 from limssr.evaluation.scorer import ModelScorer
 from limssr.runs.calibration import CALIBRATION, read_calibration
 from limssr.runs.load import Loaded, load_scorer
+from limssr.runs.prefixes import errors_for, read_prefixes
 from limssr.systems.saving import Weights
 
 MAX_SEGMENTS = 20_000
@@ -33,9 +34,10 @@ class LiveScore:
         segments: That were seen, up to the last valid one.
         streams: That had a valid segment.
         score_C: In the data set's unit; NaN where nothing can be said.
-        low_C: Lower ends of intervals; NaN without calibration. They were calibrated on whole performances: before
-            the end they are too narrow.
+        low_C: Lower ends of intervals; NaN without calibration.
         high_C: Upper ends.
+        interval_of: What the intervals were calibrated on: the first segments of performances, so many
+            (`limssr prefixes`); None: whole ones, so that before the end they are too narrow.
         how: "kept": only new segments were read; "read again": all of it.
         seconds: What it took.
     """
@@ -45,6 +47,7 @@ class LiveScore:
     score_C: np.ndarray
     low_C: np.ndarray
     high_C: np.ndarray
+    interval_of: int | None = None
     how: How
     seconds: float
 
@@ -105,6 +108,8 @@ class LiveScorer:
             )
         self._known = {one.name: one for one in found.modalities}
         self._errors = _errors_of(found)
+        names = [[one.name for one in items] for items in (found.modalities, found.criteria)]
+        self._prefixes = read_prefixes(found.folder, *names)
         self._growing: Any = None
         self.reads_again = self._prepare()
 
@@ -161,6 +166,14 @@ class LiveScorer:
         for session, score_C, way in zip(moved, score_NC, how, strict=True):
             session.last = self._told(session, score_C, way, seconds)
         return [session.last or self._nothing(session, seconds) for session, _ in together]
+
+    def finish(self, session: LiveSession) -> LiveScore | None:
+        """The last score, with the interval of a whole performance; None before the first valid segment."""
+        last = session.last
+        if last is None:
+            return None
+        session.last = self._told(session, last.score_C, last.how, last.seconds, is_whole=True)
+        return session.last
 
     def _prepare(self) -> str | None:
         scorer = self.found.scorer
@@ -229,15 +242,27 @@ class LiveScorer:
             session.growing.sample = sample
         return self._growing.unit_scores([session.growing for session in sessions])
 
-    def _told(self, session: LiveSession, score_C: np.ndarray, how: How, seconds: float) -> LiveScore:
+    def _told(
+        self, session: LiveSession, score_C: np.ndarray, how: How, seconds: float, *, is_whole: bool = False
+    ) -> LiveScore:
         sample = session.sample()
         streams = () if sample is None else tuple(name for name in self._known if name in sample.streams)
         low_C, high_C = np.full(len(score_C), np.nan), np.full(len(score_C), np.nan)
-        if self._errors is not None and streams:
-            made = intervals(self._errors, ["+".join(streams)], score_C[None], self.found.criteria, level=self.level)
+        interval_of, errors = None, self._errors
+        if not is_whole and (early := errors_for(self._prefixes, session.end)) is not None:
+            interval_of, errors = early
+        if errors is not None and streams:
+            made = intervals(errors, ["+".join(streams)], score_C[None], self.found.criteria, level=self.level)
             low_C, high_C = made.low_NC[0], made.high_NC[0]
         return LiveScore(
-            segments=session.end, streams=streams, score_C=score_C, low_C=low_C, high_C=high_C, how=how, seconds=seconds
+            segments=session.end,
+            streams=streams,
+            score_C=score_C,
+            low_C=low_C,
+            high_C=high_C,
+            interval_of=interval_of,
+            how=how,
+            seconds=seconds,
         )
 
     def _nothing(self, session: LiveSession, seconds: float) -> LiveScore:

@@ -76,7 +76,7 @@ async def _session(socket: WebSocket, state: State, model_id: str, told: dict[st
         message = await _message(socket, IDLE_S)
         kind = message.get("type")
         if kind == "end":
-            last = session.last
+            last = scorer.finish(session)
             await socket.send_json({"type": "ended", **(_document(served, last) if last else {"scores": {}})})
             await socket.close()
             return
@@ -146,6 +146,7 @@ def _document(served: Served, score: LiveScore) -> dict[str, Any]:
         for one, (value, low, high) in zip(served.found.criteria, ends, strict=True)
     }
     return {"segments": score.segments, "streams": list(score.streams), "scores": scores, "interval": LEVEL,
+            "interval_of": score.interval_of,
             "how": score.how, "ms": round(1000 * score.seconds, 2)}  # fmt: skip
 
 

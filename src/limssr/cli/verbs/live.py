@@ -1,4 +1,4 @@
-"""`limssr live`."""
+"""`limssr live | prefixes`."""
 
 import json
 import sys
@@ -63,6 +63,8 @@ class Live:
             self._show(document)
         if not scores:
             raise InputError("Expected at least one segment, found none: give lines of JSON, one a segment.")
+        if (end := scorer.finish(session)) is not None:
+            scores[-1] = _document(scorer, end)
         last = scores[-1]
         words = f"{last['segments']} segments of {', '.join(last['streams']) or 'no stream'}."
         return Answer({"final": last, "scores": scores, "notes": notes}, () if self.lines else (words,))
@@ -97,6 +99,23 @@ class Live:
         print(sentence, file=sys.stderr if is_quiet else sys.stdout, flush=True)
 
 
+@dataclass(frozen=True)
+class Prefixes:
+    """Score the beginnings of the test performances, and calibrate the run's live intervals on those of validation."""
+
+    run_folder: Annotated[Position[Path], conf.arg(name="run", metavar="RUN")]
+    """A run folder with calibration, whose store is on this machine; gets prefixes.parquet and prefixes.json."""
+    device: Device = "auto"
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Measure."""
+        from limssr.runs.prefixes import measure_prefixes, prefix_lines
+
+        document = measure_prefixes(self.run_folder, device=self.device)
+        return Answer(document, tuple(prefix_lines(document)))
+
+
 def _document(scorer: "LiveScorer", score: "LiveScore") -> dict[str, Any]:
     """A score as one JSON object."""
 
@@ -111,6 +130,7 @@ def _document(scorer: "LiveScorer", score: "LiveScore") -> dict[str, Any]:
             one.name: {"score": number(value), "low": number(low), "high": number(high)}
             for one, (value, low, high) in zip(scorer.found.criteria, columns, strict=True)
         },
+        "interval_of": score.interval_of,
         "how": score.how,
         "ms": round(1000 * score.seconds, 2),
     }
