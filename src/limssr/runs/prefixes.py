@@ -77,7 +77,7 @@ def measure_prefixes(run: Path, *, device: str = "auto", level: float = LEVEL) -
         "level": level,
         "num_calibration": len(validation),
         "num_test": len(test),
-        "shares": [_measured(found, test, share, whole, errors, level) for share in SHARES],
+        "shares": [_measured(found, test, share, whole=whole, errors=errors, level=level) for share in SHARES],
     }
     if not errors:
         raise InputError(f"Expected beginnings that can be scored among the validation samples of {run}, found none.")
@@ -115,7 +115,7 @@ def _column(number: int, errors: Errors) -> pa.Array:
 
 
 def _measured(
-    found: Loaded, test: Sequence[Sample], share: float, whole: Errors, errors: Mapping[int, Errors], level: float
+    found: Loaded, test: Sequence[Sample], share: float, *, whole: Errors, errors: Mapping[int, Errors], level: float
 ) -> dict[str, Any]:
     """Accuracy, coverage and widths where a share of each test performance was seen."""
     lengths = [max(1, round(share * sample.num_segments)) for sample in test]
