@@ -86,6 +86,9 @@ def test_one_sample_is_explained_down_to_its_score(limssr, run, store_path):
         assert found["score"] == pytest.approx(score[column])
         assert sum(found["shapley"].values()) + found["baseline"] == pytest.approx(score[column])
         assert found["completeness"] < 1e-9
+        slopes = found["gradients"]
+        total = slopes["baseline"] + sum(slopes["streams"].values())
+        assert total == pytest.approx(score[column], abs=1e-3 * (criterion.high - criterion.low))
         low, high = one["subsets"][-1]["intervals"][criterion.name]
         assert low <= found["score"] <= high
     assert [row["streams"] for row in outcome.document["attention"]["subsets"]] == [["video"], ["video", "audio"]]

@@ -8,6 +8,7 @@ from limssr.core.types import Sample
 from limssr.data.simulate import simulate_world
 from limssr.evaluation.scorer import ModelScorer
 from limssr.explain.clusters import Cloud, cloud_document
+from limssr.explain.gradients import gradients_table, integrated_gradients
 from limssr.explain.hallucination import recovery_document, reduced, usefulness_document
 from limssr.explain.inferred import cka_over_groups, inferred_document, inferred_table, pair_document, pairs_of
 from limssr.explain.probes import altered_placeholders, score_altered, with_other_streams
@@ -171,3 +172,19 @@ def test_usefulness_is_what_blanking_costs_on_average():
     found = usefulness_document({"reliabilities": {"audio": 0.6}}, rows, NAMES)
     assert found["audio"] == {"reliability": 0.6, "lost": pytest.approx(0.3)}
     assert found["video"] == {"reliability": None, "lost": None}
+
+
+def test_integrated_gradients_add_up_and_are_those_of_valid_segments(tiny):
+    scorer, shown = tiny
+    found = integrated_gradients(scorer, shown[0])
+    valid = ~np.isnan(shown[0].streams["video"]).all(axis=1)
+    assert found.streams == ("video",) * int(valid.sum())
+    np.testing.assert_array_equal(found.segment_R, np.flatnonzero(valid))
+    np.testing.assert_allclose(found.score_C, scorer.score(shown[:1])[0], rtol=1e-5)
+    change = np.abs(found.score_C - found.baseline_C)
+    assert (found.gap_C < 1e-3 * np.maximum(change, 1e-3)).all()
+    coarse = integrated_gradients(scorer, shown[0], steps=1)
+    assert coarse.gap_C.sum() > found.gap_C.sum()
+    np.testing.assert_array_equal(scorer.score(shown[:1]), scorer.score(shown[:1]))
+    table = gradients_table([("a", found)], [one.name for one in scorer.model.criteria])
+    assert len(table) == found.added_RC.size

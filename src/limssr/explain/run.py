@@ -11,10 +11,12 @@ from limssr.core.files import check_output, write_atomically, write_json, write_
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.types import Sample, Split
 from limssr.core.version import __version__
+from limssr.evaluation.scorer import ModelScorer
 from limssr.explain.against import clouds_of_runs
 from limssr.explain.figures.against import draw_against
 from limssr.explain.figures.scores import draw_coverage, draw_returns, draw_shares, draw_timeline
 from limssr.explain.found import Explanation
+from limssr.explain.gradients import gradients_table, integrated_gradients
 from limssr.explain.groups import groups_of
 from limssr.explain.hallucination import swap_documents
 from limssr.explain.network import explain_network
@@ -179,7 +181,8 @@ def _explain_samples(
     subject: Subject, samples: Sequence[Sample], segment_s: float | None, found: Explanation, reporter: Reporter
 ) -> None:
     names = [one.name for one in subject.criteria]
-    windows = []
+    windows, slopes = [], []
+    scorer = subject.found.scorer
     reporter.start("performances", len(samples))
     for place, sample in enumerate(samples):
         shown = sample.restricted_to(subject.names)
@@ -193,10 +196,16 @@ def _explain_samples(
             segment_s=segment_s,
         )
         windows.append((sample.id, timed))
+        if subject.network is not None and isinstance(scorer, ModelScorer):
+            slopes.append((sample.id, integrated_gradients(scorer, shown)))
+            for column, one in enumerate(names):
+                document["criteria"][one]["gradients"] = slopes[-1][1].to_dict(column)
         name = f"timeline-{place + 1}"
         found.drawings.append(draw_timeline(document, timed, subject.names, names, name))
         found.sections["contributions"]["samples"].append({**document, "figure": name})
         reporter.advance("performances")
+    if slopes:
+        found.tables["gradients"] = gradients_table(slopes, names)
     found.tables["windows"] = windows_table(windows, subject.criteria)
 
 
