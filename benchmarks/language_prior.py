@@ -1,14 +1,14 @@
 """What the language prior is worth where a stream is language: ridge on frozen states (docs/results/language-prior.md).
 
-python benchmarks/language_prior.py states STORE pretrained.npz --init pretrained --layers 12
-python benchmarks/language_prior.py states STORE random.npz --init random --layers 6
+python benchmarks/language_prior.py states STORE pretrained.npz --init pretrained --layers 6 --dtype bfloat16
+python benchmarks/language_prior.py states STORE random.npz --init random --layers 6 --dtype bfloat16
 python benchmarks/language_prior.py table STORE pretrained.npz random.npz
 
 STORE has one stream of words of whole performances (docs/data-format.md#words). `states` keeps mean and last state of
-each text after 0 (rows of embeddings alone), 2, 6 and 12 layers, through the model's last norm. `table` replaces the
-stream's view by them and trains the reference `ridge` of limssr on training and validation samples: complete, and with
-half of the streams missing. It prints the Fisher-z mean of Spearman over the criteria on the test split, with an
-interval over groups.
+each text after 0 (rows of embeddings alone), 2, 6, 12 and 30 layers, through the model's last norm. `table` replaces
+the stream's view by them and trains a ridge regression for each subset of the streams on training and validation
+samples: complete, and with half of the streams missing. It prints the Fisher-z mean of Spearman over the criteria on
+the test split, with an interval over groups.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.model_selection import GroupKFold
 
 from limssr.core.config import EvalConfig
 from limssr.core.language_models import LOCAL, SMOLLM2_135M, converted, packaged_file, quiet
@@ -28,7 +29,7 @@ from limssr.data.store.reader import FeatureStore
 from limssr.data.words.hashed import surface
 from limssr.data.words.views import view
 from limssr.evaluation.evaluate import evaluate
-from limssr.systems.regressions import PooledRegressor
+from limssr.systems.regressions import RIDGE_ALPHAS
 
 DEPTHS = (0, 2, 6, 12, 30)
 TOGETHER = 8
@@ -44,22 +45,24 @@ def main() -> None:
     one.add_argument("out", type=Path)
     one.add_argument("--init", choices=("pretrained", "random"), default="pretrained")
     one.add_argument("--layers", type=int, default=12)
+    one.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     two = steps.add_parser("table")
     two.add_argument("store", type=Path)
-    two.add_argument("states", type=Path, nargs="+")
+    two.add_argument("states", type=Path, nargs="*")
     asked = parser.parse_args()
     if asked.step == "states":
-        write_states(asked.store, asked.out, init=asked.init, layers=asked.layers)
+        write_states(asked.store, asked.out, init=asked.init, layers=asked.layers, dtype=asked.dtype)
     else:
         print_table(asked.store, asked.states)
 
 
-def write_states(store: Path, out: Path, *, init: str, layers: int) -> None:
+def write_states(store: Path, out: Path, *, init: str, layers: int, dtype: str) -> None:
     """Keep the states of every text of a store, by sample and depth."""
     opened = FeatureStore.open(store)
     name = next(item.name for item in opened.modalities if item.words)
     said = {one: opened.sample(one).words[name].text for one in opened.ids() if name in opened.sample(one).words}
     tokenizer, model = language_model(init, layers)
+    model = model.to(getattr(torch, dtype))
     apart = {"add_special_tokens": False, "split_special_tokens": True}
     ids = {one: tokenizer(text, **apart)["input_ids"] for one, text in said.items()}
     order = sorted(ids, key=lambda one: len(ids[one]))
@@ -100,6 +103,49 @@ def language_model(init: str, layers: int) -> tuple[Any, Any]:
     return AutoTokenizer.from_pretrained(folder, **LOCAL), model
 
 
+class Ridges:
+    """A ridge regression for each subset of the streams, of the means over segments, with standardised features.
+
+    The strength is chosen by 5-fold cross-validation of whole groups, for all criteria together. Fitted by the products
+    of samples, of which there are fewer than features.
+    """
+
+    def __init__(self, train: Sequence[Sample]) -> None:
+        self._train = train
+        self._kept: dict[tuple[str, ...], Any] = {}
+
+    def score(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Scores [N, C]."""
+        return np.stack([self._one(sample, tuple(sample.streams)) for sample in samples])
+
+    def _one(self, sample: Sample, streams: tuple[str, ...]) -> np.ndarray:
+        if streams not in self._kept:
+            self._kept[streams] = self._fitted(streams)
+        mean_F, scale_F, map_FC, center_C = self._kept[streams]
+        return (pooled(sample, streams) - mean_F) / scale_F @ map_FC + center_C
+
+    def _fitted(self, streams: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+        owning = [one for one in self._train if set(streams) <= set(one.streams)]
+        x_NF, y_NC = np.stack([pooled(one, streams) for one in owning]), np.stack([one.scores for one in owning])
+        mean_F, scale_F = x_NF.mean(axis=0), np.where(x_NF.std(axis=0) > 0, x_NF.std(axis=0), 1.0)
+        z_NF, center_C = (x_NF - mean_F) / scale_F, y_NC.mean(axis=0)
+        product_NN, target_NC = z_NF @ z_NF.T, y_NC - center_C
+        errors = np.zeros(len(RIDGE_ALPHAS))
+        for fit, held in GroupKFold(5).split(z_NF, groups=[one.group for one in owning]):
+            values, vectors = np.linalg.eigh(product_NN[np.ix_(fit, fit)])
+            turned, shown = vectors.T @ target_NC[fit], product_NN[np.ix_(held, fit)] @ vectors
+            for n, alpha in enumerate(RIDGE_ALPHAS):
+                errors[n] += ((shown @ (turned / (values + alpha)[:, None]) - target_NC[held]) ** 2).sum()
+        alpha = RIDGE_ALPHAS[int(errors.argmin())]
+        weights_NC = np.linalg.solve(product_NN + alpha * np.eye(len(z_NF)), target_NC)
+        return mean_F, scale_F, z_NF.T @ weights_NC, center_C
+
+
+def pooled(sample: Sample, streams: Sequence[str]) -> np.ndarray:
+    """Means over the segments [F], stream after stream."""
+    return np.concatenate([np.nanmean(sample.streams[name].astype(np.float64), axis=0) for name in streams])
+
+
 def print_table(store: Path, files: Sequence[Path]) -> None:
     """Print the table of the page, a row a view of the words."""
     opened = FeatureStore.open(store)
@@ -137,9 +183,8 @@ def row(samples: Sequence[Sample], modalities: tuple[Modality, ...], store: Feat
     for rate in (0.0, 0.5):
         train = masked([one for one in samples if one.split != "test"], Availability(rate, seed=0))
         test = [one for one in samples if one.split == "test"]
-        ridge = PooledRegressor("ridge", "per_subset", modalities=modalities, criteria=store.criteria, num_jobs=1)
-        ridge.fit(train)
         names = tuple(item.name for item in modalities)
+        ridge = Ridges(train)
         found = evaluate(ridge, test, names, store.criteria, config=EvalConfig())
         for subset in found.subsets:
             metric = subset.metrics["spearman"]
