@@ -40,8 +40,8 @@ class PositionLimit:
         if longest > self.length:
             raise InputError(
                 f"Expected sequences of at most {self.length} positions (beyond, {self.reason}), found one of "
-                f"{longest}: crop performances with data.num_segments, take model.num_missing_tokens=1, or another "
-                "backbone."
+                f"{longest}: crop performances with data.num_segments, lower model.words.limit, take "
+                "model.num_missing_tokens=1, or another backbone."
             )
 
 
