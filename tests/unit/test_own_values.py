@@ -12,6 +12,7 @@ from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.arrays import as_names, as_streams, find_modalities, make_samples, score_matrix
 from limssr.data.columns import between, find_offsets
 from limssr.data.groups import group_name
+from limssr.data.importers.table.manifest import load_manifest
 from limssr.data.splits import divide, hold_out, parse_shares
 from limssr.data.validate import check_collection, check_criteria, check_sample
 from limssr.estimator import LimssrRegressor
@@ -336,3 +337,31 @@ def test_what_fit_decides_is_a_warning_and_is_kept():
     assert "float32 cannot hold" in told
     assert "columns of 5 samples put into the order of the stream" in told
     assert "2 of the 6 samples that own it hold nothing but" in told
+
+
+@pytest.mark.parametrize(
+    ("heads", "told"),
+    [
+        ("ID,Split,Group,Score: total,Stream:video", "'ID' as 'id'"),
+        (" id ,SPLIT,group,score:total , stream:video", "' id ' as 'id'"),
+        ("Id,split,group,SCORE:total,STREAM:video", "'Id' as 'id'"),
+    ],
+)
+def test_columns_that_differ_by_capitals_and_blanks_are_known(tmp_path, heads, told):
+    (tmp_path / "manifest.csv").write_text(f"{heads}\na,train,g,1,a.npy\n")
+    found = load_manifest(tmp_path / "manifest.csv", use="import")
+    assert (found.criteria, found.streams, found.has_split) == (("total",), ("video",), True)
+    assert found.rows[0]["id"] == "a"
+    assert told in " ".join(found.remarks)
+
+
+def test_names_of_data_keep_their_capitals(tmp_path):
+    (tmp_path / "manifest.csv").write_text("id,score:Total,stream:Video\na,1,a.npy\n")
+    found = load_manifest(tmp_path / "manifest.csv", use="import")
+    assert (found.criteria, found.streams, found.remarks) == (("Total",), ("Video",), ())
+
+
+def test_two_spellings_of_one_column_are_refused(tmp_path):
+    (tmp_path / "manifest.csv").write_text("id,ID,score:total,stream:video\na,b,1,a.npy\n")
+    with pytest.raises(InputError, match="ID"):
+        load_manifest(tmp_path / "manifest.csv", use="import")

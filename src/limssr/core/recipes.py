@@ -28,7 +28,7 @@ import yaml
 from pydantic import ValidationError
 
 from limssr.core.config import RunConfig
-from limssr.core.errors import InputError, unknown_name
+from limssr.core.errors import InputError, nearest_name, unknown_name
 from limssr.core.quoting import listed, quoted, shortened
 from limssr.core.reading.documents import MAX_DEPTH, parse_yaml, read_yaml
 from limssr.core.reading.regular import Outside, exists
@@ -321,7 +321,9 @@ def recipe_path(name: str) -> Path:
     if name in recipe_names():
         return _folder() / f"{name}.yaml"
     known = ", ".join(recipe_names())
-    raise InputError(f"Expected a recipe: a path that ends in .yaml, or one of {known}. Found {name!r}.")
+    near = nearest_name(name, recipe_names(), cutoff=0.4)
+    hint = f"; did you mean {near}?" if near else "."
+    raise InputError(f"Expected a recipe: a path that ends in .yaml, or one of {known}. Found {name!r}{hint}")
 
 
 def _folder() -> Path:

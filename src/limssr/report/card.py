@@ -41,6 +41,7 @@ def model_card(
     run = folder.run
     name = str(run.get("name") or folder.name)
     streams = [str(stream) for stream in run.get("modalities") or ()]
+    segment_s = (run.get("store") or {}).get("segment_s")
     contents = {
         "metadata": yaml.safe_dump(_metadata(folder, licence), sort_keys=False, allow_unicode=True),
         "name": name,
@@ -51,7 +52,7 @@ def model_card(
             for criterion in run.get("criteria") or ()
         ],
         "streams": ", ".join(f"`{stream}`" for stream in streams),
-        "segment_s": number((run.get("store") or {}).get("segment_s")),
+        "segment_s": f"{segment_s:g}" if segment_s else "",
         "data": _data(run, data_licence),
         "table": _table(folder),
         "coverage": " ".join(coverage_words((folder.evaluation or {}).get("coverage"))),

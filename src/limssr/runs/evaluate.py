@@ -7,8 +7,10 @@ from typing import Any
 
 from limssr.core.errors import ArtifactError, InputError
 from limssr.core.progress import Reporter, SilentReporter, counted
+from limssr.core.reading.regular import exists
 from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Split
+from limssr.data.store.format import HEADER_NAME
 from limssr.data.store.reader import FeatureStore
 from limssr.evaluation.evaluate import Evaluation, evaluate
 from limssr.evaluation.uncertainty import SEED
@@ -115,7 +117,13 @@ def own_store(run: Path, record: RunRecord) -> Path:
             f"Expected the store that {run} was trained on, found none: it is an {record.document.get('origin')}. "
             "Give one with --store."
         )
-    return Path(store["path"])
+    path = Path(store["path"])
+    if not exists(path / HEADER_NAME):
+        raise InputError(
+            f"Expected the store that {run} was trained on ({store.get('name') or 'of no name'}) at {path}, found "
+            "none: say where it is with --store STORE."
+        )
+    return path
 
 
 CHANGED = ("spearman", "mse")

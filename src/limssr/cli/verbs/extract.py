@@ -88,7 +88,7 @@ def _report_lines(report: "ExtractReport") -> tuple[RenderableType, ...]:
     shown = {key: value for key, value in document.items() if key not in ("notes", "details")}
     lines = [*outline(shown), *(f"note: {note}" for note in report.imported.notes)]
     if report.failures:
-        lines.append(f"{len(report.failures)} performances are not in the store ({report.failure_list}):")
+        lines.append(f"Not in the store: {len(report.failures)} of the performances ({report.failure_list}):")
         lines += [f"  {name}: {reason}" for name, reason in report.failures.items()]
     return tuple(lines)
 

@@ -66,8 +66,8 @@ def seen_lines(data: Material, folds: Folds, minutes: float, names: Sequence[str
         f"samples  {len(samples)} of {len(groups)} groups to learn from (training and validation), {tested}",
         f"streams  {_streams(data)}",
         f"lengths  {min(lengths)} to {max(lengths)} segments, median {np.median(lengths):.0f}",
-        f"patterns {len(patterns)} sets of streams: {most}{' ...' if len(patterns) > 3 else ''}",
-        f"scores   {len(judged)} criteria, at least {judged[fewest]} judged samples each ({fewest})",
+        f"patterns {len(patterns)} of streams: {most}{' ...' if len(patterns) > 3 else ''}",
+        f"scores   {len(judged)}, with at least {judged[fewest]} judged samples each ({fewest})",
         f"plan     {len(folds.fold_RR)} x {num_folds} folds of whole groups: {len(cheap)} solved "
         f"candidates in about {_duration(estimate_s)}{rest}; {minutes:g} minutes at most",
     ]

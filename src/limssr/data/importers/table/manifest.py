@@ -28,6 +28,8 @@ PLAIN_COLUMNS = ("id", "split", "group")
 SCORE_PREFIX = "score:"
 STREAM_PREFIX = "stream:"
 TEXT_PREFIX = "text:"
+PREFIXES = ("score", "stream", "text", "media", "sensor")
+"""What stands before a colon, also in tables of recordings."""
 TEXTS = (".csv", ".tsv", ".txt")
 JSON_LINES = (".jsonl", ".ndjson")
 MANIFESTS = (*TEXTS, ".xlsx", *JSON_LINES)
@@ -130,11 +132,35 @@ def read_rows(path: Path) -> tuple[list[str], list[dict[str, Cell]], list[int]]:
 
 
 def read_table(path: Path) -> Rows:
-    """As `read_rows`, with what was decided: what separates the cells, and how decimals are written.
+    """As `read_rows`, with what was decided: what separates the cells, how decimals are written, columns renamed.
 
     Raises:
         InputError: Not such a file, or not a rectangular table.
     """
+    found = _read_table(path)
+    names = {column: _spelled(column) for column in found.columns}
+    renamed = {column: name for column, name in names.items() if column != name and name not in found.columns}
+    if not renamed or len(set(renamed.values())) < len(renamed):
+        return found
+    told = ", ".join(f"'{shortened(column)}' as '{shortened(name)}'" for column, name in renamed.items())
+    return replace(
+        found,
+        columns=[renamed.get(column, column) for column in found.columns],
+        rows=[{renamed.get(column, column): cell for column, cell in row.items()} for row in found.rows],
+        remarks=(*found.remarks, f"columns read: {told}"),
+    )
+
+
+def _spelled(column: str) -> str:
+    """A column's name as manifests write it, where it differs by capitals and blanks alone; names of data stay."""
+    head, colon, name = column.partition(":")
+    plain, word = column.strip().lower(), head.strip().lower()
+    if colon and word in PREFIXES and name.strip():
+        return f"{word}:{name.strip()}"
+    return plain if plain in PLAIN_COLUMNS else column
+
+
+def _read_table(path: Path) -> Rows:
     suffix = path.suffix.lower()
     if suffix not in MANIFESTS:
         more = "save the sheet as .xlsx or .csv" if suffix in OTHER_SHEETS else "save the table in one of these forms"
