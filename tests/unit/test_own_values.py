@@ -343,7 +343,7 @@ def test_what_fit_decides_is_a_warning_and_is_kept():
     ("heads", "told"),
     [
         ("ID,Split,Group,Score: total,Stream:video", "'ID' as 'id'"),
-        (" id ,SPLIT,group,score:total , stream:video", "' id ' as 'id'"),
+        (" id ,SPLIT,group,score:total , stream:video", "'SPLIT' as 'split'"),
         ("Id,split,group,SCORE:total,STREAM:video", "'Id' as 'id'"),
     ],
 )
