@@ -89,6 +89,7 @@ def test_comparing_is_the_verb(run, store, tmp_path, capsys):
     found = limssr.compare(run, f"again={other.folder}", show="nothing")
     assert "again" in found.markdown()
     assert found.latex().count("tabular")
+    assert repr(found) == found.text()
     assert "spearman" in " ".join(found.scores().columns).lower() or len(found.scores())
     capsys.readouterr()
     assert main(["compare", str(run.folder), f"again={other.folder}", "--out", str(tmp_path / "out"), "--json"]) == 0

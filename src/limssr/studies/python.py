@@ -234,7 +234,7 @@ def evaluate(
     return evaluate_run(_folder(run), store=at, split=split, device=device, reporter=_reporter(show))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compared:
     """A comparison of runs.
 
@@ -243,6 +243,9 @@ class Compared:
     """
 
     found: "Comparison"
+
+    def __repr__(self) -> str:
+        return self.text()
 
     def scores(self) -> Any:
         """A row each system and subset, as a pandas DataFrame: what `limssr compare` writes as scores.csv."""
