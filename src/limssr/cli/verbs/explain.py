@@ -1,6 +1,6 @@
 """`limssr explain`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,6 +54,19 @@ def explain_lines(document: Mapping[str, Any]) -> list[str]:
     groups = f"{document['num_samples']} performances in {document['num_groups']} groups"
     lines = [f"{document['system']} on the {document['split']} split: {groups}"]
     lines += [f"{one['name']}: {one['words']}" for one in document["figures"]]
+    lines += [_adds_up(one) for one in document["contributions"]["samples"]]
     lines += [f"not applicable: {section}: {why}" for section, why in document["not_applicable"].items()]
     lines += [f"note: {note}" for note in document["notes"]]
     return [*lines, f"Written: {document['folder']} (explain.json, figures, Parquet) in {document['seconds']:g} s"]
+
+
+def _adds_up(sample: Mapping[str, Any]) -> str:
+    """How far contributions are from adding up to the score minus its baseline, the worst of the criteria."""
+    every = sample["criteria"].values()
+    told = f"{sample['id']}: what its streams add sums to its scores to within {max(_gaps(every)):.1g}"
+    slopes = [one["gradients"] for one in every if "gradients" in one]
+    return f"{told}, what its segments add to within {max(_gaps(slopes)):.1g}" if slopes else told
+
+
+def _gaps(parts: Iterable[Mapping[str, Any]]) -> list[float]:
+    return [part["completeness"] for part in parts if part["completeness"] is not None] or [0.0]
