@@ -203,7 +203,7 @@ class Shard:
             content = memoryview(self._map)
             outside = own_file(path)
             self._start = HEADER_SIZE_BYTES + parse_header(bytes(content[:HEADER_SIZE_BYTES]), len(content), outside)
-            self._entries = parse_entries(bytes(content[HEADER_SIZE_BYTES : self._start]), outside)
+            self._places = _Places(parse_entries(bytes(content[HEADER_SIZE_BYTES : self._start]), outside))
         except (OSError, ValueError, pa.ArrowException) as error:
             raise self._damaged(f"found a header that cannot be read ({error})") from error
 
@@ -215,7 +215,7 @@ class Shard:
         """
         name = tensor_name(sample_id, stream)
         try:
-            entry = self._entries[name]
+            entry = self._places[name]
             rows, columns = entry["shape"]
             begin, end = entry["data_offsets"]
             if min(rows, columns, begin) < 0 or entry["dtype"] != "F32" or end - begin != 4 * rows * columns:
@@ -232,3 +232,20 @@ class Shard:
             f"{self.path}: expected a complete safetensors shard, {found}: the file is damaged; copy or import the "
             "store again."
         )
+
+
+class _Places:
+    """The entries of a shard: where each array stands, in 32 bytes and its name instead of objects of their own."""
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        usual = {name: one for name, one in entries.items() if one["dtype"] == "F32" and len(one["shape"]) == 2}
+        self._others = {name: one for name, one in entries.items() if name not in usual}
+        self._row = {name: row for row, name in enumerate(usual)}
+        places = [(*one["shape"], *one["data_offsets"]) for one in usual.values()]
+        self._places_N4 = np.array(places, dtype=np.int64).reshape(-1, 4)
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        if name not in self._row:
+            return self._others[name]
+        rows, columns, begin, end = self._places_N4[self._row[name]].tolist()
+        return {"dtype": "F32", "shape": [rows, columns], "data_offsets": [begin, end]}

@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -40,6 +39,7 @@ from limssr.data.store.format import (
 from limssr.data.store.mapped import give_back
 from limssr.data.store.observed import Observed
 from limssr.data.store.remote import local_folder
+from limssr.data.store.rows import Rows
 from limssr.data.store.words import read_words
 from limssr.data.store.writer import StoreWriter
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample
@@ -137,8 +137,7 @@ class FeatureStore:
 
     def ids(self, split: Split | None = None) -> tuple[str, ...]:
         """The ids of a split, or of all samples, in the order in which they were written."""
-        rows = self._rows
-        return tuple(name for name, row in rows.items() if split is None or row["split"] == split)
+        return self._rows.ids(split)
 
     @cached_property
     def words(self) -> Mapping[str, Mapping[str, Words]]:
@@ -159,14 +158,10 @@ class FeatureStore:
         if sample_id not in self._rows:
             raise unknown_name("sample", sample_id, self.ids())
         row = self._rows[sample_id]
-        shard = self._shard(row["shard"])
-        streams = {
-            modality.name: shard.stream(sample_id, modality.name)
-            for modality in self.modalities
-            if row[f"valid:{modality.name}"] is not None
-        }
+        shard = self._shard(row.shard)
+        streams = {name: shard.stream(sample_id, name) for name in row.streams}
         said = {name: words for name, words in self.words.get(sample_id, {}).items() if name in streams}
-        return Sample(sample_id, streams, self._scores(row), row["group"], row["split"], said)
+        return Sample(sample_id, streams, row.scores, row.group, row.split, said)
 
     def samples(
         self,
@@ -274,12 +269,8 @@ class FeatureStore:
         return (self.sample(sample_id) for sample_id in self.ids())
 
     @cached_property
-    def _rows(self) -> dict[str, dict[str, Any]]:
-        return {row["id"]: row for row in self.index.to_pylist()}
-
-    def _scores(self, row: Mapping[str, Any]) -> np.ndarray:
-        values = (row[f"score:{criterion.name}"] for criterion in self.criteria)
-        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    def _rows(self) -> Rows:
+        return Rows(self.index, self.modalities, self.criteria)
 
     def _shard(self, number: int) -> shards.Shard:
         if number not in self._shards:

@@ -35,6 +35,8 @@ from limssr.data.store.words import encode_words, words_rows
 from limssr.data.validate import check_collection, check_criteria, check_modalities, check_sample, duplicate_id
 
 SHARD_BYTES = 64 * 1024 * 1024
+SHARD_ARRAYS = 16_384
+"""Of many short samples: what a shard says of each array is read as a whole."""
 
 
 class StoreWriter:
@@ -99,7 +101,7 @@ class StoreWriter:
         self._pending: dict[str, np.ndarray] = {}
         self._pending_bytes = 0
         self._num_shards = 0
-        self._rows: list[dict[str, Any]] = []
+        self._columns: dict[str, list[Any]] = {name: [] for name in self._schema().names}
         self._pieces: list[dict[str, Any]] = []
         self._light: dict[str, Sample] = {}
         self._files: dict[str, dict[str, Any]] = {}
@@ -135,11 +137,13 @@ class StoreWriter:
         if checked.id in self._light:
             raise duplicate_id(checked.id)
         size = sum(stream_TD.nbytes for stream_TD in checked.streams.values())
-        if self._pending and self._pending_bytes + size > self._shard_bytes:
+        is_full = self._pending_bytes + size > self._shard_bytes
+        if self._pending and (is_full or len(self._pending) + len(checked.streams) > SHARD_ARRAYS):
             self._write_shard()
         self.observed.add(sample, checked)
         self._light[checked.id] = without_streams(checked)
-        self._rows.append(self._row(checked))
+        for name, value in self._row(checked).items():
+            self._columns[name].append(value)
         self._pieces += words_rows(checked, self.modalities)
         for stream, stream_TD in checked.streams.items():
             self._pending[shards.tensor_name(checked.id, stream)] = stream_TD
@@ -178,12 +182,12 @@ class StoreWriter:
         if self._pending:
             self._write_shard()
         buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(self._rows, schema=self._schema()), buffer)
+        pq.write_table(pa.table(self._columns, schema=self._schema()), buffer)
         self._write(INDEX_NAME, buffer.getvalue())
         if self._header["format_version"] == FORMAT_VERSION:
             self._write(WORDS_NAME, encode_words(self._pieces))
-        splits = {split: sum(row["split"] == split for row in self._rows) for split in SPLITS}
-        header = {**self._header, "num_samples": len(self._rows), "splits": splits, "files": self._files}
+        splits = {split: self._columns["split"].count(split) for split in SPLITS}
+        header = {**self._header, "num_samples": len(self._light), "splits": splits, "files": self._files}
         self._write(HEADER_NAME, (json.dumps(header, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
         self._fingerprint = self._files[HEADER_NAME]["sha256"]
 
