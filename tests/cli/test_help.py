@@ -39,6 +39,7 @@ FLAGS = {
         *("--header", "--columns", "--zeros", "--copies"),
     },
     "data inspect": {"--figure"},
+    "data append": set(),
     "data publish": set(),
     "data verify": set(),
     "data mask": {"--rate", "--seed", "--pattern", "--splits"},

@@ -13,6 +13,7 @@ from limssr.cli.verbs.compare import Compare
 from limssr.cli.verbs.completion import Completion
 from limssr.cli.verbs.config import Config
 from limssr.cli.verbs.data import (
+    Append,
     ImportFisv,
     ImportFs1000,
     ImportMfn,
@@ -77,6 +78,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         "data import table": Entry(verb=ImportTable, line="own data: a manifest of array files and scores"),
         "data import other": Entry(verb=ImportOther, line="with an importer that an installed package brings"),
         "data inspect": Entry(verb=Inspect, line="what a store holds"),
+        "data append": Entry(verb=Append, line="a new version of a store, with more samples"),
         "data publish": Entry(verb=Publish, line="copy a store to a bucket or hub"),
         "data verify": Entry(verb=Verify, line="hash and check every file and sample of a store again"),
         "data mask": Entry(verb=Mask, line="a copy of a store from which streams are removed"),

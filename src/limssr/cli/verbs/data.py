@@ -177,6 +177,27 @@ class Inspect:
 
 
 @dataclass(frozen=True)
+class Append:
+    """Make a new version of a store with more samples; its shards are linked, and the old version stays as it is."""
+
+    store: Annotated[Position[Path], conf.arg(metavar="STORE")]
+    """Folder of the store."""
+    more: Annotated[Position[Path], conf.arg(metavar="MORE")]
+    """A store with the same streams and criteria, of the new samples."""
+    out: Annotated[Position[Path], conf.arg(metavar="OUT")]
+    """Folder to make."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Append."""
+        from limssr.data.store.append import append
+
+        store = append(self.store, self.more, self.out)
+        document = {"store": str(self.out), "num_samples": len(store), "fingerprint": store.fingerprint}
+        return Answer(document, (f"{len(store)} samples: {self.out}",))
+
+
+@dataclass(frozen=True)
 class Publish:
     """Copy a store to a bucket or hub, where it can be used by its address; it appears when all of it has arrived."""
 

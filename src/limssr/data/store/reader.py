@@ -163,6 +163,11 @@ class FeatureStore:
         said = {name: words for name, words in self.words.get(sample_id, {}).items() if name in streams}
         return Sample(sample_id, streams, row.scores, row.group, row.split, said)
 
+    def described(self, sample_id: str) -> Sample:
+        """A sample without its streams, from the index alone."""
+        row = self._rows[sample_id]
+        return Sample(sample_id, {}, row.scores, row.group, row.split)
+
     def samples(
         self,
         split: Split | None = None,
