@@ -13,7 +13,6 @@ from limssr.cli.verbs.compare import Compare
 from limssr.cli.verbs.completion import Completion
 from limssr.cli.verbs.config import Config
 from limssr.cli.verbs.data import (
-    Append,
     ImportFisv,
     ImportFs1000,
     ImportMfn,
@@ -23,7 +22,6 @@ from limssr.cli.verbs.data import (
     ImportTable,
     Inspect,
     Mask,
-    Publish,
     SplitData,
     Verify,
 )
@@ -37,6 +35,7 @@ from limssr.cli.verbs.serve import Serve
 from limssr.cli.verbs.share import Card, Export, Pull, Push
 from limssr.cli.verbs.sweep import Sweep
 from limssr.cli.verbs.systems import Systems
+from limssr.cli.verbs.versions import Append, Publish
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,9 +95,7 @@ def publish(store: Path, address: str, say: Say | None = None) -> None:
     system, root = _opened(address)
     content, header = read_header(store)
     if _explained(address, lambda: system.exists(f"{root}/{HEADER_NAME}")):
-        raise InputError(
-            f"Expected nothing at {address}, found a store: publish to another address, as versions differ."
-        )
+        raise InputError(f"Expected nothing at {address}, found a store: give another address, one for each version.")
     for number, (name, entry) in enumerate(header["files"].items(), start=1):
         _explained(address, lambda name=name: _put(system, store / name, f"{root}/{name}"))
         size = _explained(address, lambda name=name: system.info(f"{root}/{name}")["size"])
