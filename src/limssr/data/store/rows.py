@@ -18,14 +18,14 @@ class Row:
 
     Attributes:
         split: Its part of the store.
-        group: Its group; None: it has none.
+        group: Its group; "" where it has none.
         shard: Number of the shard that holds its streams.
         streams: Those that it owns, in the order of the store.
         scores: [C], NaN where not judged.
     """
 
     split: Split
-    group: str | None
+    group: str
     shard: int
     streams: tuple[str, ...]
     scores: np.ndarray
@@ -63,7 +63,7 @@ class Rows:
         group = self._group[place]
         return Row(
             self._splits[self._split[place]],  # type: ignore[arg-type]
-            None if group < 0 else self._groups[group],
+            "" if group < 0 else self._groups[group],
             int(self._shard_N[place]),
             tuple(stream for stream, owns in zip(self._names, self._owned_NM[place], strict=True) if owns),
             self._scores_NC[place].copy(),
