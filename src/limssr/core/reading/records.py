@@ -8,26 +8,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from limssr.core.errors import ArtifactError
 from limssr.core.quoting import listed
 from limssr.core.reading.documents import parse_json, read_json
 from limssr.core.reading.fields import checked
+from limssr.core.reading.record_parts import (
+    AvailabilityRecord,
+    Counts,
+    Number,
+    Record,
+    SameSubsetRecord,
+    SubsetOutRecord,
+    ValidationRecord,
+)
 from limssr.core.reading.regular import Outside, read_text
 
 MAX_WIDTH = 10_000_000
 """Of a stream's feature vectors."""
 MAX_LINES_BYTES = 64 * 2**20
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Counts = dict[str, Annotated[int, Field(ge=0)]]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
-
-class StreamRecord(_Record):
+class StreamRecord(Record):
     """A stream of a store or of a model."""
 
     name: str = Field(min_length=1)
@@ -47,7 +50,7 @@ class StreamRecord(_Record):
         return self
 
 
-class CriterionRecord(_Record):
+class CriterionRecord(Record):
     """A score with its scale."""
 
     name: str = Field(min_length=1)
@@ -56,7 +59,7 @@ class CriterionRecord(_Record):
     unit: str = "points"
 
 
-class StoreRecord(_Record):
+class StoreRecord(Record):
     """The store of a run, as run.json knows it."""
 
     path: str
@@ -66,7 +69,7 @@ class StoreRecord(_Record):
     reading: dict[str, Any] | None = None
 
 
-class ReferenceRecord(_Record):
+class ReferenceRecord(Record):
     """A simple model that was scored beside a run."""
 
     name: str
@@ -75,7 +78,7 @@ class ReferenceRecord(_Record):
     seconds: Number | None = None
 
 
-class LearnedRecord(_Record):
+class LearnedRecord(Record):
     """What a model learned that a person can read."""
 
     mix: Number | None = None
@@ -83,14 +86,14 @@ class LearnedRecord(_Record):
     reliabilities: dict[str, Number] | None = None
 
 
-class RunDocument(_Record):
+class RunDocument(Record):
     """run.json."""
 
     format_version: int
     name: str | None = None
     seed: int | None = None
     selection: str | None = None
-    availability: dict[str, Any] | None = None
+    availability: AvailabilityRecord | None = None
     trained_on: str | None = None
     store: StoreRecord | None = None
     system: str | None = None
@@ -105,13 +108,20 @@ class RunDocument(_Record):
     timings: dict[str, Number | None] | None = None
     references: list[ReferenceRecord] | None = None
     learned: LearnedRecord | None = None
+    validation: ValidationRecord | None = None
+    hidden_values: list[str] | None = None
+    dropout: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    reason: str | None = None
+    references_left_out: dict[str, str] | None = None
     sessions: int | None = None
     best_epoch: int | None = Field(default=None, ge=0)
     epochs_run: int | None = Field(default=None, ge=0)
     status: str | None = None
 
 
-class MetricsRecord(_Record):
+class MetricsRecord(Record):
     """The metrics of one subset, or of an average over several."""
 
     spearman: Number | None
@@ -120,7 +130,10 @@ class MetricsRecord(_Record):
     mae: Number | None = None
     relative_l2: Number | None = None
     spearman_ci: tuple[Number | None, Number | None] | None = Field(default=None, strict=False)
+    spearman_plain: Number | None = None
+    num_judged: int | None = Field(default=None, ge=0)
     num_cut: int | None = Field(default=None, ge=0)
+    reasons: dict[str, str] | None = None
 
 
 class SubsetRecord(MetricsRecord):
@@ -131,26 +144,38 @@ class SubsetRecord(MetricsRecord):
     per_criterion: dict[str, MetricsRecord] | None = None
 
 
+class FullRecord(MetricsRecord):
+    """The metrics with all streams."""
+
+    num_samples: int | None = Field(default=None, ge=0)
+
+
 class AverageRecord(MetricsRecord):
     """The metrics averaged over subsets."""
 
     partial: dict[str, Number | None] | None = None
     num_partial: Counts | None = None
     num_subsets: Counts | None = None
-    left_out: list[Any] | None = None
+    num_all: int | None = Field(default=None, ge=0)
+    left_out: list[SameSubsetRecord] | None = None
+    passed_over: list[SubsetOutRecord] | None = None
 
 
-class SystemRecord(_Record):
+class SystemRecord(Record):
     """The evaluation of one system."""
 
     split: str | None
     selection: str | None
-    availability: dict[str, Any] | None
+    availability: AvailabilityRecord | None
     criteria: list[str] | None = None
+    min_samples: int | None = Field(default=None, ge=0)
+    interval: str | None = None
+    resample: str | None = None
+    num_groups: int | None = Field(default=None, ge=0)
     scales: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)]] | None = None
     subsets: list[SubsetRecord] = Field(min_length=1)
     average_incomplete: AverageRecord
-    full: MetricsRecord
+    full: FullRecord
 
     @model_validator(mode="after")
     def _each_criterion_is_measured(self) -> "SystemRecord":
@@ -161,7 +186,7 @@ class SystemRecord(_Record):
         return self
 
 
-class CoveredRecord(_Record):
+class CoveredRecord(Record):
     """How often intervals cover, for one subset and criterion."""
 
     streams: list[str]
@@ -172,7 +197,7 @@ class CoveredRecord(_Record):
     source: str
 
 
-class CoverageRecord(_Record):
+class CoverageRecord(Record):
     """How often intervals cover."""
 
     level: Number
@@ -180,26 +205,26 @@ class CoverageRecord(_Record):
     subsets: list[CoveredRecord]
 
 
-class FigureRecord(_Record):
+class FigureRecord(Record):
     """A figure of `limssr explain`."""
 
     name: str
     words: str
 
 
-class StreamShareRecord(_Record):
+class StreamShareRecord(Record):
     """What a stream adds to scores."""
 
     share: Number | None = None
 
 
-class ContributionsRecord(_Record):
+class ContributionsRecord(Record):
     """What streams add to scores."""
 
     streams: dict[str, StreamShareRecord]
 
 
-class ExplainDocument(_Record):
+class ExplainDocument(Record):
     """explain/explain.json, as far as the report reads it."""
 
     format_version: int
@@ -218,7 +243,7 @@ class EvaluationDocument(SystemRecord):
     coverage: CoverageRecord | None = None
 
 
-class EpochRecord(_Record):
+class EpochRecord(Record):
     """A line of metrics.jsonl."""
 
     epoch: int = Field(ge=0)
@@ -232,14 +257,14 @@ class EpochRecord(_Record):
     seconds: Number | None = Field(default=None, ge=0)
 
 
-class ReferenceDocument(_Record):
+class ReferenceDocument(Record):
     """reference.json: that a reference is finished, and what went into it."""
 
     format_version: int
     data: dict[str, Any] | None = None
 
 
-class PooledPartRecord(_Record):
+class PooledPartRecord(Record):
     """One regression of pooled.json; its arrays stand in the file beside it."""
 
     streams: list[str] = Field(min_length=1)
@@ -247,14 +272,14 @@ class PooledPartRecord(_Record):
     kind: Literal["linear", "forest"]
 
 
-class PooledGapRecord(_Record):
+class PooledGapRecord(Record):
     """Streams for which pooled.json has no regression."""
 
     streams: list[str]
     reason: str
 
 
-class PooledDocument(_Record):
+class PooledDocument(Record):
     """pooled.json: a saved regression on pooled statistics."""
 
     format_version: int
@@ -267,7 +292,7 @@ class PooledDocument(_Record):
     arrays_sha256: str
 
 
-class EstimatorDocument(_Record):
+class EstimatorDocument(Record):
     """estimator.json."""
 
     format_version: int
@@ -279,7 +304,7 @@ class EstimatorDocument(_Record):
     single: bool
 
 
-class ModelDocument(_Record):
+class ModelDocument(Record):
     """model/config.json; the configuration in it is read by itself."""
 
     format_version: int
@@ -293,14 +318,14 @@ class ModelDocument(_Record):
     unseen_streams: list[str] | None = None
 
 
-class FileRecord(_Record):
+class FileRecord(Record):
     """A file of a store."""
 
     bytes: int = Field(ge=0, lt=2**62)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class StoreDocument(_Record):
+class StoreDocument(Record):
     """store.json."""
 
     format: str
@@ -314,7 +339,7 @@ class StoreDocument(_Record):
     files: dict[str, FileRecord]
 
 
-class CheckpointDocument(_Record):
+class CheckpointDocument(Record):
     """state.json of a checkpoint."""
 
     format_version: int

@@ -1,0 +1,45 @@
+"""What records of several files have in common: numbers, and parts that more than one of them holds."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Counts = dict[str, Annotated[int, Field(ge=0)]]
+
+
+class Record(BaseModel):
+    """A part of a file that limssr wrote; keys that newer versions add are let through."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+
+class AvailabilityRecord(Record):
+    """How data was made incomplete."""
+
+    source: str | None = None
+    rate: Number | None = None
+    pattern: str | None = None
+    splits: list[str] | None = None
+
+
+class ValidationRecord(Record):
+    """How validation was held out."""
+
+    num_samples: int = Field(ge=0)
+    num_groups: int = Field(ge=0)
+    folds: int | None = None
+    fold: int | None = None
+
+
+class SubsetOutRecord(Record):
+    """A subset that an average is not over."""
+
+    streams: list[str]
+    reason: str
+
+
+class SameSubsetRecord(SubsetOutRecord):
+    """A subset that reads what another one reads."""
+
+    same_as: list[str]
