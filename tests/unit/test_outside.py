@@ -21,14 +21,12 @@ from limssr.core.errors import ArtifactError, InputError
 from limssr.core.reading import tables
 from limssr.core.reading.arrays import opened_archive, read_member, read_npy
 from limssr.core.reading.documents import read_json
-from limssr.core.reading.records import EvaluationDocument, RunDocument, read_document
 from limssr.core.reading.regular import Outside, open_regular, read_bytes
 from limssr.core.reading.tables import read_parquet
 from limssr.core.reading.tensors import read_tensors
 from limssr.core.types import Criterion, Modality
 from limssr.data.store.format import HEADER_NAME
 from limssr.data.store.reader import FeatureStore
-from limssr.report import write_report
 from limssr.report.runfolder import read_run_folder
 from limssr.runs.folder import read_run
 from limssr.runs.published.tensors import read_tensors as read_published
@@ -390,34 +388,3 @@ def test_a_hub_is_not_asked_because_a_folder_says_so(model_folder, monkeypatch):
     with pytest.raises(InputError, match="somebody/something"):
         load_pretrained(model_folder)
     assert asked == [True]
-
-
-@pytest.mark.parametrize("wrong", [{"0": 0}, [1, 2], "text", -5, True], ids=str)
-@pytest.mark.parametrize(
-    "place",
-    [
-        ("evaluation.json", "full", "spearman_plain"), ("evaluation.json", "average_incomplete", "num_all"),
-        ("evaluation.json", "average_incomplete", "passed_over"), ("evaluation.json", "min_samples"),
-        ("evaluation.json", "num_groups"), ("evaluation.json", "scales"), ("run.json", "validation"),
-        ("run.json", "hidden_values"), ("run.json", "started"), ("run.json", "references_left_out"),
-    ],
-    ids="/".join,
-)  # fmt: skip
-def test_every_field_that_a_page_shows_has_its_type(tmp_path, place, wrong):
-    """The page either shows it or names the file: no value of another type gets as far as a number's format."""
-    run = tmp_path / "run"
-    shutil.copytree(Path(__file__).resolve().parents[1] / "fixtures" / "before_rooms" / "limssr-run", run)
-    name, *keys = place
-    document = json.loads((run / name).read_text())
-    node = document
-    for key in keys[:-1]:
-        node = node[key]
-    node[keys[-1]] = wrong
-    (run / name).write_text(json.dumps(document))
-    kind = EvaluationDocument if name == "evaluation.json" else RunDocument
-    if (keys[-1], wrong) in (("started", "text"), ("spearman_plain", -5)):  # of the right type
-        assert read_document(run / name, kind, newest_version=99)
-        write_report(run)
-        return
-    with pytest.raises(ArtifactError, match=keys[-1]):
-        read_document(run / name, kind, newest_version=99)

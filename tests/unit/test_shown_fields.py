@@ -1,0 +1,42 @@
+"""Fields of a run folder that pages show, with values of other types."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from limssr.core.errors import ArtifactError
+from limssr.core.reading.records import EvaluationDocument, RunDocument, read_document
+from limssr.report import write_report
+
+
+@pytest.mark.parametrize("wrong", [{"0": 0}, [1, 2], "text", -5, True], ids=str)
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("evaluation.json", "full", "spearman_plain"), ("evaluation.json", "average_incomplete", "num_all"),
+        ("evaluation.json", "average_incomplete", "passed_over"), ("evaluation.json", "min_samples"),
+        ("evaluation.json", "num_groups"), ("evaluation.json", "scales"), ("run.json", "validation"),
+        ("run.json", "hidden_values"), ("run.json", "started"), ("run.json", "references_left_out"),
+    ],
+    ids="/".join,
+)  # fmt: skip
+def test_every_field_that_a_page_shows_has_its_type(tmp_path, place, wrong):
+    """The page either shows it or names the file: no value of another type gets as far as a number's format."""
+    run = tmp_path / "run"
+    shutil.copytree(Path(__file__).resolve().parents[1] / "fixtures" / "before_rooms" / "limssr-run", run)
+    name, *keys = place
+    document = json.loads((run / name).read_text())
+    node = document
+    for key in keys[:-1]:
+        node = node[key]
+    node[keys[-1]] = wrong
+    (run / name).write_text(json.dumps(document))
+    kind = EvaluationDocument if name == "evaluation.json" else RunDocument
+    if (keys[-1], wrong) in (("started", "text"), ("spearman_plain", -5)):  # of the right type
+        assert read_document(run / name, kind, newest_version=99)
+        write_report(run)
+        return
+    with pytest.raises(ArtifactError, match=keys[-1]):
+        read_document(run / name, kind, newest_version=99)
