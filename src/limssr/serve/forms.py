@@ -37,6 +37,7 @@ TOGETHER = "streams"
 RECORDING = "recording"
 MANIFEST = "request.csv"
 MAX_TEXT = 10_000
+MEDIA = (*PICTURE_SUFFIXES, *SOUND_SUFFIXES)
 UNPACKED = 16
 """Times the largest body that its files may unpack to."""
 REMEDY = "send it as a plain array of numbers"
@@ -210,14 +211,13 @@ def _recordings(form: Form, served: Served) -> tuple[list[Sample], list[str]]:
     for part in names:
         if part != RECORDING and part.partition(":")[0] not in ("media", "sensor"):
             raise InputError(f"Part '{part[:80]}': expected recordings or arrays, found both: send one kind.")
-    if names == [RECORDING]:
-        path = form.files[RECORDING]
-        known = (*PICTURE_SUFFIXES, *SOUND_SUFFIXES)
-        if path.suffix not in known:
+        if not part.startswith("sensor:") and form.files[part].suffix not in MEDIA:
             raise InputError(
-                f"Expected a video or sound file, found '{form.titles[RECORDING]}': send one of {', '.join(known)}."
+                f"Part '{part[:80]}': expected a video or sound file, found '{form.titles[part]}': send one of "
+                f"{', '.join(MEDIA)}."
             )
-        source = path
+    if names == [RECORDING]:
+        source = form.files[RECORDING]
     else:
         source = form.folder / "request.jsonl"
         row = {"id": form.fields.get("id", "sample"), **{part: path.name for part, path in form.files.items()}}
