@@ -26,7 +26,8 @@ export function shown(value, scale) {
 }
 
 export function signed(value, scale) {
-  return `${value < 0 ? "−" : "+"}${shown(Math.abs(value), scale)}`;
+  const size = Math.abs(value);
+  return `${value < 0 ? "−" : "+"}${size < 1 ? size.toFixed(size < 0.1 ? 3 : 2) : shown(size, scale)}`;
 }
 
 export function describe(name, one, level) {
