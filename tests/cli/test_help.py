@@ -88,7 +88,7 @@ FLAGS = {
         # How much one client, and all of them, may ask for.
         *("--max-body", "--max-segments", "--max-waiting", "--wait-ms"),
     },
-    "explain": {"--split", "--samples", "--source", "--subsets", "--member", "--against", "--device"},
+    "explain": {"--split", "--samples", "--source", "--subsets", "--member", "--against", "--store", "--device"},
     "predict": {
         *("--out", "--member", "--interval", "--int8", "--device", "--header", "--columns"),
         *("--shard", "--join"),  # what a task of a scheduler does, and what comes after all of them

@@ -44,6 +44,7 @@ class Wish:
         subsets: Subsets ("video+audio") to look at; empty: all that an evaluation scores.
         member: See `limssr.explain.subject.open_subject`.
         against: Other runs on the same store, to draw next to this one.
+        store: See `limssr.explain.subject.open_subject`.
     """
 
     split: Split = "test"
@@ -52,6 +53,7 @@ class Wish:
     subsets: tuple[str, ...] = ()
     member: str | None = None
     against: tuple[Path, ...] = ()
+    store: Path | None = None
 
 
 def explain_run(
@@ -75,7 +77,7 @@ def explain_run(
     """
     begun, wish, reporter = time.monotonic(), wish or Wish(), reporter or SilentReporter()
     clouds = clouds_of_runs(run, wish.against) if wish.against else []  # refused before anything is scored
-    subject = open_subject(run, split=wish.split, member=wish.member, device=device)
+    subject = open_subject(run, split=wish.split, member=wish.member, store=wish.store, device=device)
     folder = subject.found.folder / FOLDER
     check_output(folder / DOCUMENT, "a copy of the run folder")
     found = Explanation()

@@ -73,13 +73,16 @@ class Subject:
         return None
 
 
-def open_subject(run: Path, *, split: Split, member: str | None = None, device: str = "auto") -> Subject:
+def open_subject(
+    run: Path, *, split: Split, member: str | None = None, store: Path | None = None, device: str = "auto"
+) -> Subject:
     """Open a finished run and read the samples of a split.
 
     Args:
         run: A run folder.
         split: "train", "val" or "test".
         member: A reference of the run, or a member of a mixture; None: the run itself.
+        store: Another store with the run's streams and criteria, taken as it is; None: the run's own.
         device: See `limssr.core.runtime.choose_device`.
 
     Raises:
@@ -90,10 +93,12 @@ def open_subject(run: Path, *, split: Split, member: str | None = None, device: 
     if not (run / "model").is_dir():
         raise ArtifactError(f"Expected a trained model in {run}, found none: go on with its training with --resume.")
     found = load_scorer(run, member=member, device=device)
-    store = own_store(run, record)
-    check_same_content(run, record, store)
-    opened, samples = load_split(found, record.config, split, store=store, incomplete=True)
-    _, training = load_split(found, record.config, "train", store=store, incomplete=True)
+    is_own = store is None
+    chosen = own_store(run, record) if store is None else store
+    if is_own:
+        check_same_content(run, record, chosen)
+    opened, samples = load_split(found, record.config, split, store=chosen, incomplete=is_own)
+    _, training = load_split(found, record.config, "train", store=chosen, incomplete=is_own)
     return Subject(
         run=run,
         found=found,

@@ -29,6 +29,8 @@ class Explain:
     """Explain a reference of the run or a member of a mixture, such as ridge, instead of the run itself."""
     against: Annotated[tuple[Path, ...], conf.arg(metavar="RUN ...")] = ()
     """Other runs on the same store, whose predictions are drawn next to this one's."""
+    store: Annotated[Path | None, conf.arg(metavar="STORE")] = None
+    """Another store with the run's streams and criteria, taken as it is; without it the run's own."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
@@ -44,6 +46,7 @@ class Explain:
             subsets=self.subsets,
             member=self.member,
             against=self.against,
+            store=self.store,
         )
         document = explain_run(self.run_folder, wish, device=self.device, reporter=make_reporter())
         return Answer(document, tuple(explain_lines(document)))
