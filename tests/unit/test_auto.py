@@ -195,9 +195,12 @@ class TestRun:
         rows = {row["member"]: row for row in document["leaderboard"]}
         assert set(rows) == {"constant", "ridge", "extra-trees", "limssr-paper", "sum"}
         assert rows["ridge"]["full"]["spearman"] > 0.8
+        assert rows["constant"]["full"]["spearman"] == 0.0
         low, high = rows["ridge"]["incomplete"]["ci"]
         assert low < rows["ridge"]["incomplete"]["spearman"] < high
         assert set(document["language_model_adds"]) == {"spearman", "ci"}
+        assert document["coverage"]["num_samples"] == 48
+        assert document["seconds"]["searched"] > 0
         assert document["weights"]["common"]
         assert isinstance(document["warnings"], list)
 

@@ -18,6 +18,10 @@ Below zero: the best of several is flattered by being the best, and nested folds
 """
 
 
+DECIMALS = 4
+"""Of deviations: the rounding of float32 is no order."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """What was found out of fold.
@@ -86,7 +90,7 @@ class Centred:
         deviation_C = np.where(deviation_C > 1e-12, deviation_C, 1.0)
         members = {
             one.name: [
-                np.nan_to_num((part - base) / deviation_C)
+                np.nan_to_num(((part - base) / deviation_C).round(DECIMALS))
                 for part, base in zip(one.predicted, folds.base_RRC, strict=False)
             ]
             for one in judged
