@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -81,9 +82,9 @@ def save_pretrained(model: Network, folder: Path) -> None:
     Raises:
         InputError: Its weights were rounded to int8, so it is no longer what was trained.
     """
-    from limssr.model.int8 import is_int8
-
-    if is_int8(model):
+    # Only who has rounded weights has imported this module, and it brings transformers along.
+    rounding = sys.modules.get("limssr.model.int8")
+    if rounding is not None and rounding.is_int8(model):
         raise InputError("A model with int8 weights is not saved: save it as trained, and round it when it is loaded.")
     folder, frozen = Path(folder), model.frozen or NOTHING_FROZEN
     settings: dict[str, Any] = {

@@ -23,8 +23,10 @@ TIMED_SAMPLES = 32
 """That are scored to see how long scoring takes."""
 
 
-SURE_S = 2.0
-"""Seconds for what is always done at the end: the report, and files."""
+SURE_S, SUBSET_S = 4.0, 0.4
+"""Seconds of one core for what is always done at the end: files, and the figures of the report, one a subset."""
+MOST_SLOWNESS, MOST_WRITING = 20.0, 0.25
+"""Bounds of what is kept for the end on a busy machine: times, and share of the budget."""
 
 
 @dataclass
@@ -36,12 +38,22 @@ class Clock:
         began: When it began.
         learning_s: Kept for learning the final models.
         scoring_s: Kept for scoring the test split.
+        writing_s: Kept for files and the report, in seconds of a core of one's own.
+        began_cpu: Seconds of a core that the process had used when it began.
     """
 
     total_s: float
     began: float = field(default_factory=time.monotonic)
     learning_s: float = 0.0
     scoring_s: float = 0.0
+    writing_s: float = SURE_S
+    began_cpu: float = field(default_factory=time.process_time)
+
+    @property
+    def slowness(self) -> float:
+        """How many times as long as on a core of one's own everything took so far: others may work here, too."""
+        used_s = time.process_time() - self.began_cpu
+        return min(MOST_SLOWNESS, max(1.0, self.passed_s / used_s)) if used_s > 0.5 else 1.0
 
     @property
     def passed_s(self) -> float:
@@ -51,7 +63,8 @@ class Clock:
     @property
     def left_s(self) -> float:
         """Seconds that candidates may still use."""
-        return self.total_s - self.learning_s - self.scoring_s - SURE_S - self.passed_s
+        writing_s = min(self.writing_s * self.slowness, MOST_WRITING * self.total_s)
+        return self.total_s - self.learning_s - self.scoring_s - writing_s - self.passed_s
 
 
 @dataclass(frozen=True, kw_only=True)

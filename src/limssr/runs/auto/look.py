@@ -38,6 +38,11 @@ class Material:
         return [name for name in names if any(name in sample.streams for sample in self.samples)]
 
     @property
+    def num_subsets(self) -> int:
+        """Subsets of the streams that are scored in the end."""
+        return len(chosen_subsets(tuple(modality.name for modality in self.modalities)))
+
+    @property
     def num_test_rows(self) -> int:
         """Test samples times the subsets of their streams that are scored in the end."""
         asked = chosen_subsets(tuple(modality.name for modality in self.modalities))

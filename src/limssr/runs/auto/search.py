@@ -19,7 +19,7 @@ from limssr.runs.auto.candidates import CANDIDATES, OutOfTime, Setting, Watch
 from limssr.runs.auto.cautions import warnings_of
 from limssr.runs.auto.choice import Choice, choose
 from limssr.runs.auto.estimate import estimated_s
-from limssr.runs.auto.folds import REFIT_SHARE, Clock, Folds, Judged, judge_all
+from limssr.runs.auto.folds import REFIT_SHARE, SUBSET_S, SURE_S, Clock, Folds, Judged, judge_all
 from limssr.runs.auto.held_out import coverage_by_folds, out_of_fold_errors
 from limssr.runs.auto.judge import Shown
 from limssr.runs.auto.look import Material, seen_lines
@@ -109,7 +109,7 @@ def search(material: Material, settings: AutoSettings, *, seed: int, device: tor
     samples, began = material.samples, time.monotonic()
     plan = Plan.of(material, settings, seed=seed)
     shown, folds, names, pairs, estimate_s = plan.shown, plan.folds, plan.names, plan.pairs, plan.estimate_s
-    clock = Clock(60.0 * settings.minutes, began)
+    clock = Clock(60.0 * settings.minutes, began, writing_s=SURE_S + SUBSET_S * material.num_subsets)
     for line in plan.lines:
         reporter.note(line)
     setting = Setting(
