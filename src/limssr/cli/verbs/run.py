@@ -161,6 +161,7 @@ class Train:
         from limssr.core.errors import InputError
         from limssr.core.progress import make_reporter
         from limssr.core.team import launched_team
+        from limssr.runs.tracking import TrackedReporter, scores_to_track
         from limssr.runs.train import train_run
         from limssr.studies.recipes import Changes, default_folder, read_config
 
