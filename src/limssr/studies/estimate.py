@@ -106,13 +106,16 @@ def _shape_of(config: RunConfig) -> str:
 
 def _measure(config: RunConfig, device: torch.device, num_steps: int) -> _Pace:
     data = load_run_data(config)
-    model = build_model(config.model, data.modalities, data.criteria, seed=config.seed)
+    # Without validation no stage can keep its best epoch; which one is kept takes no time.
+    statistics = config.model.statistics.model_copy(update={"keeps": "last"})
+    settings = config.model.model_copy(update={"statistics": statistics})
+    model = build_model(settings, data.modalities, data.criteria, seed=config.seed)
     # `fit` itself is timed, for one epoch a stage of as many samples as the steps need and without validation.
     stages = model.stages
     train = config.train.model_copy(
         update={"epochs": len(stages), "selection": "last", "patience": None, "warmup_epochs": 0}
     )
-    short = config.model_copy(update={"train": train})
+    short = config.model_copy(update={"train": train, "model": settings})
     size = config.train.batch_size * config.train.accumulate
     samples = _spread(data.splits["train"], num_steps * size)
     fit(model, samples[:size], (), config=short, device=device)
