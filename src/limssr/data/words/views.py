@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from limssr.core.errors import InputError, unknown_name
-from limssr.core.language_models import LOCAL, SMOLLM2_135M, converted, loading, packaged_file, quiet
+from limssr.core.language_models import LOCAL, converted, loading, quiet
+from limssr.core.wheels import SMOLLM2_135M, packaged_file
 from limssr.data.words.hashed import BUCKETS, SURFACE, hashed, surface
 from limssr.data.words.names import DEFAULT, NAMES
 

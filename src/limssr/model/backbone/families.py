@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limssr.core.errors import InputError
-from limssr.core.language_models import SMOLLM2_135M
+from limssr.core.wheels import SMOLLM2_135M
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from limssr.core.config import BackboneConfig
 from limssr.core.errors import InputError
-from limssr.core.language_models import LOCAL, converted, hash_files, loading, packaged_file, quiet
+from limssr.core.language_models import LOCAL, converted, hash_files, loading, quiet
 from limssr.core.reading.model_folder import check_folder, outside_of
+from limssr.core.wheels import packaged_file
 from limssr.model.backbone.families import KNOWN, KnownBackbone, recorded_encoder
 from limssr.model.backbone.fitness import check_causal
 from limssr.model.backbone.foreign import check_described, check_finite, check_settings
