@@ -22,7 +22,7 @@ def complete(capsys, *words):
 
 
 def test_verbs_are_completed(capsys):
-    assert complete(capsys, "pre") == ["predict"]
+    assert complete(capsys, "predi") == ["predict"]
     assert {"evaluate", "export", "extract"} <= set(complete(capsys, "e"))
     assert complete(capsys, "data", "import", "per") == ["percepiano"]
     assert "import" in complete(capsys, "data", "i")

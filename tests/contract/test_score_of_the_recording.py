@@ -117,7 +117,8 @@ def test_the_unit_of_features_changes_nothing(name: str) -> None:
         model = build_model(small_config(name), modalities, CRITERIA, seed=0)
         model.calibrate(samples)
         shake(model)
-        found.append(Case(name, model, modalities, samples).scores(collate(samples, modalities, CRITERIA)))
+        case = Case(name=name, model=model, modalities=modalities, samples=samples)
+        found.append(case.scores(case.batch()))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=0.0, atol=2e-4, equal_nan=True)
 

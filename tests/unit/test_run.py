@@ -81,6 +81,7 @@ def test_a_run_folder_has_all_its_files_and_nothing_else(run):
         "performances.csv",
         "evaluation.json",
         "calibration.parquet",
+        "familiar.parquet",
         "report.html",
         "model/config.json",
         "model/model.safetensors",

@@ -191,7 +191,8 @@ def _check(words: Sequence[str], entry: Entry, where: str) -> None:
         flag, equals, value = word.partition("=")
         flag = flag.replace("_", "-")
         if flag not in flags:
-            hint = _hint(flag, flags) or _key_hint(flag)
+            key = _key_hint(flag)  # the very name of a key is no misspelled option
+            hint = key if key != "." else _hint(flag, flags) or key
             raise InputError(f"{where}: unknown option {flag}{hint} `limssr {where} --help` lists its options.")
         current = options[flag]
         if equals:
