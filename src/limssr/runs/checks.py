@@ -85,7 +85,11 @@ def say_what_to_know(config: RunConfig, data: RunData, reporter: Reporter) -> No
         reporter.warn(text)
 
 
-def folder_status(out: Path, config: RunConfig, resume: Literal["never", "auto"]) -> Literal["new", "running", "done"]:
+Resume = Literal["never", "auto", "cannot"]
+"""Whether a run that was begun is gone on with; "cannot": there is no option for it."""
+
+
+def folder_status(out: Path, config: RunConfig, resume: Resume) -> Literal["new", "running", "done"]:
     """How far the run in a folder is.
 
     Raises:
@@ -99,10 +103,10 @@ def folder_status(out: Path, config: RunConfig, resume: Literal["never", "auto"]
     held = {path.name for path in out.iterdir()} - {LOCK_NAME}
     if not held:
         return "new"
-    if resume == "never":
+    if resume != "auto":
+        how = "add --resume to go on with the run in it" if resume == "never" else "remove what is there"
         raise InputError(
-            f"Expected a run folder that does not exist, found files in {out}: choose another path, or add --resume "
-            "to go on with the run in it."
+            f"Expected a run folder that does not exist, found files in {out}: choose another path, or {how}."
         )
     if held == {"config.yaml"}:
         return "new"  # stopped between the first two files

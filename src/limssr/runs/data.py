@@ -221,7 +221,11 @@ def load_split(
         num_left_out = len(every) - len(samples)
     _check_judged(opened, split, len(samples), num_left_out, criteria)
     if not samples:
-        raise InputError(f"Expected samples in split '{split}' of {opened.path}, found none: choose another split.")
+        others = [other for other in SPLITS if opened.ids(other)]
+        raise InputError(
+            f"Expected samples in split '{split}' of {opened.path}, found none: choose {' or '.join(others)} with --split "
+            "(what a run learned from flatters it; evaluation.json of a run of `limssr auto` has what its folds found)."
+        )
     held = {modality.name: modality for modality in opened.modalities}
     samples = as_known(samples, held, modalities, where=str(opened.path))
     return opened, make_incomplete(samples, config) if incomplete else samples

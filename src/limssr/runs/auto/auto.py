@@ -53,10 +53,10 @@ def train_auto(config: RunConfig, out: Path, *, device: str = "auto", reporter: 
     """
     reporter = reporter or SilentReporter()
     check_nobody_writes(out, "run")
-    folder_status(out, config, "never")
+    folder_status(out, config, "cannot")
     check_folder(out)
     with being_written(out, "run"):
-        folder_status(out, config, "never")
+        folder_status(out, config, "cannot")
         _train_locked(config, out, device=device, reporter=reporter)
     return out
 
@@ -67,7 +67,7 @@ def plan_auto(config: RunConfig, out: Path) -> list[str]:
     Raises:
         InputError: As for `train_auto`.
     """
-    folder_status(out, config, "never")
+    folder_status(out, config, "cannot")
     check_folder(out)
     return Plan.of(_material(load_run_data(config, needs_test=False)), AutoSettings.of(config), seed=config.seed).lines
 
