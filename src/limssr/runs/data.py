@@ -223,8 +223,9 @@ def load_split(
     if not samples:
         others = [other for other in SPLITS if opened.ids(other)]
         raise InputError(
-            f"Expected samples in split '{split}' of {opened.path}, found none: choose {' or '.join(others)} with --split "
-            "(what a run learned from flatters it; evaluation.json of a run of `limssr auto` has what its folds found)."
+            f"Expected samples in split '{split}' of {opened.path}, found none: choose {' or '.join(others)} with "
+            "--split (what a run learned from flatters it; `limssr auto` writes what its folds found to "
+            "evaluation.json)."
         )
     held = {modality.name: modality for modality in opened.modalities}
     samples = as_known(samples, held, modalities, where=str(opened.path))
