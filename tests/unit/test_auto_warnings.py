@@ -25,8 +25,8 @@ def made(num=60, **more):
     return [one for one in samples if one.split != "test"], [one for one in samples if one.split == "test"]
 
 
-def said(samples, test=(), *, noises=None, widths=WIDTHS, parameters=0, histories=(), texts=()):
-    """Warnings of a search whose candidates predict the truth with these deviations of noise."""
+def said(samples, test=(), *, noises=None, widths=WIDTHS, parameters=0, histories=(), texts=(), against=False):
+    """Warnings of a search whose candidates predict the truth with these deviations of noise, or `against` it."""
     rng = np.random.default_rng(0)
     modalities = tuple(Modality(f"s{m}", width) for m, width in enumerate(widths))
     criteria = tuple(Criterion(f"c{n}", 0.0, 10.0) for n in range(len(samples[0].scores)))
@@ -40,12 +40,15 @@ def said(samples, test=(), *, noises=None, widths=WIDTHS, parameters=0, historie
     for name, noise in (noises or {"ridge": 0.8}).items():
         truth_RC = np.where(np.isnan(shown.truth_RC), folds.base_RRC[0], shown.truth_RC)
         shift_NC = noise * rng.normal(size=(len(samples), len(criteria)))
-        predicted = [truth_RC + shift_NC[shown.sample_R]]
+        told_RC = 2 * folds.base_RRC[0] - truth_RC if against else truth_RC
+        predicted = [told_RC + shift_NC[shown.sample_R]]
         judged.append(Judged(
             name=name, predicted=predicted, seconds=1, fold_s=1, sample_s=0, warnings=list(texts),
             histories=[list(histories)] if histories else [], num_parameters=parameters,
         ))  # fmt: skip
-    return warnings_of(data, shown, judged, choose(shown, judged, folds, seed=0), seed=0)
+    chosen = choose(shown, judged, folds, seed=0)
+    said.chosen = chosen.members
+    return warnings_of(data, shown, judged, chosen, seed=0)
 
 
 def has(warnings, text):
@@ -62,6 +65,15 @@ def test_worse_than_a_constant(noise, expected):
     samples, test = made()
     assert has(said(samples, test, noises={"ridge": 0.5, "extra-trees": noise}), "extra-trees (") == expected
     assert has(said(samples, test, noises={"ridge": noise}), "no candidate is better than a constant") == expected
+
+
+def test_a_constant_is_chosen_where_nothing_can_be_learnt():
+    """Predictions that point the wrong way and lie further off than the mean."""
+    samples, test = made()
+    assert has(said(samples, test, noises={"ridge": -1.5, "extra-trees": -1.8}, against=True), "nothing was found")
+    assert said.chosen == ["constant"]
+    said(samples, test, noises={"ridge": 0.8, "extra-trees": 0.9})
+    assert "constant" not in said.chosen
 
 
 @pytest.mark.parametrize(("losses", "expected"), [(np.linspace(1, 0.4, 20), True), ([1, 0.5] + [0.4] * 18, False)])

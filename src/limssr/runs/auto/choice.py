@@ -1,6 +1,7 @@
 """From judged candidates to the final model: leaderboard, sum or one alone, what the language model adds."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,7 +135,11 @@ def choose(shown: Shown, judged: Sequence[Judged], folds: Folds, *, seed: int) -
     without = [name for name in able if not CANDIDATES[name].has_language_model]
     if summed is not None and 0 < len(without) < len(able):
         adds = paired(summed[0], _sum_of(without, shown, centred, folds, seed=seed)[0])
-    if summed is not None and summed[0].value - _on_same_repeats(best, able, shown, centred, seed=seed) > LEAST_GAIN:
+    if _nothing_learnt(scores, able, summed[0] if summed else None):
+        best, summed_gain = "constant", -math.inf
+    else:
+        summed_gain = summed[0].value - _on_same_repeats(best, able, shown, centred, seed=seed) if summed else 0.0
+    if summed is not None and summed_gain > LEAST_GAIN:
         members, weights = _learned(able, shown, centred)
         score, centred_RC = summed
     else:
@@ -146,6 +151,16 @@ def choose(shown: Shown, judged: Sequence[Judged], folds: Folds, *, seed: int) -
         final_score=score, language_model_adds=adds, predicted_RC=centred.predicted(centred_RC, 0),
         levelled=levelled,
     )  # fmt: skip
+
+
+def _nothing_learnt(scores: Mapping[str, Score], able: Sequence[str], summed: Score | None) -> bool:
+    """Whether no candidate orders held-out samples at all, nor comes nearer to their scores than a constant."""
+    if "constant" not in scores or "constant" in able:
+        return False
+    found = [*(scores[name] for name in able), *([summed] if summed else [])]
+    return all(not one.value > 0.0 for one in found) and all(
+        one.error >= scores["constant"].error for one in (scores[name] for name in able)
+    )
 
 
 def _on_same_repeats(best: str, able: Sequence[str], shown: Shown, centred: Centred, *, seed: int) -> float:
@@ -170,6 +185,8 @@ def _alone(
 ) -> tuple[Weights, Score, np.ndarray]:
     """One candidate: as it is, or drawn towards the mean where its errors are smaller so, measured by nested folds."""
     plain = Weights(common=np.array([1.0]), by_pattern={})
+    if name == "constant":
+        return plain, score, centred.members[name][0]
     drawn, drawn_RC = _sum_of([name], shown, centred, folds, seed=seed)
     as_it_is = plain, score, centred.members[name][0]
     if np.isnan(drawn.value) or drawn.value < score.value or drawn.error >= score.error:
