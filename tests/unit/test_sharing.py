@@ -77,6 +77,15 @@ def test_a_card_says_what_a_reader_needs():
     assert "Licence of the data: asked the club" in body
 
 
+def test_a_card_repeats_what_a_search_warned_of(tmp_path):
+    shutil.copytree(RUN, tmp_path / "run")
+    document = json.loads((RUN / "run.json").read_text())
+    warned = {**document, "auto": {"warnings": ["no candidate is better than a constant"]}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(warned))
+    assert "* No candidate is better than a constant.\n" in model_card(read_run_folder(tmp_path / "run"))
+    assert "constant" not in model_card(read_run_folder(RUN))
+
+
 def damaged(exported, tmp_path, change):
     """The exported file with one thing changed."""
     folder = tmp_path / "unpacked"

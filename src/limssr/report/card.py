@@ -183,7 +183,9 @@ def _limits(folder: RunFolder) -> Sequence[str]:
     unseen = [stream for stream in run.get("modalities") or () if trained and stream not in trained]
     if unseen:
         lines.append(f"No training performance owned {', '.join(unseen)}: nothing was learned of it.")
-    lines += [str(warning) for warning in run.get("warnings") or () if isinstance(warning, str)]
+    lines += [
+        f"{str(warning)[:1].upper()}{str(warning)[1:]}." for warning in (run.get("auto") or {}).get("warnings") or ()
+    ]
     return [
         *lines,
         "It repeats the judges it was trained on, with their habits; it does not know the rules of a sport.",

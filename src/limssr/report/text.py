@@ -86,7 +86,8 @@ def coverage_words(found: Mapping[str, Any] | None) -> list[str]:
     fewer = [hits / num for streams, (hits, num) in shares.items() if streams != most]
     text = f"{100 * shares[most][0] / shares[most][1]:.0f} % of the scores from {' + '.join(most)}"
     if fewer:
-        text += f", {100 * min(fewer):.0f} to {100 * max(fewer):.0f} % of those from fewer streams"
+        ends = list(dict.fromkeys(f"{100 * share:.0f}" for share in (min(fewer), max(fewer))))
+        text += f", {' to '.join(ends)} % of those from fewer streams"
     return [f"{share} cover {text}."]
 
 
