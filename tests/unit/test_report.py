@@ -14,7 +14,8 @@ from limssr.core.types import Criterion, Sample
 from limssr.evaluation.evaluate import evaluate
 from limssr.report import write_report
 from limssr.report.run_tables import build_heat_map, build_subset_table, number
-from limssr.report.runfolder import read_run_folder
+from limssr.report.run_words import summary_of
+from limssr.report.runfolder import RunFolder, read_run_folder
 
 NAMES = ("timing", "dynamics")
 CRITERIA = (Criterion("touch <soft>", 0.0, 10.0, "points"), Criterion("drama", 0.0, 10.0, "points"))
@@ -167,6 +168,15 @@ def test_paths_of_the_machine_stay_out(run_dir):
 
 def test_the_same_folder_gives_the_same_page(run_dir):
     assert written(run_dir) == written(run_dir)
+
+
+@pytest.mark.parametrize(("auto", "count"), [(None, 50), ({"warnings": []}, 62)])
+def test_a_search_learns_from_validation_too(auto, count):
+    run = run_document(num_samples={"train": 50, "val": 12, "test": 40}, auto=auto)
+    folder = RunFolder(
+        name="run", run=run, config={}, config_text="", history=(), evaluation=None, predictions=None, missing={}
+    )
+    assert f"was trained on {count} performances" in summary_of(folder)[0]
 
 
 def test_what_was_run_is_said_in_words(run_dir):

@@ -118,7 +118,8 @@ def _how_sure(folder: RunFolder) -> str:
     if fewer:
         widest = max(row["width"] for row in fewer)
         low, high = min(row["covered"] for row in fewer), max(row["covered"] for row in fewer)
-        told += f"; with fewer streams they held {low:.0f} to {high:.0f} % and are up to {widest:.0f} % wide"
+        ends = " to ".join(dict.fromkeys(f"{end:.0f}" for end in (low, high)))
+        told += f"; with fewer streams they held {ends} % and are up to {widest:.0f} % wide"
     return f"{told}."
 
 

@@ -138,7 +138,9 @@ _SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 def _training(run: Mapping[str, Any], system: str) -> str:
     names, criteria = list(run.get("modalities") or ()), list(run.get("criteria") or ())
-    count = (run.get("num_samples") or {}).get("train")
+    counts = run.get("num_samples") or {}
+    # A search learns from validation, too: it holds out folds of its own.
+    count = (counts.get("train") or 0) + ((counts.get("val") or 0) if run.get("auto") else 0)
     store = (run.get("store") or {}).get("name")
     if not names or not criteria:
         return ""
