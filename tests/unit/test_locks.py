@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError
 from limssr.core.files import new_folder, write_atomically
-from limssr.core.locks import being_written
+from limssr.core.locks import about_to_appear, being_written
 from limssr.core.recipes import parse_config
 from limssr.data.simulate import simulate_store
 from limssr.runs.folder import read_run
@@ -153,3 +154,24 @@ def test_a_value_that_no_run_can_have_leaves_no_folder(change, store_path, tmp_p
     with pytest.raises(InputError):
         train_run(parse_config(tree, where="test"), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["writing", "letting go"])
+def test_an_interruption_at_any_moment_leaves_no_lock(tmp_path, monkeypatch, moment):
+    """A signal may come between taking a lock and the work, and in the middle of giving it back."""
+    wanted = {"writing": "write_text", "letting go": "unlink"}[moment]
+    real, raised = getattr(Path, wanted), []
+
+    def interrupted(path, *arguments, **options):
+        if path.name.endswith(".lock") and not raised:
+            raised.append(path)
+            raise KeyboardInterrupt
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, wanted, interrupted)
+    with pytest.raises(KeyboardInterrupt), about_to_appear(tmp_path / "store", "store"):
+        pass
+    assert raised
+    assert list(tmp_path.iterdir()) == []
+    with about_to_appear(tmp_path / "store", "store"):
+        pass

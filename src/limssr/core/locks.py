@@ -72,6 +72,19 @@ def remove_empty(folders: list[Path]) -> None:
 def _held(lock_path: Path, target: Path, kind: str, *, remove: bool = True) -> Iterator[None]:
     lock = FileLock(lock_path)
     try:
+        _acquire(lock, lock_path, target, kind, remove=remove)
+        yield
+    finally:
+        # An interruption may come at any moment, also while this is done.
+        try:
+            _let_go(lock, lock_path, remove=remove)
+        except KeyboardInterrupt:
+            _let_go(lock, lock_path, remove=remove)
+            raise
+
+
+def _acquire(lock: FileLock, lock_path: Path, target: Path, kind: str, *, remove: bool) -> None:
+    try:
         lock_path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
         if remove:
@@ -87,13 +100,13 @@ def _held(lock_path: Path, target: Path, kind: str, *, remove: bool = True) -> I
         if explained is None:
             raise
         raise explained from error
-    try:
-        yield
-    finally:
-        if remove:
-            # While it is held: whoever waits for this very file notices that it has no name any more.
-            lock_path.unlink(missing_ok=True)
-        lock.release()
+
+
+def _let_go(lock: FileLock, lock_path: Path, *, remove: bool) -> None:
+    if lock.is_locked and remove:
+        # While it is held: whoever waits for this very file notices that it has no name any more.
+        lock_path.unlink(missing_ok=True)
+    lock.release()
 
 
 def _owner() -> dict[str, object]:
