@@ -93,7 +93,7 @@ def check_system(
         seed: Of samples and weights.
 
     Returns:
-        What was checked, a line each.
+        What was checked, a line each; saving is checked for systems of the table alone, as loading looks there.
 
     Raises:
         SystemCheckError: The first promise that is not kept.
@@ -116,7 +116,7 @@ def check_system(
                 raise SystemCheckError(f"{name} with {number} stream(s): expected that {told}. {error}") from None
             except LimssrError as error:
                 raise SystemCheckError(f"{name} with {number} stream(s): {error}") from error
-    return tuple(CHECKS)
+    return tuple(told for told, check in CHECKS.items() if check is not check_saving or name in SYSTEMS)
 
 
 _SMALL = {"hidden": 16, "input_scaling": "standard", "output": "standardized", "dropout": 0.0}
@@ -270,7 +270,7 @@ def check_saving(case: Case) -> None:
 
 def check_learning(case: Case) -> None:
     """Training on sixteen samples moves towards their scores, through all stages."""
-    if case.build is None or len(case.modalities) != 2:
+    if case.build is None:
         return
     model = case.build(0)
     every = [s for seed in range(9) for s in samples_of_every_pattern(case.modalities, seed)]

@@ -141,3 +141,21 @@ def test_the_example_is_found_when_it_is_installed(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "saving and loading change no bit" in done.stdout
+
+
+class NeverLearns(Means):
+    """Every step leads away from the scores: the gradient has the wrong sign."""
+
+    def forward(self, batch: Batch) -> ScoreOutput:
+        logits_BC = sum(found_BC * batch.present_BM[:, [index]] for index, found_BC in self.means(batch))
+        return self.scored(2 * logits_BC.detach() - logits_BC)
+
+
+@pytest.mark.parametrize("num_streams", [(1,), (2,)])
+def test_what_does_not_learn_is_told_with_any_number_of_streams(num_streams):
+    with pytest.raises(SystemCheckError):
+        check_system(NeverLearns, num_streams=num_streams)
+
+
+def test_what_was_not_checked_is_not_said():
+    assert "saving and loading change no bit" not in check_system(Means, num_streams=(1,))

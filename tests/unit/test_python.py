@@ -90,7 +90,10 @@ def test_comparing_is_the_verb(run, store, tmp_path, capsys):
     assert "again" in found.markdown()
     assert found.latex().count("tabular")
     assert repr(found) == found.text()
-    assert "spearman" in " ".join(found.scores().columns).lower() or len(found.scores())
+    scores = found.scores()
+    assert set(scores["system"]) == {"attention", "again"}
+    assert len(scores) == scores["part"].nunique() * 2
+    assert scores["mse_value"].notna().all()
     capsys.readouterr()
     assert main(["compare", str(run.folder), f"again={other.folder}", "--out", str(tmp_path / "out"), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from limssr.core.errors import InputError
-from limssr.core.signals import GRACE_S, WITH_PARENT
+from limssr.core.signals import WITH_PARENT, end_processes
 
 POLL_S = 0.05
 LINGER_S = 5.0
@@ -38,7 +38,7 @@ def launched(arguments: Sequence[str], number: int) -> int:
             running.append(_start(arguments, place, number, port=port, lifeline=lifeline))
         return _waited(running)
     finally:
-        _end(running)
+        end_processes(running)
         os.close(lifeline)
         os.close(held_here)
 
@@ -89,16 +89,3 @@ def _waited(running: Sequence["subprocess.Popen[bytes]"]) -> int:
         time.sleep(POLL_S)
     failed = failed or next((one.returncode for one in running if one.returncode), 0)
     return 1 if failed < 0 else failed
-
-
-def _end(running: Sequence["subprocess.Popen[bytes]"]) -> None:
-    for one in running:
-        if one.poll() is None:
-            one.terminate()
-    deadline = time.monotonic() + GRACE_S
-    for one in running:
-        try:
-            one.wait(timeout=max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            one.kill()
-            one.wait()

@@ -7,9 +7,10 @@ process at once would leave half-written files and working children behind, so i
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -76,3 +77,16 @@ def _watch_stdin() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_S)
     os._exit(128 + signal.SIGTERM)
+
+
+def end_processes(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    """Ask children to end, all at once, and after `GRACE_S` end those that have not."""
+    for process in processes:
+        process.terminate()  # does nothing to one that has ended
+    deadline = time.monotonic() + GRACE_S
+    for process in processes:
+        try:
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -12,10 +12,9 @@ from pathlib import Path
 import torch
 
 from limssr.core.errors import InputError, LimssrError
-from limssr.core.signals import WITH_PARENT
+from limssr.core.signals import WITH_PARENT, end_processes
 
 POLL_S = 0.2
-GRACE_S = 10.0
 TAIL_CHARACTERS = 500
 
 
@@ -75,7 +74,7 @@ def run_jobs(
             if running:
                 time.sleep(POLL_S)
     finally:
-        _stop([one.process for one in running])
+        end_processes([one.process for one in running])
         os.close(lifeline)
         os.close(held_here)
         for one in running:  # interrupted, and nobody's failure
@@ -126,16 +125,3 @@ def _error_of(one: _Running) -> LimssrError | None:
     answer.unlink(missing_ok=True)
     text = f"{message} (its log: {one.job.log})"
     return InputError(text) if code == 2 else LimssrError(text)
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask politely, which leaves whole checkpoints in any case, then end what has not ended."""
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + GRACE_S
-    for process in processes:
-        try:
-            process.wait(timeout=max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
