@@ -75,6 +75,11 @@ class DataConfig(_Config):
     padding: Literal["masked", "attended"] = "masked"
     """masked: the model never reads padding. attended: every performance is padded with zeros to `num_segments` and the
     model reads them like data, as the published code does."""
+    prefixes: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability that a training step sees only the beginning of a performance, at least one segment of it and any
+    length with the same chance, drawn anew in each epoch: for scores while a performance goes on (docs/live.md).
+    Validation, evaluation, references that are no networks, and scales that are measured on training data see whole
+    performances."""
 
     @model_validator(mode="after")
     def _attended_needs_length(self) -> "DataConfig":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from limssr.core.errors import InputError
-from limssr.core.rng import integer
+from limssr.core.rng import integer, uniform
 from limssr.core.types import Batch, Criterion, Modality, Sample
 from limssr.core.words import Words
 
@@ -67,6 +67,27 @@ def crop_start(
     if place == "random":
         return int(starts[integer("crop", seed, epoch, sample.id) % starts.size])
     return int(starts[np.argmin(np.abs(starts - (total - num_segments) // 2))])
+
+
+def prefix_length(sample: Sample, probability: float, *, seed: int, epoch: int) -> int | None:
+    """How many of a sample's first segments a training step sees; None: all of them.
+
+    A beginning holds a valid segment and lacks the last one; every length in between has the same chance. It is cut
+    on the clock that all streams share.
+
+    Args:
+        sample: With the streams that the step sees.
+        probability: That it is cut.
+        seed: Of the run.
+        epoch: Another epoch, another draw.
+    """
+    if not probability or uniform("prefix", seed, epoch, sample.id) >= probability:
+        return None
+    valid_T = _valid_somewhere(sample)
+    first = int(np.argmax(valid_T)) + 1
+    if first >= sample.num_segments:
+        return None
+    return first + integer("prefix length", seed, epoch, sample.id) % (sample.num_segments - first)
 
 
 def piece(sample: Sample, start: int, num_segments: int | None) -> Sample:
@@ -174,13 +195,19 @@ def batches(
 
 
 def _usable_starts(sample: Sample, num_segments: int) -> np.ndarray:
-    valid_T = np.zeros(sample.num_segments, dtype=bool)
-    for stream_TD in sample.streams.values():
-        valid_T |= ~np.isnan(stream_TD[:, 0])
+    valid_T = _valid_somewhere(sample)
     before = np.concatenate([[0], np.cumsum(valid_T)])
     starts = np.flatnonzero(before[num_segments:] > before[:-num_segments])
     # A sample that passed validation has a valid segment; one that did not is cropped like any other.
     return starts if starts.size else np.arange(sample.num_segments - num_segments + 1)
+
+
+def _valid_somewhere(sample: Sample) -> np.ndarray:
+    """Segments that are valid in some stream [T]."""
+    valid_T = np.zeros(sample.num_segments, dtype=bool)
+    for stream_TD in sample.streams.values():
+        valid_T |= ~np.isnan(stream_TD[:, 0])
+    return valid_T
 
 
 def _check_shape(sample: Sample, modality: Modality, stream_TD: np.ndarray) -> None:

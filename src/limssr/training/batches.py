@@ -1,4 +1,4 @@
-"""The batches of an epoch: order of samples, hidden streams and crops.
+"""The batches of an epoch: order of samples, hidden streams, beginnings and crops.
 
 Everything is a function of (seed, sample id, epoch), so neither the number of workers nor an interruption changes it.
 """
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError
 from limssr.core.types import Batch, Criterion, Modality, Sample
-from limssr.data.batching import attend_padding, batches, collate, crop, crop_start, piece
+from limssr.data.batching import attend_padding, batches, collate, crop, crop_start, piece, prefix_length
 from limssr.data.missing import batch_subset, chosen_subsets, dropout_subset
 
 LARGEST_FEATURE = 1e15
@@ -77,9 +77,11 @@ class EpochBatches(Dataset[Batch]):
             owned = dropout_subset(sample.id, owned, seed=config.seed, epoch=self.epoch)
         elif config.missing.dropout == "per_batch":
             owned = batch_subset(config.seed, self.epoch, step, names)
-        seen, length = sample.restricted_to(owned), config.data.num_segments
+        seen, whole, length = sample.restricted_to(owned), sample.restricted_to(names), config.data.num_segments
+        if (end := prefix_length(seen, config.data.prefixes, seed=config.seed, epoch=self.epoch)) is not None:
+            seen, whole = piece(seen, 0, end), piece(whole, 0, end)
         start = crop_start(seen, length, place="random", seed=config.seed, epoch=self.epoch)
-        return piece(seen, start, length), piece(sample.restricted_to(names), start, length)
+        return piece(seen, start, length), piece(whole, start, length)
 
 
 def own_subset_batches(
