@@ -21,7 +21,7 @@ from limssr.data.inspect import describe_store
 from limssr.data.store.reader import FeatureStore
 from limssr.data.store.writer import StoreWriter
 from limssr.runs.data import load_run_data
-from limssr.runs.predict import predict
+from limssr.runs.prediction.predict import predict
 from limssr.systems.build import build_model
 from limssr.systems.saving import save_pretrained
 from limssr.training.batches import EpochBatches

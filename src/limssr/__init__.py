@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from limssr.data.from_arrays import make_store
     from limssr.data.store import FeatureStore, StoreWriter
     from limssr.estimator import LimssrRegressor
-    from limssr.runs.live import LiveScorer
+    from limssr.runs.live.scorer import LiveScorer
     from limssr.runs.load import load
     from limssr.studies.python import auto, compare, evaluate, open_run, train
     from limssr.systems.table import register_system
@@ -41,7 +41,7 @@ _PLACES = {
     "Criterion": "limssr.core.types",
     "FeatureStore": "limssr.data.store",
     "LimssrRegressor": "limssr.estimator",
-    "LiveScorer": "limssr.runs.live",
+    "LiveScorer": "limssr.runs.live.scorer",
     "Modality": "limssr.core.types",
     "Sample": "limssr.core.types",
     "StoreWriter": "limssr.data.store",

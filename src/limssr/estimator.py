@@ -41,8 +41,8 @@ from limssr.evaluation.metrics import mean_r2
 from limssr.evaluation.scorer import ModelScorer
 from limssr.runs.arguments import config_of_arguments
 from limssr.runs.auto.arrays import search_samples
-from limssr.runs.calibration import Interval, calibrate, errors_in, interval_of, write_calibration
 from limssr.runs.folder import ESTIMATOR_FORMAT
+from limssr.runs.reliability.calibration import Interval, calibrate, errors_in, interval_of, write_calibration
 from limssr.runs.sharing.hub import found_or_fetched
 from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained

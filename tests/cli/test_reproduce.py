@@ -81,7 +81,7 @@ def test_published_files_become_the_papers_tables(limssr, stores, tmp_path, name
         rows = [row for row in read_csv(tmp_path / f"{key}.csv") if row["source"] == "here"]
         assert rows
         assert all(row["mse"] for row in rows), key
-    titles = [stamp["title"] for stamp in document["deviations"]]
+    titles = [banner["title"] for banner in document["deviations"]]
     assert ("The epoch is chosen on the test split" in titles) == (protocol == "published")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "model.backbone.name: tiny instead of qwen3-0.6b" in page
@@ -137,7 +137,7 @@ def test_what_is_not_finished_is_a_dash(limssr, fisv, tmp_path):
         (tmp_path / "runs" / name).symlink_to(out / "runs" / name)
     found = write_reproduction(plan_reproduction(request), tmp_path)
     assert list(found.states.values()).count("done") == 2
-    assert found.stamps[0].title == "This study is not finished"
+    assert found.banners[0].title == "This study is not finished"
     by_class = {
         (row["group"], row["column"]): row for row in read_csv(tmp_path / "table12.csv") if row["source"] == "here"
     }
@@ -194,6 +194,6 @@ def test_one_model_for_all_targets_fills_every_row(limssr, stores, tmp_path):
     outcome = limssr("reproduce", "fisv", "--store", stores["fisv"], "--out", tmp_path, *words, "--json")
     assert outcome.code == 0, outcome.err
     assert list(outcome.document["runs"]) == ["all-attention-seed42"]
-    assert "One model for all targets" in [stamp["title"] for stamp in outcome.document["deviations"]]
+    assert "One model for all targets" in [banner["title"] for banner in outcome.document["deviations"]]
     here = [row for row in read_csv(tmp_path / "table2.csv") if row["source"] == "here"]
     assert [row["column"] for row in here if row["mse"]] == ["TES", "PCS", "average"]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from limssr.runs.predict import predict
+from limssr.runs.prediction.predict import predict
 
 
 def written(samples, folder):

@@ -18,7 +18,7 @@ from limssr.runs.auto.settings import AutoSettings, auto_config
 from limssr.runs.auto.stack import learn_weights, out_of_fold_sum, pruned
 from limssr.runs.evaluate import evaluate_run
 from limssr.runs.folder import read_run
-from limssr.runs.predict import predict
+from limssr.runs.prediction.predict import predict
 
 MODALITIES = (Modality("video", 3), Modality("audio", 2))
 CRITERIA = (Criterion("score", 0.0, 10.0),)

@@ -14,7 +14,7 @@ from limssr.runs.auto.held_out import LEVEL
 from limssr.runs.auto.settings import auto_config
 from limssr.runs.evaluate import evaluate_run
 from limssr.runs.folder import read_run
-from limssr.runs.predict import predict
+from limssr.runs.prediction.predict import predict
 
 QUICK = {"evaluation": {"bootstrap": 50}}
 

@@ -24,11 +24,11 @@ from limssr.studies.speed import BenchmarkOptions, run_benchmark, write_report
 from limssr.studies.speed.agreement import check_agreement
 from limssr.studies.speed.arithmetic import Sizes, forward_macs, limit, measure_sizes, training_macs
 from limssr.studies.speed.growth import fitted_exponent, measure_growth, write_growth
-from limssr.studies.speed.memory import Peak, measure_apart, peak_of
+from limssr.studies.speed.implementations import LiteralImplementation, OurImplementation
+from limssr.studies.speed.memory import Peak, measure_in_process, peak_of
 from limssr.studies.speed.savings import SAVINGS
 from limssr.studies.speed.setup import build_literal, build_ours, prepare, real_lengths, real_samples
-from limssr.studies.speed.sides import LiteralSide, OurSide
-from limssr.studies.speed.works import WORKS, LiteralReader, OurReader
+from limssr.studies.speed.workloads import WORKLOADS, LiteralReader, OurReader
 
 TINY = BenchmarkOptions(backbone="tiny", segments=5, batch_size=2, num_samples=4, repeats=1, device="cpu")
 STREAMS = (Modality("video", 768), Modality("audio", 768), Modality("flow", 1024))
@@ -105,7 +105,7 @@ def test_both_sides_are_the_same_model(options: BenchmarkOptions) -> None:
     batch = collate(real_samples(setting)[:2], setting.modalities, setting.criteria, pad_to=None)
     table = literal.language_model.get_input_embeddings().weight
     before = table.detach().clone()
-    LiteralSide(setting, literal).train_step(replace(batch, present_BM=torch.ones_like(batch.present_BM)))
+    LiteralImplementation(setting, literal).train_step(replace(batch, present_BM=torch.ones_like(batch.present_BM)))
     assert not torch.equal(table[setting.encode("features")], before[setting.encode("features")])
 
 
@@ -193,7 +193,10 @@ def test_both_readers_read_the_same(tmp_path: Path) -> None:
 def test_checkpoints_come_back(tmp_path: Path) -> None:
     setting = prepare(TINY)
     ours = build_ours(setting)
-    sides = {"literal": LiteralSide(setting, build_literal(setting, ours)), "ours": OurSide(setting, ours)}
+    sides = {
+        "literal": LiteralImplementation(setting, build_literal(setting, ours)),
+        "ours": OurImplementation(setting, ours),
+    }
     for name, side in sides.items():
         assert side.save(tmp_path / name) > 0
         before = {key: value.clone() for key, value in side.model.state_dict().items()}
@@ -210,7 +213,7 @@ def test_a_whole_benchmark_and_its_files(tmp_path: Path) -> None:
     report = run_benchmark(replace(TINY, num_samples=2, num_layers=1), memory=(), savings=names)
     peaks = {"literal_peak": Peak(30, 10), "our_peak": Peak(15, 10)}
     report = replace(report, works=(replace(report.works[0], **peaks), *report.works[1:]))
-    assert [work.name for work in report.works] == list(WORKS)
+    assert [work.name for work in report.works] == list(WORKLOADS)
     assert {saving.name for saving in report.savings} == set(names)
     files = write_report(report, tmp_path)
     assert {file.name for file in files} == {"benchmark.json", "benchmark.csv", "benchmark.svg", "benchmark.png"}
@@ -233,7 +236,7 @@ def test_memory_is_that_of_the_work() -> None:
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
-    found = measure_apart(TINY, "literal", "step")
+    found = measure_in_process(TINY, "literal", "step")
     assert 0 < found.work < found.model  # the libraries alone take more, and loading is not counted
 
 
@@ -275,7 +278,7 @@ def test_a_store_brings_its_own_streams(store_path: Path) -> None:
     assert 0 < len(samples) <= TINY.num_samples
     assert all(set(sample.streams) == {modality.name for modality in setting.modalities} for sample in samples)
     ours = build_ours(setting)
-    scores = LiteralSide(setting, build_literal(setting, ours)).evaluate(samples)
+    scores = LiteralImplementation(setting, build_literal(setting, ours)).evaluate(samples)
     assert [part.shape for part in scores] == [(len(samples), len(setting.criteria))] * len(scores)
 
 

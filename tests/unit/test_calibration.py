@@ -9,7 +9,7 @@ import pytest
 from limssr.core.errors import ArtifactError, InputError
 from limssr.core.recipes import parse_config
 from limssr.data.store import FeatureStore
-from limssr.runs.predict import predict
+from limssr.runs.prediction.predict import predict
 from limssr.runs.train import train_run
 
 

@@ -221,7 +221,7 @@ def test_subsets_that_nobody_answers_are_left_out_for_all(scored_run):
     assert number.num_subsets == 5
     assert not found.scores.numbers["attention", "flow", "spearman"].is_defined
     assert found.scores.unanswered == ("flow",)
-    assert any("flow: no system has a prediction" in stamp.text for stamp in found.stamps)
+    assert any("flow: no system has a prediction" in banner.text for banner in found.banners)
     assert found.ranking.test.num_blocks == 12
 
 
@@ -274,7 +274,7 @@ def test_what_must_be_known_is_marked(scored_run):
     text = to_text(found)
     assert "statistics ‡" in text
     assert "! ‡ The epoch was chosen on the test split. statistics" in text
-    assert found.stamps[0].kind == "warning"
+    assert found.banners[0].kind == "warning"
     assert "Epochs were chosen in different ways" in text
 
 
@@ -309,9 +309,9 @@ def test_costs_come_from_the_run_and_the_store(scored_run, tmp_path):
 def test_too_few_resamples_for_holm_are_pointed_out(scored_run):
     run = scored_run("run", references={"ridge": 3.0, "extra-trees": 4.0, "extra-trees-imputed": 5.0})
     few, more = ({"num_resamples": number, "interval": "percentile"} for number in (100, 200))
-    assert "Too few resamples" in [stamp.title for stamp in compared(run, **few).stamps]
-    assert "Too few resamples" not in [stamp.title for stamp in compared(run, **more).stamps]
-    assert "Too few resamples" not in [stamp.title for stamp in compared(run, num_resamples=100).stamps]
+    assert "Too few resamples" in [banner.title for banner in compared(run, **few).banners]
+    assert "Too few resamples" not in [banner.title for banner in compared(run, **more).banners]
+    assert "Too few resamples" not in [banner.title for banner in compared(run, num_resamples=100).banners]
 
 
 def test_every_form_holds_the_same_numbers_and_loads_nothing(scored_run, tmp_path):
@@ -367,7 +367,7 @@ def test_subsets_that_differ_by_a_stream_nobody_learned_from_are_counted_once(sc
     assert average.value == pytest.approx(np.mean(each))
     assert average.num_subsets == 2
     assert found.ranking.test.num_blocks == 3 * len(found.scores.criteria)
-    assert any("audio+flow is audio" in stamp.text for stamp in found.stamps)
+    assert any("audio+flow is audio" in banner.text for banner in found.banners)
     expected = differences_of({42: runs[1]}, {42: runs[0]})["average_incomplete"]
     assert found.differences["pcd", INCOMPLETE, "spearman"].value == pytest.approx(expected.value, abs=1e-9)
     somebody = scored_run("corrkd", system="corrkd")

@@ -8,7 +8,7 @@ import pytest
 from limssr.core.errors import InputError
 from limssr.evaluation.resampling import Resamples, spearman_draws
 from limssr.evaluation.uncertainty import percentile_interval, units_of
-from limssr.studies.compare.groups import Groups, drawn_groups, stamps_of_groups
+from limssr.studies.compare.groups import Groups, banners_of_groups, drawn_groups
 from limssr.studies.compare.run import CompareOptions, compare_runs
 
 
@@ -60,12 +60,12 @@ def test_groups_must_be_known_and_shared() -> None:
 
 def test_a_reader_is_told_what_was_drawn() -> None:
     shared = Groups(numbered(["a", "a", "b"]))
-    assert [stamp.kind for stamp in stamps_of_groups(shared, "samples")] == ["warning"]
-    assert "too narrow" in stamps_of_groups(shared, "samples")[0].text
-    assert "These are few" in stamps_of_groups(shared, "groups")[0].text
-    assert stamps_of_groups(Groups(numbered(["a", "b"])), "samples") == ()
+    assert [banner.kind for banner in banners_of_groups(shared, "samples")] == ["warning"]
+    assert "too narrow" in banners_of_groups(shared, "samples")[0].text
+    assert "These are few" in banners_of_groups(shared, "groups")[0].text
+    assert banners_of_groups(Groups(numbered(["a", "b"])), "samples") == ()
     many = Groups(numbered([str(n // 2) for n in range(80)]))
-    assert "few" not in stamps_of_groups(many, "groups")[0].text
+    assert "few" not in banners_of_groups(many, "groups")[0].text
 
 
 def test_a_comparison_over_groups_changes_intervals_and_no_score(scored_run) -> None:
@@ -79,5 +79,5 @@ def test_a_comparison_over_groups_changes_intervals_and_no_score(scored_run) -> 
     assert one.value == other.value
     assert (one.low, one.high) != (other.low, other.high)
     assert "each group of performances" in by_group.scores.uncertainty.words
-    assert "Whole groups are drawn" in [stamp.title for stamp in by_group.stamps]
-    assert "Performances share groups" in [stamp.title for stamp in by_sample.stamps]
+    assert "Whole groups are drawn" in [banner.title for banner in by_group.banners]
+    assert "Performances share groups" in [banner.title for banner in by_sample.banners]

@@ -52,7 +52,7 @@ def test_predictions_from_a_file_have_the_numbers_of_the_run_they_repeat(run, wr
     assert found.scores.numbers["theirs", INCOMPLETE, "spearman"].reason.startswith(
         "video: theirs.csv has no predictions"
     )
-    assert any(stamp.title == "Predictions of another framework" for stamp in found.stamps)
+    assert any(banner.title == "Predictions of another framework" for banner in found.banners)
     assert found.costs["theirs"].reasons["macs"] == "predictions from a file, no model"
 
 

@@ -1,4 +1,4 @@
-"""The stamps of a reproduction come from comparing configurations, and from nothing else."""
+"""The banners of a reproduction come from comparing configurations, and from nothing else."""
 
 import pytest
 
@@ -12,8 +12,8 @@ def config(task="TES", protocol="published", *overrides):
 
 
 def told(ours, tasks=("TES",)):
-    stamps = config_deviations(ours, {task: config(task) for task in tasks})
-    return {stamp.title: stamp.text for stamp in stamps}
+    banners = config_deviations(ours, {task: config(task) for task in tasks})
+    return {banner.title: banner.text for banner in banners}
 
 
 def test_the_published_protocol_does_not_deviate_from_itself():
@@ -78,5 +78,5 @@ def test_other_numbers_of_performances_are_told():
     exact = {"train": 200, "val": 0, "test": 50}
     assert size_deviations({"Ball": exact}, expected, uses_validation=False) == []
     less = {"Ball": exact, "Hoop": {"train": 180, "val": 20, "test": 50}}
-    (stamp,) = size_deviations(less, expected, uses_validation=True)
-    assert stamp.text == "180 for training instead of 200, 20 set aside for validation (Hoop)."
+    (banner,) = size_deviations(less, expected, uses_validation=True)
+    assert banner.text == "180 for training instead of 200, 20 set aside for validation (Hoop)."

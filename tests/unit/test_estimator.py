@@ -14,7 +14,7 @@ from limssr.core.config import ModelConfig, RunConfig, TrainConfig
 from limssr.core.errors import ArtifactError, InputError
 from limssr.data.splits import held_out_groups
 from limssr.estimator import LimssrRegressor
-from limssr.runs.predict import predict
+from limssr.runs.prediction.predict import predict
 
 FAST = RunConfig(
     model=ModelConfig(system="attention", hidden=16, input_scaling="standard", output="standardized"),

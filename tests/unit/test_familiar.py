@@ -7,7 +7,7 @@ import pytest
 from limssr.core.errors import ArtifactError
 from limssr.core.files import write_table
 from limssr.core.types import Modality, Sample
-from limssr.runs.familiar import FAMILIAR, measure, read_familiar, why_unlike, write_familiar
+from limssr.runs.reliability.familiar import FAMILIAR, measure, read_familiar, why_unlike, write_familiar
 
 MODALITIES = (Modality("motion", 3, ("left", "right", "still")), Modality("sound", 2))
 GENERATOR = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from limssr.core.errors import InputError
 from limssr.core.types import Sample
 from limssr.evaluation.scorer import ModelScorer
 from limssr.model.growing import GrowingSample
-from limssr.runs.live import LiveScorer
+from limssr.runs.live.scorer import LiveScorer
 from limssr.runs.load import Loaded, load
 from limssr.systems.build import build_model
 from limssr.systems.saving import save_pretrained

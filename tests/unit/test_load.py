@@ -12,7 +12,7 @@ from limssr.data.simulate import simulate_store
 from limssr.data.store.reader import FeatureStore
 from limssr.runs.evaluate import evaluate_run, scored_store
 from limssr.runs.folder import read_run
-from limssr.runs.predict import predict
+from limssr.runs.prediction.predict import predict
 from limssr.runs.train import train_run
 
 MEMBERS = ("ridge", "extra-trees-imputed", "gradient-boosting", "statistics")

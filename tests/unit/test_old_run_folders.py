@@ -16,7 +16,7 @@ from limssr.model.backbone.load import load_backbone
 from limssr.report import write_report
 from limssr.runs.evaluate import evaluate_run
 from limssr.runs.folder import read_run
-from limssr.runs.predict import predict
+from limssr.runs.prediction.predict import predict
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "before_rooms"
 RUNS = ("attention-run", "limssr-run")

@@ -9,7 +9,7 @@ from limssr.core.config import EvalConfig, ModelConfig, RunConfig, TrainConfig
 from limssr.core.errors import ArtifactError, InputError
 from limssr.data.store.reader import FeatureStore, StoreWriter
 from limssr.evaluation.scorer import ModelScorer
-from limssr.runs.predict import predict, write_predictions
+from limssr.runs.prediction.predict import predict, write_predictions
 from limssr.runs.train import train_run
 from limssr.systems.build import build_model
 from limssr.systems.saving import save_pretrained

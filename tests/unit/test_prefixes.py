@@ -9,8 +9,16 @@ from limssr.core.errors import ArtifactError, InputError
 from limssr.core.recipes import parse_config
 from limssr.core.types import Sample
 from limssr.data.store import FeatureStore
-from limssr.runs.live import LiveScorer
-from limssr.runs.prefixes import PREFIXES, PREFIXES_REPORT, SHARES, cut, errors_for, measure_prefixes, read_prefixes
+from limssr.runs.live.prefixes import (
+    PREFIXES,
+    PREFIXES_REPORT,
+    SHARES,
+    cut,
+    errors_for,
+    measure_prefixes,
+    read_prefixes,
+)
+from limssr.runs.live.scorer import LiveScorer
 from limssr.runs.train import train_run
 
 

@@ -336,7 +336,7 @@ def contrast(style):
         ),
     ],
 )
-def test_stamps(run_dir, changes, title):
+def test_banners(run_dir, changes, title):
     assert title not in written(run_dir)
     (run_dir / "run.json").write_text(json.dumps(run_document(**changes)))
     assert title in written(run_dir)

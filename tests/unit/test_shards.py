@@ -7,9 +7,9 @@ import pytest
 
 from helpers.networks import small_config
 from limssr.core.errors import ArtifactError, InputError
-from limssr.runs import predict as predicting
-from limssr.runs.predict import predict, predict_part, write_predictions
-from limssr.runs.shards import Shard, joined
+from limssr.runs.prediction import predict as predicting
+from limssr.runs.prediction.predict import predict, predict_part, write_predictions
+from limssr.runs.prediction.shards import Shard, joined
 from limssr.systems.build import build_model
 from limssr.systems.saving import save_pretrained
 

@@ -19,7 +19,7 @@ from limssr.report import write_report
 from limssr.runs.data import load_run_data
 from limssr.runs.evaluate import evaluate_run
 from limssr.runs.folder import read_run
-from limssr.runs.predict import predict
+from limssr.runs.prediction.predict import predict
 from limssr.runs.train import train_run
 
 APPARATUS = ("Ball", "Clubs", "Hoop", "Ribbon")

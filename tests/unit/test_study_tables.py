@@ -8,8 +8,8 @@ import re
 import pytest
 
 from limssr.evaluation.metrics import Metric
+from limssr.report.banners import Banner
 from limssr.report.render import latex
-from limssr.report.stamps import Stamp
 from limssr.report.study_page import Page, write_page
 from limssr.studies.paper.benchmarks import BENCHMARKS
 from limssr.studies.paper.numbers import AVERAGE, FULL, INCOMPLETE, SUBSETS, published_scores
@@ -19,7 +19,7 @@ from limssr.studies.paper.tables import Scores, paper_tables, target_scores
 
 LETTERS = {"video": "v", "flow": "f", "audio": "a"}
 STREAM_SETS = (("video",), ("audio",), ("flow",), ("video", "audio"), ("video", "flow"), ("audio", "flow"))
-STAMPS = [Stamp("warning", "The epoch is chosen on the test split", "Flattering."), Stamp("note", "Seeds", "2 of 6.")]
+STAMPS = [Banner("warning", "The epoch is chosen on the test split", "Flattering."), Banner("note", "Seeds", "2 of 6.")]
 
 
 def document(values, *, targets=("TES", "PCS")):
@@ -119,7 +119,7 @@ def table():
     return SeedTable("table1", "Table 1: 100 % of FS1000", ("v", "f"), (SeedGroup("TES", (published, ours, less)),))
 
 
-def test_text_shows_both_and_begins_with_the_stamps(table):
+def test_text_shows_both_and_begins_with_the_banners(table):
     text = written(table, STAMPS)["txt"]
     assert text.index("! The epoch is chosen on the test split") < text.index("! Seeds. 2 of 6.") < text.index("TES:")
     lines = [line.split() for line in text.splitlines()]
@@ -175,6 +175,6 @@ def test_the_page_is_one_file_and_escapes_what_it_shows(table, tmp_path):
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "FS1000 &lt;b&gt;" in text
     assert '<span class="n">0.750</span><small>± 0.010</small>' in text
-    assert '<div class="stamp warning" role="note"><strong>The epoch is chosen on the test split</strong>' in text
+    assert '<div class="banner warning" role="note"><strong>The epoch is chosen on the test split</strong>' in text
     assert not re.search(r"(src|href)=\"(https?:)?//", text)
     assert text.index("Flattering") < text.index("0.750")

@@ -96,7 +96,7 @@ def run_video_demo(out: Path, options: VideoDemoOptions, *, reporter: Reporter |
     from limssr.media.encoders.table import check_needs, chosen
     from limssr.media.extract import ExtractOptions, extract
     from limssr.media.routine import film, make_routine
-    from limssr.runs.recordings import predict_recordings
+    from limssr.runs.prediction.recordings import predict_recordings
     from limssr.runs.train import train_run
 
     say = (reporter or SilentReporter()).note
@@ -166,7 +166,7 @@ def _damage(path: Path) -> None:
 
 def _test_rows(run: Path, recordings: Path, routines: "Mapping[str, Routine]") -> list[tuple[Path, float, float]]:
     """(recording, judged, predicted) of the test split, by all of its streams."""
-    from limssr.runs.predict import predict
+    from limssr.runs.prediction.predict import predict
 
     table = predict(run, Path(run).parent / "store", split="test")
     return [

@@ -357,3 +357,15 @@ def _seconds(pair: torch.Tensor) -> float:
     elif pair.device.type != "cpu":
         float(product[0, 0])
     return max(time.perf_counter() - started, 1e-9)
+
+
+@contextlib.contextmanager
+def limited_threads(number: int | None) -> Iterator[None]:
+    """So many threads of torch inside the block; None: as many as before."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

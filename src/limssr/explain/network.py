@@ -27,7 +27,7 @@ from limssr.explain.reading import Read, read_subset
 from limssr.explain.scored import Scored, Subset
 from limssr.explain.subject import Subject
 from limssr.explain.trust import widths_of
-from limssr.runs.calibration import LEVEL
+from limssr.runs.reliability.calibration import LEVEL
 from limssr.systems.build import build_model
 
 MAX_READ = 500

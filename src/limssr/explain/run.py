@@ -26,7 +26,7 @@ from limssr.explain.shares import shapley_of, shapley_table, shares_document
 from limssr.explain.subject import Subject, chosen_samples, open_subject, samples_from
 from limssr.explain.trust import coverage_document, return_document, returns, widths_of
 from limssr.report import write_report
-from limssr.runs.calibration import LEVEL
+from limssr.runs.reliability.calibration import LEVEL
 
 FOLDER = "explain"
 DOCUMENT = "explain.json"

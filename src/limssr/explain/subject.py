@@ -13,12 +13,12 @@ from limssr.evaluation.conformal import Errors
 from limssr.evaluation.scorer import ModelScorer
 from limssr.media.recognise import is_recordings
 from limssr.model.limssr import LimssrModel
-from limssr.runs.calibration import errors_in
 from limssr.runs.data import load_split
 from limssr.runs.evaluate import check_same_content, own_store
 from limssr.runs.folder import RunRecord, read_run
 from limssr.runs.load import Loaded, load_scorer
-from limssr.runs.predict import open_source
+from limssr.runs.prediction.predict import open_source
+from limssr.runs.reliability.calibration import errors_in
 
 MAX_SINGLE = 20
 """Samples from elsewhere that are explained one by one, where none are named."""
@@ -141,7 +141,7 @@ def samples_from(
     """
     if source.exists() and is_recordings(source):
         from limssr.media.samples import read_recordings
-        from limssr.runs.recordings import extraction_of
+        from limssr.runs.prediction.recordings import extraction_of
 
         record = extraction_of(subject.run)
         read = read_recordings(source, record, subject.found.modalities)

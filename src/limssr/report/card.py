@@ -13,7 +13,7 @@ from limssr.core.reading.documents import read_json
 from limssr.core.reading.records import own_file
 from limssr.report.render import table_markdown
 from limssr.report.run_tables import number, number_or_partial
-from limssr.report.run_words import stamps_of, summary_of
+from limssr.report.run_words import banners_of, summary_of
 from limssr.report.runfolder import RunFolder
 from limssr.report.table import NONE, Cell, Row, Table
 from limssr.report.text import coverage_words, duration
@@ -46,7 +46,7 @@ def model_card(
         "metadata": yaml.safe_dump(_metadata(folder, licence), sort_keys=False, allow_unicode=True),
         "name": name,
         "summary": summary_of(folder),
-        "stamps": stamps_of(folder),
+        "banners": banners_of(folder),
         "criteria": [
             {**criterion, "low": number(criterion["low"]), "high": number(criterion["high"])}
             for criterion in run.get("criteria") or ()

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from limssr.report.stamps import Stamp
+from limssr.report.banners import Banner
 from limssr.report.table import Cell, Row, Table, label_width, widths_of
 
 TEXT_WIDTH = 80
@@ -50,9 +50,9 @@ def wrapped(text: str, *, indent: str = "", room: int = TEXT_WIDTH) -> list[str]
     return textwrap.wrap(text, room, subsequent_indent=indent, break_on_hyphens=False)
 
 
-def stamp_lines(stamp: Stamp) -> list[str]:
-    """A stamp as lines of text."""
-    return wrapped(f"! {stamp.title}. {stamp.text}", indent="  ")
+def banner_lines(banner: Banner) -> list[str]:
+    """A banner as lines of text."""
+    return wrapped(f"! {banner.title}. {banner.text}", indent="  ")
 
 
 def panels(widths: Sequence[float], room: float) -> list[list[int]]:
@@ -116,14 +116,14 @@ def table_csv(table: Table, *, comments: Sequence[str] = ()) -> str:
     return csv_text(head, rows, comments=comments)
 
 
-def table_latex(table: Table, *, stamps: Sequence[Stamp] = (), label: str = "limssr") -> str:
+def table_latex(table: Table, *, banners: Sequence[Banner] = (), label: str = "limssr") -> str:
     """Table environments that fit a page, which need the package booktabs; a list where there are words in it.
 
     Columns that do not fit a line of text side by side, and rows that do not fit a page, go on in another environment.
 
     Args:
         table: Of numbers or words.
-        stamps: Printed above the first.
+        banners: Printed above the first.
         label: Begins the labels for references.
     """
     if table.layout == "words":
@@ -135,8 +135,8 @@ def table_latex(table: Table, *, stamps: Sequence[Stamp] = (), label: str = "lim
         title = latex(table.title) + (" (continued)" if number else "")
         lines += [r"\begin{table}", r"\centering", rf"\caption{{{title}}}"]
         lines.append(rf"\label{{tab:{label}-{table.key}{f'-{number + 1}' if number else ''}}}")
-        for stamp in stamps if not number else ():
-            text = f"{latex(stamp.title)}.}} {latex(stamp.text)}"
+        for banner in banners if not number else ():
+            text = f"{latex(banner.title)}.}} {latex(banner.text)}"
             lines.append(rf"\par{{\footnotesize\raggedright \textbf{{{text}\par}}")
         lines += _tabular(table, places, rows)
         if number == len(parts) - 1:

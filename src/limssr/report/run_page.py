@@ -11,7 +11,7 @@ from limssr.report.inside import inside_of
 from limssr.report.performances import as_table, performances
 from limssr.report.run_figures import Image, Points, error_curves, error_scale_css, scatters, term_curves
 from limssr.report.run_tables import build_error_rows, build_heat_map, build_subset_table, number
-from limssr.report.run_words import stamps_of, summary_of
+from limssr.report.run_words import banners_of, summary_of
 from limssr.report.runfolder import RunFolder
 from limssr.report.search_words import search_of
 from limssr.report.text import partial_words
@@ -28,7 +28,7 @@ def build_contents(folder: RunFolder) -> dict[str, Any]:
         "folder": folder.name,
         "system": folder.system,
         "summary": summary_of(folder),
-        "stamps": stamps_of(folder),
+        "banners": banners_of(folder),
         "first_screen": first_screen(folder),
         "sure": sure_rows(folder),
         "level": 100 * float(((document or {}).get("coverage") or {}).get("level") or 0.9),

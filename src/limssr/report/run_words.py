@@ -1,11 +1,11 @@
-"""The sentences of the report, and the stamps at its top."""
+"""The sentences of the report, and the banners at its top."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from limssr.report.banners import Banner
 from limssr.report.run_tables import number, number_or_partial
 from limssr.report.runfolder import RunFolder
-from limssr.report.stamps import Stamp
 from limssr.report.text import cut_words, few_words, num_averaged, same_words, scales_words, subsets_words
 
 
@@ -19,12 +19,12 @@ def summary_of(folder: RunFolder) -> list[str]:
     return [paragraph for paragraph in joined if paragraph]
 
 
-def stamps_of(folder: RunFolder) -> list[Stamp]:
+def banners_of(folder: RunFolder) -> list[Banner]:
     """What must be known before a number of this report is quoted."""
     run, found = folder.run, []
     if run.get("selection") == "test" or (folder.evaluation or {}).get("selection") == "test":
         found.append(
-            Stamp(
+            Banner(
                 "warning",
                 "The epoch was chosen on the test split",
                 "These numbers repeat the protocol of published tables. They are flattered by that choice and say "
@@ -33,8 +33,8 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
         )
     if run.get("status") not in (None, "done"):
         text = "Training or evaluation has not ended; what stands here is what was there so far."
-        found.append(Stamp("warning", f"This run is not finished (status: {run['status']})", text))
-    found += _search_stamps(run)
+        found.append(Banner("warning", f"This run is not finished (status: {run['status']})", text))
+    found += _search_banners(run)
     availability = run.get("availability")
     if availability is None and _is_complete(run, "train"):
         text = (
@@ -45,8 +45,8 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
             text += (
                 " Streams were only hidden from step to step, and over the epochs each was seen for each performance."
             )
-        found.append(Stamp("note", "Trained on complete data", text))
-    found += [*_few_groups(folder), *_training_stamps(run)]
+        found.append(Banner("note", "Trained on complete data", text))
+    found += [*_few_groups(folder), *_training_banners(run)]
     validation = run.get("validation")
     if validation:
         held = f"{validation['num_samples']} performances ({validation['num_groups']} groups)"
@@ -62,45 +62,45 @@ def stamps_of(folder: RunFolder) -> list[Stamp]:
                 f"The store has no validation split. This run took {held} of the training split for one and did not "
                 "train on them."
             )
-        found.append(Stamp("note", title, text))
+        found.append(Banner("note", title, text))
     left_out = {split: count for split, count in (run.get("left_out") or {}).items() if count}
     if left_out:
         counts = ", ".join(f"{count} in {_SPLIT_WORDS.get(split, split)}" for split, count in left_out.items())
-        found.append(Stamp("note", "Performances without any of these scores were left out", f"{counts}."))
+        found.append(Banner("note", "Performances without any of these scores were left out", f"{counts}."))
     found += _about_scales(folder)
     if not _is_complete(run, "test"):
         text = (
             "A performance counts for a subset when it owns all its streams, so the rows of the table are measured on "
             "different performances."
         )
-        found.append(Stamp("note", "The test split is incomplete, too", text))
+        found.append(Banner("note", "The test split is incomplete, too", text))
     marks = [str(record["name"]) for record in run.get("references") or () if record.get("trained_on") == "complete"]
     if marks:
         text = f"{', '.join(marks)}: shown as an upper mark, and left out when the best is marked."
-        found.append(Stamp("note", "A reference saw more than this run: the streams that were taken away", text))
+        found.append(Banner("note", "A reference saw more than this run: the streams that were taken away", text))
     return found
 
 
-def _about_scales(folder: RunFolder) -> list[Stamp]:
+def _about_scales(folder: RunFolder) -> list[Banner]:
     """What the scales of the criteria do to the numbers."""
     document = folder.evaluation or {}
     cut, mixed = cut_words(document.get("subsets") or ()), scales_words(document)
-    found = [Stamp("note", "Mean errors mix scales", mixed)] if mixed else []
-    return [*found, Stamp("note", "Some scores were cut off at the ends of their scale", cut)] if cut else found
+    found = [Banner("note", "Mean errors mix scales", mixed)] if mixed else []
+    return [*found, Banner("note", "Some scores were cut off at the ends of their scale", cut)] if cut else found
 
 
-def _search_stamps(run: Mapping[str, Any]) -> list[Stamp]:
+def _search_banners(run: Mapping[str, Any]) -> list[Banner]:
     """What a search warns of."""
     beware = [str(text) for text in (run.get("auto") or {}).get("warnings") or ()]
-    return [Stamp("warning", "What the search warns of", " · ".join(beware))] if beware else []
+    return [Banner("warning", "What the search warns of", " · ".join(beware))] if beware else []
 
 
-def _few_groups(folder: RunFolder) -> list[Stamp]:
+def _few_groups(folder: RunFolder) -> list[Banner]:
     few = few_words(folder.evaluation or {})
-    return [Stamp("note", "Few groups to judge by", few)] if few else []
+    return [Banner("note", "Few groups to judge by", few)] if few else []
 
 
-def _training_stamps(run: Mapping[str, Any]) -> list[Stamp]:
+def _training_banners(run: Mapping[str, Any]) -> list[Banner]:
     """What a system was trained with that others are not."""
     losses = " and ".join(run.get("hidden_values") or ())
     if run.get("trained_on") == "complete":
@@ -108,13 +108,13 @@ def _training_stamps(run: Mapping[str, Any]) -> list[Stamp]:
             "Training performances got back the streams that were taken away from validation and from other runs. "
             "Numbers of runs on the incomplete data are not beaten by this one."
         )
-        return [Stamp("warning", "Trained on complete data", text)]
+        return [Banner("warning", "Trained on complete data", text)]
     if losses and not _is_complete(run, "train"):
         text = (
             f"Its paper trains {losses} on complete data. Here a target is one more stream that a performance owns and "
             "the step hides; performances with one stream only learn their score."
         )
-        return [Stamp("note", "Re-masked targets", text)]
+        return [Banner("note", "Re-masked targets", text)]
     return []
 
 

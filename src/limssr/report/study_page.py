@@ -8,8 +8,8 @@ from typing import Any
 from limssr.core.files import write_atomically
 from limssr.core.version import __version__
 from limssr.report import render_page
+from limssr.report.banners import Banner
 from limssr.report.render import table_contents
-from limssr.report.stamps import Stamp
 from limssr.report.table import Table
 
 WIDE = 8
@@ -23,7 +23,7 @@ class Page:
     Attributes:
         title: The heading.
         lead: Paragraphs below it.
-        stamps: What must be known before a number is quoted.
+        banners: What must be known before a number is quoted.
         tables: In order.
         runs: One line a run for the list at the end: "key", "status", and "link" to its report or "".
         command: How to do it again.
@@ -33,7 +33,7 @@ class Page:
 
     title: str
     lead: Sequence[str]
-    stamps: Sequence[Stamp]
+    banners: Sequence[Banner]
     tables: Sequence[Table]
     runs: Sequence[Mapping[str, str]]
     command: str
@@ -46,7 +46,7 @@ def write_page(path: Path, page: Page) -> None:
     contents: dict[str, Any] = {
         "name": page.title,
         "lead": page.lead,
-        "stamps": page.stamps,
+        "banners": page.banners,
         "tables": [table_contents(table) | {"figure": page.figures.get(table.key)} for table in page.tables],
         "is_wide": any(table.layout == "numbers" and len(table.columns) > WIDE for table in page.tables),
         "runs": page.runs,

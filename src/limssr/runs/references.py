@@ -18,10 +18,10 @@ from limssr.evaluation.evaluate import evaluate
 from limssr.evaluation.metrics import arithmetic_mean, fisher_mean, mse, spearman
 from limssr.evaluation.scorer import ModelScorer, Scorer
 from limssr.nn.contract import Network
-from limssr.runs.calibration import calibrate, covered, write_calibration
 from limssr.runs.data import RunData
 from limssr.runs.folder import FORMAT_VERSION, SystemScores, write_scores
 from limssr.runs.record import availability_record
+from limssr.runs.reliability.calibration import calibrate, covered, write_calibration
 from limssr.systems.build import build_model
 from limssr.systems.catalogue import config_beside
 from limssr.systems.references import REFERENCES

@@ -23,13 +23,13 @@ from limssr.core.team import Team
 from limssr.evaluation.evaluate import evaluate
 from limssr.nn.contract import Network, stage_epochs
 from limssr.report import write_report
-from limssr.runs.calibration import calibrate, covered, write_calibration
 from limssr.runs.checks import check_references, check_same_store, checkpoint_bytes, folder_status, say_what_to_know
 from limssr.runs.data import RunData, load_run_data
-from limssr.runs.familiar import write_familiar
 from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
 from limssr.runs.record import availability_record, kept_from_before, now_text, opening_record
 from limssr.runs.references import chooser_on_test, run_reference, scorer_of
+from limssr.runs.reliability.calibration import calibrate, covered, write_calibration
+from limssr.runs.reliability.familiar import write_familiar
 from limssr.systems.build import build_model
 from limssr.systems.references import REFERENCES
 from limssr.systems.saving import save_pretrained

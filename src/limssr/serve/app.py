@@ -8,7 +8,6 @@ from starlette.requests import ClientDisconnect
 
 from limssr.core.errors import LimssrError
 from limssr.core.version import __version__
-from limssr.serve.about import PAGE, about_routes
 from limssr.serve.arrays import Bounds
 from limssr.serve.engine import Engine
 from limssr.serve.guard import Guard
@@ -19,6 +18,7 @@ from limssr.serve.routes import score_routes
 from limssr.serve.served import open_runs
 from limssr.serve.settings import ServeSettings
 from limssr.serve.state import State
+from limssr.serve.status_routes import PAGE, status_routes
 
 
 class ScoreServer:
@@ -61,7 +61,7 @@ def _routed(state: State) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(score_routes(state))
-    app.include_router(about_routes(state))
+    app.include_router(status_routes(state))
     app.include_router(live_routes(state))
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
 

@@ -15,7 +15,7 @@ import torch
 
 from limssr.core.types import Sample
 from limssr.evaluation.scorer import MAX_SEGMENTS_AT_ONCE
-from limssr.runs.live import LiveScorer, LiveSession
+from limssr.runs.live.scorer import LiveScorer, LiveSession
 from limssr.serve.problems import Problem
 from limssr.serve.served import Served
 

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.reading.documents import parse_json
-from limssr.runs.live import LiveScore
+from limssr.runs.live.scorer import LiveScore
 from limssr.serve.arrays import BODY, read_array
 from limssr.serve.engine import STOPPING, Job, LiveSegments
 from limssr.serve.explanation import numbers

@@ -18,12 +18,12 @@ from limssr.data.store.reader import FeatureStore
 from limssr.evaluation.conformal import Errors, check_level
 from limssr.evaluation.scorer import ExplainsGaps, LeavesOutStreams
 from limssr.media.record import ExtractionRecord
-from limssr.runs.calibration import CALIBRATION, HIGH, LOW, read_calibration, with_intervals
 from limssr.runs.folder import read_run
-from limssr.runs.live import LiveScorer
+from limssr.runs.live.scorer import LiveScorer
 from limssr.runs.load import Loaded, load_scorer
-from limssr.runs.predict import table_of
-from limssr.runs.recordings import extraction_of
+from limssr.runs.prediction.predict import table_of
+from limssr.runs.prediction.recordings import extraction_of
+from limssr.runs.reliability.calibration import CALIBRATION, HIGH, LOW, read_calibration, with_intervals
 from limssr.serve.problems import Problem
 
 NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")

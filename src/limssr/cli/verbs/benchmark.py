@@ -128,7 +128,7 @@ class Benchmark:
         from limssr.core.progress import make_reporter
         from limssr.studies.speed import run_benchmark, write_report
         from limssr.studies.speed.tables import benchmark_lines
-        from limssr.studies.speed.works import COMPUTES
+        from limssr.studies.speed.workloads import COMPUTES
 
         report = run_benchmark(
             options,

@@ -12,8 +12,8 @@ from limssr.cli.options import Common, Device, Position
 from limssr.cli.output import Answer
 
 if TYPE_CHECKING:
-    from limssr.runs.live import LiveScore, LiveScorer
-    from limssr.runs.live_sources import Played
+    from limssr.runs.live.scorer import LiveScore, LiveScorer
+    from limssr.runs.live.sources import Played
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Live:
     def run(self) -> Answer:
         """Score."""
         from limssr.core.errors import InputError
-        from limssr.runs.live import LiveScorer
-        from limssr.runs.live_sources import from_lines
+        from limssr.runs.live.scorer import LiveScorer
+        from limssr.runs.live.sources import from_lines
 
         if not 0 <= self.speed <= 1_000:
             raise InputError(f"Expected --speed between 0 and 1,000, found {self.speed:g}: choose another number.")
@@ -71,7 +71,7 @@ class Live:
 
     def _played(self, scorer: "LiveScorer") -> "Played":
         from limssr.core.errors import InputError
-        from limssr.runs.live_sources import from_recording, from_store
+        from limssr.runs.live.sources import from_recording, from_store
 
         path = Path(self.source).expanduser()
         if not path.exists():
@@ -110,7 +110,7 @@ class Prefixes:
 
     def run(self) -> Answer:
         """Measure."""
-        from limssr.runs.prefixes import measure_prefixes, prefix_lines
+        from limssr.runs.live.prefixes import measure_prefixes, prefix_lines
 
         document = measure_prefixes(self.run_folder, device=self.device)
         return Answer(document, tuple(prefix_lines(document)))

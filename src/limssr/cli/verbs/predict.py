@@ -41,7 +41,7 @@ class Predict:
         """Predict."""
         from limssr.cli.text import rows_table, seconds_lines
         from limssr.media.recognise import is_recordings
-        from limssr.runs.predict import check_output_file, predict, write_predictions
+        from limssr.runs.prediction.predict import check_output_file, predict, write_predictions
 
         if self.out is not None:
             check_output_file(self.out)
@@ -51,7 +51,7 @@ class Predict:
         more: dict[str, Any] = {}
         lines: list[str] = []
         if self.source.exists() and is_recordings(self.source):
-            from limssr.runs.recordings import predict_recordings
+            from limssr.runs.prediction.recordings import predict_recordings
 
             scores = predict_recordings(
                 self.run_folder,
@@ -94,8 +94,8 @@ class Predict:
         """One part, or the file of all."""
         from limssr.core.errors import InputError
         from limssr.media.recognise import is_recordings
-        from limssr.runs.predict import predict_part, write_predictions
-        from limssr.runs.shards import Shard, joined
+        from limssr.runs.prediction.predict import predict_part, write_predictions
+        from limssr.runs.prediction.shards import Shard, joined
 
         if self.out is None or (self.shard is not None and self.join is not None):
             raise InputError("Expected --out with either --shard I/N or --join N, found another choice of them.")

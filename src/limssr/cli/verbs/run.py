@@ -218,8 +218,8 @@ class Evaluate:
         """Evaluate."""
         from limssr.cli.text import evaluation_lines, int8_lines
         from limssr.core.progress import make_reporter
-        from limssr.runs.calibration import covered_again
         from limssr.runs.evaluate import evaluate_run, int8_change, scored_store
+        from limssr.runs.reliability.calibration import covered_again
 
         evaluation = evaluate_run(
             self.run_folder,

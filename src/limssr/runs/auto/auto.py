@@ -18,12 +18,12 @@ from limssr.runs.auto.held_out import OutOfFoldScorer, out_of_fold_errors, out_o
 from limssr.runs.auto.look import Material
 from limssr.runs.auto.search import Found, Plan, search
 from limssr.runs.auto.settings import AutoSettings
-from limssr.runs.calibration import covered, write_calibration
 from limssr.runs.checks import folder_status, left_out_words
 from limssr.runs.data import RunData, load_run_data
-from limssr.runs.familiar import write_familiar
 from limssr.runs.folder import SystemScores, write_config, write_run, write_scores
 from limssr.runs.record import availability_record, now_text, opening_record
+from limssr.runs.reliability.calibration import covered, write_calibration
+from limssr.runs.reliability.familiar import write_familiar
 from limssr.systems.saving import MEMBERS, save_pretrained
 from limssr.systems.solved.mixture import Mixture
 

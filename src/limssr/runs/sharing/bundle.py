@@ -20,8 +20,8 @@ from limssr.core.reading.regular import Outside, open_regular
 from limssr.core.version import __version__
 from limssr.report.card import estimator_card, model_card
 from limssr.report.runfolder import read_run_folder
-from limssr.runs.calibration import CALIBRATION
 from limssr.runs.folder import read_run
+from limssr.runs.reliability.calibration import CALIBRATION
 
 LIST = "limssr-files.json"
 CARD = "README.md"

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from limssr.core.files import write_atomically
+from limssr.report.banners import Banner
 from limssr.report.render import csv_text, table_latex, table_markdown, table_text
-from limssr.report.stamps import Stamp
 from limssr.report.study_page import Page, write_page
 from limssr.report.table import Axis, Cell, Row, Table
 from limssr.report.text import duration
@@ -66,9 +66,9 @@ def write_tables(
         }
         for run in plan.runs.values()
     ]
-    stamps = [Stamp("note", "Settings", note) for note in notes]
+    banners = [Banner("note", "Settings", note) for note in notes]
     lead = ["Every row is the recipe with a few keys changed; the full model is the recipe itself."]
-    write_page(out / "ablation.html", Page("Ablation", lead, stamps, shown, runs, command, template="compare.html.j2"))
+    write_page(out / "ablation.html", Page("Ablation", lead, banners, shown, runs, command, template="compare.html.j2"))
     return (*(out / name for name in texts), out / "ablation.html")
 
 

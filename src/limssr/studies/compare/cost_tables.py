@@ -7,7 +7,7 @@ from limssr.core.timing import Spread
 from limssr.report.table import NONE, Cell, Row, Table
 from limssr.report.text import duration
 from limssr.studies.compare.costs import Cost
-from limssr.studies.compare.notes import About, epoch_words
+from limssr.studies.compare.notes import RowDescription, epoch_words
 from limssr.studies.compare.rows import CompareRow
 from limssr.studies.compare.run import Comparison
 
@@ -22,10 +22,14 @@ ABOUT_COLUMNS = (
 )
 
 
-def about_table(found: Comparison) -> Table:
+def description_table(found: Comparison) -> Table:
     """What each row is: what its system declares, and what this run of it changed."""
     rows = tuple(
-        Row(found.signed(row.label), _about_cells(found.about[row.label]), "chosen" if row is found.against else "")
+        Row(
+            found.signed(row.label),
+            _description_cells(found.about[row.label]),
+            "chosen" if row is found.against else "",
+        )
         for row in found.rows
     )
     hint = (
@@ -40,7 +44,7 @@ def about_table(found: Comparison) -> Table:
     )
 
 
-def _about_cells(about: About) -> tuple[Cell, ...]:
+def _description_cells(about: RowDescription) -> tuple[Cell, ...]:
     losses = f"{', '.join(about.hidden_losses)} ({about.targets})" if about.hidden_losses else "none"
     scoring = {True: "draws random numbers, seeded", False: "no random numbers", None: "unknown"}[about.stochastic]
     return (

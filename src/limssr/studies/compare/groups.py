@@ -5,7 +5,7 @@ from pathlib import Path
 
 from limssr.core.errors import InputError, LimssrError
 from limssr.evaluation.uncertainty import Resampled, units_of
-from limssr.report.stamps import Stamp
+from limssr.report.banners import Banner
 from limssr.studies.compare.costs import store_of
 from limssr.studies.compare.rows import Entry
 
@@ -66,13 +66,13 @@ def drawn_groups(groups: Groups, resampled: Resampled) -> tuple[int, ...] | None
     return groups.of_sample
 
 
-def stamps_of_groups(groups: Groups, resampled: Resampled) -> tuple[Stamp, ...]:
+def banners_of_groups(groups: Groups, resampled: Resampled) -> tuple[Banner, ...]:
     """What a reader of intervals must know; nothing where performances are independent as far as the store says."""
     if groups.reason and resampled == "auto":
         text = (
             f"{groups.reason.rstrip('.')}. Intervals and p values take each performance for independent of the others."
         )
-        return (Stamp("note", "Whether performances share groups is not known", text),)
+        return (Banner("note", "Whether performances share groups is not known", text),)
     if not groups.share:
         return ()
     count = f"{len(groups.of_sample)} performances are of {groups.num_groups} groups"
@@ -82,9 +82,9 @@ def stamps_of_groups(groups: Groups, resampled: Resampled) -> tuple[Stamp, ...]:
             "they hold for more performances of these groups, and are too narrow for "
             "other groups (leave --resample samples out)."
         )
-        return (Stamp("warning", "Performances share groups", text),)
+        return (Banner("warning", "Performances share groups", text),)
     few = (
         " These are few, so that intervals and p values are rough themselves." if groups.num_groups < FEW_GROUPS else ""
     )
     text = f"The {count}; intervals and p values take whole groups, as performances of one group are alike.{few}"
-    return (Stamp("note", "Whole groups are drawn", text),)
+    return (Banner("note", "Whole groups are drawn", text),)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from limssr.core.config import ModelConfig, StatisticsConfig
 from limssr.model.backbone.families import KNOWN
-from limssr.report.stamps import Stamp
+from limssr.report.banners import Banner
 from limssr.studies.compare.differences import PairedDifference
 from limssr.studies.compare.numbers import MetricName
 from limssr.studies.compare.rows import CompareRow, Entry
@@ -36,7 +36,7 @@ POOLED_ABSENT: dict[Strategy, str] = {
 
 
 @dataclass(frozen=True)
-class About:
+class RowDescription:
     """What a row is.
 
     Attributes:
@@ -67,7 +67,7 @@ class About:
     sizes: str
 
 
-OUTSIDE = About(
+OUTSIDE = RowDescription(
     title="predictions from a file",
     source="",
     absent=UNKNOWN_OUTSIDE,
@@ -82,16 +82,16 @@ OUTSIDE = About(
 )
 
 
-def about_row(row: CompareRow) -> About:
+def describe_row(row: CompareRow) -> RowDescription:
     """What `row` is."""
     entry = row.first
     if entry.is_outside:
         return OUTSIDE
     if not entry.is_network:
-        return _about_regression(entry)
+        return _describe_regression(entry)
     name, epochs_run = entry.config.model.system, tuple(_epochs_run(one) for one in row.entries)
     losses = tuple(hidden_values(name))
-    return About(
+    return RowDescription(
         **_declared(entry, name),
         absent=absent_of(entry),
         hidden_losses=losses,
@@ -154,8 +154,8 @@ def _declared(entry: Entry, name: str) -> dict[str, Any]:
     }
 
 
-def _about_regression(entry: Entry) -> About:
-    return About(
+def _describe_regression(entry: Entry) -> RowDescription:
+    return RowDescription(
         title=REFERENCES[entry.system].summary,
         source="",
         absent=absent_of(entry),
@@ -207,7 +207,7 @@ def _epochs_run(entry: Entry) -> int | None:
     return None if found is None else int(found)
 
 
-def epoch_words(about: About) -> str:
+def epoch_words(about: RowDescription) -> str:
     """How long it was trained: "15", or "12 to 40 of 60" where training ended early."""
     if about.epochs is None:
         return "none"
@@ -252,7 +252,7 @@ def marks_of(row: CompareRow, against: CompareRow) -> tuple[str, ...]:
 
 def _sees_other_data(row: CompareRow, against: CompareRow) -> bool:
     if row.first.is_outside or against.first.is_outside:
-        return False  # it may, and a stamp says so
+        return False  # it may, and a banner says so
     mine, theirs = dict(row.first.training_data), dict(against.first.training_data)
     if None in (mine["num_val"], theirs["num_val"]):
         # One of them chooses no epoch on validation samples, which is no difference in what it learns from.
@@ -268,7 +268,7 @@ def counts_of(differences: Mapping[tuple[str, str, MetricName], PairedDifference
     return counts
 
 
-def stamps_of(
+def banners_of(
     rows: Sequence[CompareRow],
     against: CompareRow,
     marks: Mapping[str, Sequence[str]],
@@ -276,7 +276,7 @@ def stamps_of(
     notes: Sequence[str],
     num_resamples: int | None,
     num_compared: int,
-) -> list[Stamp]:
+) -> list[Banner]:
     """Everything that makes rows less comparable than they look.
 
     Args:
@@ -299,25 +299,25 @@ def stamps_of(
         f"that were trained like {against.label}.",
         "data": f"other training samples, or other streams of them, than {against.label} saw.",
     }
-    stamps = [
-        Stamp(kind, f"{MARKS[key]} {title}", f"{names[key]}: {texts[key]}")
+    banners = [
+        Banner(kind, f"{MARKS[key]} {title}", f"{names[key]}: {texts[key]}")
         for key, (kind, title) in titles.items()
         if names[key]
     ]
     outside = [row.label for row in rows if row.first.is_outside]
     if outside:
         text = f"{listed(outside)}: read from files; what they were trained and chosen on is not known here."
-        stamps.append(Stamp("note", "Predictions of another framework", text))
-    stamps += _uneven(rows)
+        banners.append(Banner("note", "Predictions of another framework", text))
+    banners += _uneven(rows)
     if num_resamples is not None and 2 / (num_resamples + 1) * num_compared >= SURE:
         text = (
             f"With {num_resamples} resamples and Holm's correction over {num_compared} rows, the longest column, no "
             f"difference there can have p below {SURE}: give more with --resamples."
         )
-        stamps.append(Stamp("note", "Too few resamples", text))
+        banners.append(Banner("note", "Too few resamples", text))
     if notes:
-        stamps.append(Stamp("note", "Left out", " ".join(notes)))
-    return stamps
+        banners.append(Banner("note", "Left out", " ".join(notes)))
+    return banners
 
 
 def listed(names: Sequence[str]) -> str:
@@ -326,9 +326,9 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMES]) + more
 
 
-def _uneven(rows: Sequence[CompareRow]) -> list[Stamp]:
+def _uneven(rows: Sequence[CompareRow]) -> list[Banner]:
     """Rows that chose their epochs in another way, or have another number of seeds."""
-    stamps = []
+    banners = []
     selections: dict[str, list[str]] = {}
     seeds: dict[int, list[str]] = {}
     for row in rows:
@@ -337,10 +337,10 @@ def _uneven(rows: Sequence[CompareRow]) -> list[Stamp]:
             selections.setdefault(row.first.selection, []).append(row.label)
     if len(selections) > 1:
         parts = [f"{SELECTION_WORDS.get(key, key)}: {listed(labels)}" for key, labels in selections.items()]
-        stamps.append(Stamp("note", "Epochs were chosen in different ways", f"{'; '.join(parts)}."))
+        banners.append(Banner("note", "Epochs were chosen in different ways", f"{'; '.join(parts)}."))
     if len(seeds) > 1:
         parts = [
             f"{number} seed{'s' * (number > 1)}: {listed(seeds[number])}" for number in sorted(seeds, reverse=True)
         ]
-        stamps.append(Stamp("note", "Not all have as many seeds", f"{'; '.join(parts)}."))
-    return stamps
+        banners.append(Banner("note", "Not all have as many seeds", f"{'; '.join(parts)}."))
+    return banners

@@ -28,7 +28,7 @@ def write_page(path: Path, found: Comparison, command: str) -> None:
     page = Page(
         title=_title(found),
         lead=lead_of(found),
-        stamps=found.stamps,
+        banners=found.banners,
         tables=tables,
         runs=_runs(found, path.parent),
         command=command,

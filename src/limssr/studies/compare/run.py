@@ -9,11 +9,11 @@ from typing import Literal
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.progress import Reporter
 from limssr.evaluation.uncertainty import NUM_RESAMPLES, IntervalKind, Resampled, Uncertainty
-from limssr.report.stamps import Stamp
+from limssr.report.banners import Banner
 from limssr.studies.compare.costs import Cost, CountedSample, Timing, cost_of, counted_sample, time_rows
 from limssr.studies.compare.differences import PairedDifference, Ranking, paired_differences, rank_rows
-from limssr.studies.compare.groups import drawn_groups, groups_of, stamps_of_groups
-from limssr.studies.compare.notes import MARKS, About, about_row, counts_of, marks_of, stamps_of
+from limssr.studies.compare.groups import banners_of_groups, drawn_groups, groups_of
+from limssr.studies.compare.notes import MARKS, RowDescription, banners_of, counts_of, describe_row, marks_of
 from limssr.studies.compare.numbers import METRICS, MetricName, Scores
 from limssr.studies.compare.outside import read_outside
 from limssr.studies.compare.rows import CompareRow, Entry, Which, read_rows, row_of, split_label
@@ -40,7 +40,7 @@ class CompareOptions:
         min_samples: Judged samples that a criterion needs to count; None: as that recipe says.
         alpha: Level of the critical difference.
         store: Where the runs' store is now; None: where they say.
-        budget: What the runs were allowed, in sentences for a stamp; "" where that is not known.
+        budget: What the runs were allowed, in sentences for a banner; "" where that is not known.
     """
 
     runs: tuple[str, ...]
@@ -67,7 +67,7 @@ class Comparison:
         rows: In order.
         against: The chosen one of them.
         marks: Row's label -> keys of `MARKS`.
-        stamps: What must be known before a number is quoted.
+        banners: What must be known before a number is quoted.
         scores: Numbers of all rows.
         differences: (label, part, metric) -> difference to the chosen row.
         ranking: Average ranks.
@@ -81,14 +81,14 @@ class Comparison:
     rows: tuple[CompareRow, ...]
     against: CompareRow
     marks: Mapping[str, tuple[str, ...]]
-    stamps: tuple[Stamp, ...]
+    banners: tuple[Banner, ...]
     scores: Scores
     differences: Mapping[tuple[str, str, MetricName], PairedDifference]
     ranking: Ranking
     sample: CountedSample
     costs: Mapping[str, Cost]
     timing: Timing | None
-    about: Mapping[str, About]
+    about: Mapping[str, RowDescription]
 
     def signed(self, label: str) -> str:
         """The label with its marks: "extra-trees-complete †"."""
@@ -143,7 +143,7 @@ def compare_runs(
     sample = counted_sample(against.first, options.store)
     marks = {row.label: marks_of(row, against) for row in rows}
     differences = paired_differences([row.label for row in rows], scores, against.label)
-    stamps = stamps_of(
+    banners = banners_of(
         rows,
         against,
         marks,
@@ -152,20 +152,20 @@ def compare_runs(
         num_compared=max(counts_of(differences).values(), default=0),
     )
     if options.budget:
-        stamps.append(Stamp("note", "Budget", options.budget))
+        banners.append(Banner("note", "Budget", options.budget))
     return Comparison(
         options,
         rows,
         against,
         marks,
-        tuple(sorted((*stamps_of_groups(groups, resample), *stamps), key=lambda stamp: stamp.kind != "warning")),
+        tuple(sorted((*banners_of_groups(groups, resample), *banners), key=lambda banner: banner.kind != "warning")),
         scores,
         differences,
         rank_rows(rows, scores, against, alpha=options.alpha),
         sample,
         {row.label: cost_of(row, sample, options.store) for row in rows},
         timing,
-        {row.label: about_row(row) for row in rows},
+        {row.label: describe_row(row) for row in rows},
     )
 
 

@@ -10,7 +10,7 @@ from limssr.evaluation.resampling import fisher_mean_rows
 from limssr.evaluation.significance import MIN_SYSTEMS
 from limssr.report.table import NONE, Axis, Cell, Row, Span, Table, upright
 from limssr.report.text import decimals_of, duration
-from limssr.studies.compare.cost_tables import about_table, cost_table
+from limssr.studies.compare.cost_tables import cost_table, description_table
 from limssr.studies.compare.differences import PairedDifference
 from limssr.studies.compare.notes import MARKS, SURE, counts_of
 from limssr.studies.compare.numbers import CORRELATIONS, INCOMPLETE, MetricName, Number
@@ -35,7 +35,7 @@ SHORT: dict[MetricName, str] = {
 def all_tables(found: Comparison) -> tuple[Table, ...]:
     """Scores, differences, scores by criterion, ranks, costs, and what each row is."""
     scores = [_score_table(found, metric) for metric in found.options.metrics]
-    last = (_rank_table(found), cost_table(found), about_table(found))
+    last = (_rank_table(found), cost_table(found), description_table(found))
     return (*scores, _difference_table(found), *criterion_tables(found), *last)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from limssr.core.errors import ResourceError
 from limssr.core.files import write_atomically
-from limssr.report.render import csv_text, latex, stamp_lines, table_latex, table_markdown, table_text, wrapped
+from limssr.report.render import banner_lines, csv_text, latex, table_latex, table_markdown, table_text, wrapped
 from limssr.studies.compare.differences import PairedDifference
 from limssr.studies.compare.figure import draw_critical_difference
-from limssr.studies.compare.notes import About
+from limssr.studies.compare.notes import RowDescription
 from limssr.studies.compare.numbers import Number
 from limssr.studies.compare.page import lead_of, write_page
 from limssr.studies.compare.rows import CompareRow
@@ -21,7 +21,7 @@ from limssr.studies.compare.tables import all_tables, main_table
 
 FORMAT_VERSION = 1
 NUMBER_NAMES = ("value", "sd", "low", "high", "partial", "num_partial", "reason", "plain")
-ABOUT_NAMES = tuple(field.name for field in fields(About))
+ABOUT_NAMES = tuple(field.name for field in fields(RowDescription))
 DIFFERENCE_NAMES = ("value", "low", "high", "p_value", "adjusted_p", "reason")
 
 
@@ -67,23 +67,23 @@ def write_comparison(found: Comparison, out: Path, *, command: str) -> tuple[Pat
 
 def to_text(found: Comparison) -> str:
     """All tables for a terminal, after what must be known."""
-    stamps = [line for stamp in found.stamps for line in stamp_lines(stamp)]
+    banners = [line for banner in found.banners for line in banner_lines(banner)]
     lead = [line for text in lead_of(found) for line in wrapped(text, indent="  ")]
-    parts = ["\n".join([*lead, *([""] if stamps else []), *stamps]) + "\n"]
+    parts = ["\n".join([*lead, *([""] if banners else []), *banners]) + "\n"]
     return "\n".join([*parts, *(table_text(table) for table in all_tables(found))])
 
 
 def to_latex(found: Comparison) -> str:
-    """All tables as LaTeX; the stamps come first, and are printed."""
+    """All tables as LaTeX; the banners come first, and are printed."""
     lines = ["% needs \\usepackage{booktabs,array}"]
-    lines += [rf"\paragraph{{{latex(stamp.title)}}} {latex(stamp.text)}" for stamp in found.stamps]
+    lines += [rf"\paragraph{{{latex(banner.title)}}} {latex(banner.text)}" for banner in found.banners]
     return "\n".join([*lines, "", *(table_latex(table, label="limssr-compare") for table in all_tables(found))])
 
 
 def to_markdown(found: Comparison) -> str:
     """The main table, for a README or a page on GitHub, after what must be known."""
-    stamps = "".join(f"> **{stamp.title}.** {stamp.text}\n>\n" for stamp in found.stamps)
-    return f"{stamps}\n{table_markdown(main_table(found))}".lstrip()
+    banners = "".join(f"> **{banner.title}.** {banner.text}\n>\n" for banner in found.banners)
+    return f"{banners}\n{table_markdown(main_table(found))}".lstrip()
 
 
 def scores_csv(found: Comparison) -> str:
@@ -104,7 +104,7 @@ def scores_csv(found: Comparison) -> str:
                 one = found.differences.get((row.label, part, metric))
                 line += [_csv(getattr(one, name)) if one else "" for name in DIFFERENCE_NAMES]
             lines.append(line)
-    return csv_text(head, lines, comments=[f"{stamp.title}. {stamp.text}" for stamp in found.stamps])
+    return csv_text(head, lines, comments=[f"{banner.title}. {banner.text}" for banner in found.banners])
 
 
 def systems_csv(found: Comparison) -> str:
@@ -142,7 +142,7 @@ def to_document(found: Comparison) -> dict[str, Any]:
             subset: dict(zip(found.scores.criteria, map(int, num_C), strict=True))
             for subset, num_C in zip(found.scores.subsets, found.scores.num_judged_SC, strict=True)
         },
-        "notes": [{"kind": stamp.kind, "title": stamp.title, "text": stamp.text} for stamp in found.stamps],
+        "notes": [{"kind": banner.kind, "title": banner.title, "text": banner.text} for banner in found.banners],
         "ranking": {
             "labels": list(found.ranking.labels),
             "test": None if test is None else _plain(asdict(test)),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from limssr.core.config import RunConfig
-from limssr.report.stamps import Stamp
+from limssr.report.banners import Banner
 
 NOT_COMPARED = ("name", "seed", "data.store", "data.criteria", "evaluation", "train.workers")
 """Labels, places, and what changes no score; seeds and criteria are compared as wholes."""
@@ -21,8 +21,8 @@ TOPICS: tuple[tuple[str, str], ...] = (
 """Beginning of a key -> what it is about; the first that fits counts."""
 
 
-def config_deviations(ours: Mapping[str, RunConfig], published: Mapping[str, RunConfig]) -> list[Stamp]:
-    """What differs, a stamp a topic.
+def config_deviations(ours: Mapping[str, RunConfig], published: Mapping[str, RunConfig]) -> list[Banner]:
+    """What differs, a banner a topic.
 
     Args:
         ours: Target -> its configuration.
@@ -37,26 +37,26 @@ def config_deviations(ours: Mapping[str, RunConfig], published: Mapping[str, Run
     for key, by_target in found.items():
         topics.setdefault(_topic(key), []).append(_sentence(key, by_target, len(ours)))
     order = list(dict.fromkeys(title for _, title in TOPICS))
-    return [Stamp("note", title, "; ".join(topics[title]) + ".") for title in order if title in topics]
+    return [Banner("note", title, "; ".join(topics[title]) + ".") for title in order if title in topics]
 
 
 def count_deviations(
     targets: Sequence[str], expected_targets: Sequence[str], num_seeds: int, expected_seeds: int
-) -> list[Stamp]:
+) -> list[Banner]:
     """Fewer (or more) seeds and targets than behind the published averages."""
-    stamps = []
+    banners = []
     if num_seeds != expected_seeds:
-        stamps.append(Stamp("note", "Another number of seeds", f"{num_seeds} instead of {expected_seeds}."))
+        banners.append(Banner("note", "Another number of seeds", f"{num_seeds} instead of {expected_seeds}."))
     missing = [name for name in expected_targets if name not in targets]
     if missing:
         text = f"{', '.join(missing)} left out, so averages over all {len(expected_targets)} targets are not shown."
-        stamps.append(Stamp("note", "Targets are missing", text))
-    return stamps
+        banners.append(Banner("note", "Targets are missing", text))
+    return banners
 
 
 def size_deviations(
     counts: Mapping[str, Mapping[str, int]], expected: Mapping[str, int], *, uses_validation: bool
-) -> list[Stamp]:
+) -> list[Banner]:
     """Another number of performances than the published splits have.
 
     Args:
@@ -81,7 +81,7 @@ def size_deviations(
         sentence + (f" ({', '.join(targets)})" if len(targets) < len(counts) else "")
         for sentence, targets in lines.items()
     )
-    return [Stamp("note", "Other performances", f"{text}.")]
+    return [Banner("note", "Other performances", f"{text}.")]
 
 
 def _differences(own: Any, theirs: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -13,7 +13,7 @@ from limssr.core.reading.records import EvaluationDocument, read_document
 from limssr.core.recipes import load_recipe, recipe_path, recipe_variants
 from limssr.core.types import SPLITS
 from limssr.data.store.reader import FeatureStore
-from limssr.report.stamps import Stamp
+from limssr.report.banners import Banner
 from limssr.runs.folder import FORMAT_VERSION
 from limssr.studies.estimate import Estimate, estimate
 from limssr.studies.execute import run_all
@@ -78,14 +78,14 @@ class ReproductionPlan:
         benchmark: The data set.
         targets: Whose numbers there will be, in the paper's order.
         pieces: Every run.
-        stamps: How this differs from the published protocol.
+        banners: How this differs from the published protocol.
     """
 
     request: Request
     benchmark: Benchmark
     targets: tuple[str, ...]
     pieces: tuple[Piece, ...]
-    stamps: tuple[Stamp, ...]
+    banners: tuple[Banner, ...]
 
     @property
     def networks(self) -> list[PlannedRun]:
@@ -120,8 +120,8 @@ def plan_reproduction(request: Request) -> ReproductionPlan:
         for number in range(request.num_seeds)
         for task, config in configs.items()
     ]
-    stamps = _stamps(request, benchmark, configs, _counts(store, targets), targets)
-    return ReproductionPlan(request, benchmark, targets, tuple(pieces), tuple(stamps))
+    banners = _banners(request, benchmark, configs, _counts(store, targets), targets)
+    return ReproductionPlan(request, benchmark, targets, tuple(pieces), tuple(banners))
 
 
 def check_reproduction(plan: ReproductionPlan, out: Path, *, device: str = "auto") -> list[PlannedRun]:
@@ -268,13 +268,13 @@ def _counts(store: FeatureStore, targets: Sequence[str]) -> dict[str, dict[str, 
     return found
 
 
-def _stamps(
+def _banners(
     request: Request,
     benchmark: Benchmark,
     configs: Mapping[str, RunConfig],
     counts: Mapping[str, Mapping[str, int]],
     targets: Sequence[str],
-) -> list[Stamp]:
+) -> list[Banner]:
     recipe = recipe_path(f"paper/{request.dataset}")
     published = {task: load_recipe(recipe, (), {"task": task, "protocol": "published"}) for task in configs}
     selections = {config.train.selection for config in configs.values()}
@@ -285,13 +285,13 @@ def _stamps(
     ]
     if tuple(configs) == (ALL_TARGETS,):
         text = "The paper trains one model a target; here one model predicts them all."
-        deviations.append(Stamp("note", "One model for all targets", text))
+        deviations.append(Banner("note", "One model for all targets", text))
     if not deviations:
         text = "Settings, splits, targets and number of seeds are the published ones."
-        deviations = [Stamp("note", "No deviation from the published protocol was found", text)]
+        deviations = [Banner("note", "No deviation from the published protocol was found", text)]
     if "test" not in selections:
         return deviations
     text = (
         "As published, and flattering: these numbers repeat a published table and say nothing about new performances."
     )
-    return [Stamp("warning", "The epoch is chosen on the test split", text), *deviations]
+    return [Banner("warning", "The epoch is chosen on the test split", text), *deviations]

@@ -8,8 +8,8 @@ from typing import Any
 
 from limssr.core.files import write_atomically
 from limssr.core.progress import Reporter
-from limssr.report.render import stamp_lines, table_latex, table_text
-from limssr.report.stamps import Stamp
+from limssr.report.banners import Banner
+from limssr.report.render import banner_lines, table_latex, table_text
 from limssr.report.study_page import Page, write_page
 from limssr.report.text import duration
 from limssr.studies.estimate import Estimate
@@ -19,12 +19,12 @@ from limssr.studies.paper.seed_table import SeedCell, SeedRow, SeedTable, cell_t
 from limssr.studies.paper.tables import paper_tables
 
 
-def written(table: SeedTable, stamps: Sequence[Stamp]) -> dict[str, str]:
+def written(table: SeedTable, banners: Sequence[Banner]) -> dict[str, str]:
     """Ending of a file -> the table in it, after what must be known."""
     shown = table_of(table)
-    text = "\n".join([*(line for stamp in stamps for line in stamp_lines(stamp)), "", table_text(shown)])
-    tex = "% needs \\usepackage{booktabs,array}\n" + table_latex(shown, stamps=stamps)
-    return {"txt": text, "csv": seeds_csv(table, stamps), "tex": tex}
+    text = "\n".join([*(line for banner in banners for line in banner_lines(banner)), "", table_text(shown)])
+    tex = "% needs \\usepackage{booktabs,array}\n" + table_latex(shown, banners=banners)
+    return {"txt": text, "csv": seeds_csv(table, banners), "tex": tex}
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Reproduction:
 
     Attributes:
         tables: Of the paper.
-        stamps: What must be known before a number is quoted.
+        banners: What must be known before a number is quoted.
         states: Key of a run -> "done", "begun" or "not begun".
         out: The folder.
     """
 
     tables: tuple[SeedTable, ...]
-    stamps: tuple[Stamp, ...]
+    banners: tuple[Banner, ...]
     states: Mapping[str, str]
     out: Path
 
@@ -52,14 +52,14 @@ class Reproduction:
         return {
             "out": str(self.out),
             "report": str(self.out / "report.html"),
-            "deviations": [asdict(stamp) for stamp in self.stamps],
+            "deviations": [asdict(banner) for banner in self.banners],
             "runs": dict(self.states),
             "tables": {table.key: _document_of(table) for table in self.tables},
         }
 
     def lines(self) -> list[str]:
-        """For a terminal: the stamps once, the short tables, and where everything is."""
-        found = [line for stamp in self.stamps for line in stamp_lines(stamp)]
+        """For a terminal: the banners once, the short tables, and where everything is."""
+        found = [line for banner in self.banners for line in banner_lines(banner)]
         found += [table_text(table_of(table)) for table in self.tables if len(table.groups) == 1]
         longer = [table for table in self.tables if len(table.groups) > 1]
         found += [f"{table.title}: {self.out / table.key}.txt" for table in longer]
@@ -70,15 +70,15 @@ def write_reproduction(plan: ReproductionPlan, out: Path) -> Reproduction:
     """Read the finished runs in OUT/runs and write the tables and the page into OUT."""
     states = run_states(plan, out)
     unfinished = [key for key, state in states.items() if state != "done"]
-    stamps = list(plan.stamps)
+    banners = list(plan.banners)
     if unfinished:
         text = f"{len(unfinished)} of {len(states)} runs are missing; numbers are over the seeds that are there."
-        stamps.insert(0, Stamp("warning", "This study is not finished", text))
+        banners.insert(0, Banner("warning", "This study is not finished", text))
     tables = paper_tables(plan.benchmark, read_scores(plan, out), plan.request.systems)
-    found = Reproduction(tables, tuple(stamps), states, out)
+    found = Reproduction(tables, tuple(banners), states, out)
     out.mkdir(parents=True, exist_ok=True)
     for table in tables:
-        for ending, text in written(table, stamps).items():
+        for ending, text in written(table, banners).items():
             write_atomically(out / f"{table.key}.{ending}", text.encode("utf-8"))
     write_page(out / "report.html", _page(plan, found))
     return found
@@ -137,7 +137,7 @@ def _page(plan: ReproductionPlan, found: Reproduction) -> Page:
     return Page(
         title=f"{plan.benchmark.name}, {request.protocol} protocol",
         lead=[paragraph for paragraph in lead if paragraph],
-        stamps=found.stamps,
+        banners=found.banners,
         tables=[table_of(table) for table in found.tables],
         runs=runs,
         command=command_of(request, found.out),
@@ -210,7 +210,7 @@ class Preview:
             "processes": self.processes,
             "seconds": self.seconds,
             "saved_bytes": sum(one.saved_bytes for one in self.estimates.values()),
-            "deviations": [asdict(stamp) for stamp in self.plan.stamps],
+            "deviations": [asdict(banner) for banner in self.plan.banners],
             "runs": runs,
         }
 
@@ -222,7 +222,7 @@ class Preview:
         for run in document["runs"]:
             price = "" if run["seconds"] is None else f"  about {duration(run['seconds'])}"
             found.append(f"{run['key']:<{width}}  {run['state']}{price}")
-        found += ["", *(line for stamp in self.plan.stamps for line in stamp_lines(stamp)), ""]
+        found += ["", *(line for banner in self.plan.banners for line in banner_lines(banner)), ""]
         beside = f", {self.processes} beside each other" if self.processes > 1 else ""
         disk = document["saved_bytes"] / 2**20
         found.append(

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from limssr.evaluation.metrics import Metric
+from limssr.report.banners import Banner
 from limssr.report.render import csv_text
-from limssr.report.stamps import Stamp
 from limssr.report.table import Cell, Row, Table
 
 Source = Literal["published", "here", "difference"]
@@ -180,10 +180,10 @@ def table_of(table: SeedTable) -> Table:
     )
 
 
-def seeds_csv(table: SeedTable, stamps: Sequence[Stamp]) -> str:
-    """One line a system and column; comments hold the title and the stamps."""
+def seeds_csv(table: SeedTable, banners: Sequence[Banner]) -> str:
+    """One line a system and column; comments hold the title and the banners."""
     published = any(row.source == "published" for group in table.groups for row in group.rows)
-    comments = [table.title, *(f"{stamp.title}. {stamp.text}" for stamp in stamps), table.hint]
+    comments = [table.title, *(f"{banner.title}. {banner.text}" for banner in banners), table.hint]
     comments += [SOURCE_WORDS] if published else []
     values = [name for metric in table.metrics for name in (metric, f"{metric}_sd", f"{metric}_seeds")]
     rows = [

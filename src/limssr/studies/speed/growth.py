@@ -13,15 +13,14 @@ from typing import Literal
 from limssr.core.errors import InputError
 from limssr.core.files import write_bytes
 from limssr.core.progress import Reporter, SilentReporter
-from limssr.core.runtime import environment
+from limssr.core.runtime import environment, limited_threads
 from limssr.core.timing import Spread, take_turns
 from limssr.studies.speed.figure import draw_growth
-from limssr.studies.speed.machine import limited_threads
-from limssr.studies.speed.memory import measure_apart
+from limssr.studies.speed.implementations import Implementation, LiteralImplementation, OurImplementation
+from limssr.studies.speed.memory import measure_in_process
 from limssr.studies.speed.results import LABELS, Axis, GrowthCurve, GrowthPoint, GrowthReport
 from limssr.studies.speed.setup import BenchmarkOptions, build_literal, build_ours, prepare, sizes_of
-from limssr.studies.speed.sides import LiteralSide, OurSide, Side
-from limssr.studies.speed.works import Workshop
+from limssr.studies.speed.workloads import Workloads
 
 GRIDS: dict[Axis, tuple[int, ...]] = {
     "segments": (32, 64, 128, 256, 512, 1024, 2048),
@@ -71,7 +70,7 @@ def measure_growth(
             for value in sorted(set(grids[axis])):
                 reporter.note(f"{LABELS[axis]} = {value}")
                 grown = replace(options, **{axis: value})
-                peak = measure_apart(grown, side, "step").work if axis in memory else None
+                peak = measure_in_process(grown, side, "step").work if axis in memory else None
                 points.append(_point(grown, value, side, peak))
             curves.append(GrowthCurve(axis, LABELS[axis], side, tuple(points), _exponents(points)))
         record = environment(prepare(options).device)
@@ -110,11 +109,11 @@ def _point(options: BenchmarkOptions, value: int, side: str, peak: int | None) -
     setting = prepare(options)
     ours = build_ours(setting)
     sizes = sizes_of(setting, ours)
-    chosen: Side = OurSide(setting, ours)
+    chosen: Implementation = OurImplementation(setting, ours)
     if side == "literal":
-        chosen = LiteralSide(setting, build_literal(setting, ours))
-    with Workshop(setting, sizes) as workshop:
-        works = {"step": workshop.task("step", chosen), "score": workshop.task("score", chosen)}
+        chosen = LiteralImplementation(setting, build_literal(setting, ours))
+    with Workloads(setting, sizes) as workloads:
+        works = {"step": workloads.task("step", chosen), "score": workloads.task("score", chosen)}
         seconds = take_turns(works, repeats=options.repeats or 3, device=setting.device)
     return GrowthPoint(value, Spread.of(seconds["step"]).median, Spread.of(seconds["score"]).median, peak)
 

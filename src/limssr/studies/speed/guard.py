@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
+from limssr.core.runtime import limited_threads
 from limssr.core.timing import ratios, take_turns
 from limssr.studies.speed.agreement import check_agreement
-from limssr.studies.speed.machine import limited_threads
+from limssr.studies.speed.implementations import LiteralImplementation, OurImplementation
 from limssr.studies.speed.setup import SMALL, BenchmarkOptions, build_literal, build_ours, prepare, sizes_of
-from limssr.studies.speed.sides import LiteralSide, OurSide
-from limssr.studies.speed.works import Workshop
+from limssr.studies.speed.workloads import Workloads
 
 OPTIONS = BenchmarkOptions(backbone=SMALL, segments=48, batch_size=8, threads=1, device="cpu")
 """One thread: the ratio then hardly depends on how many cores there are and who else uses them."""
@@ -49,9 +49,9 @@ def measure_guard(repeats: int = 7, options: BenchmarkOptions = OPTIONS) -> Guar
         literal = build_literal(setting, ours)
         check_agreement(setting, ours, literal)
         found = {}
-        with Workshop(setting, sizes_of(setting, ours)) as workshop:
+        with Workloads(setting, sizes_of(setting, ours)) as workloads:
             for name in ("step", "score"):
-                work = workshop.work(name, LiteralSide(setting, literal), OurSide(setting, ours))
+                work = workloads.work(name, LiteralImplementation(setting, literal), OurImplementation(setting, ours))
                 contestants = {"literal": work.literal, "ours": work.ours}
                 seconds = take_turns(contestants, repeats=repeats, device=setting.device)
                 found[name] = ratios(seconds["literal"], seconds["ours"]).median

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from limssr.core.runtime import limited_threads
 from limssr.core.types import Sample
 from limssr.evaluation.scorer import ModelScorer
 from limssr.model.int8 import check_int8, use_int8
-from limssr.runs.live import LiveScorer, LiveSession
+from limssr.runs.live.scorer import LiveScorer, LiveSession
 from limssr.runs.load import Loaded
-from limssr.studies.speed.machine import limited_threads
 from limssr.studies.speed.setup import BenchmarkOptions, build_ours, prepare
 
 INTERLEAVED = "model.block_order=interleaved"

@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 
 from limssr.core.errors import LimssrError
+from limssr.studies.speed.implementations import Implementation, LiteralImplementation, OurImplementation
 from limssr.studies.speed.setup import BenchmarkOptions, build_literal, build_ours, prepare, sizes_of
-from limssr.studies.speed.sides import LiteralSide, OurSide, Side
-from limssr.studies.speed.works import WorkName, Workshop
+from limssr.studies.speed.workloads import WorkloadName, Workloads
 
 SideName = Literal["literal", "ours"]
 ROUNDS = 2
@@ -42,7 +42,7 @@ class Peak:
         return self.peak - self.model
 
 
-def measure_apart(options: BenchmarkOptions, side: SideName, work: WorkName) -> Peak:
+def measure_in_process(options: BenchmarkOptions, side: SideName, work: WorkloadName) -> Peak:
     """Start a process that builds one side, runs one work, and says what it held at most.
 
     Raises:
@@ -61,21 +61,21 @@ def measure_apart(options: BenchmarkOptions, side: SideName, work: WorkName) -> 
     return Peak(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure_here(options: BenchmarkOptions, side: SideName, work: WorkName) -> Peak:
-    """Build one side, run one work and measure: what the process of `measure_apart` does."""
+def measure_here(options: BenchmarkOptions, side: SideName, work: WorkloadName) -> Peak:
+    """Build one side, run one work and measure: what the process of `measure_in_process` does."""
     if options.threads:
         torch.set_num_threads(options.threads)
     setting = prepare(options)
     ours = build_ours(setting)
     sizes = sizes_of(setting, ours)
-    chosen: Side = OurSide(setting, ours)
+    chosen: Implementation = OurImplementation(setting, ours)
     if side == "literal":
-        chosen = LiteralSide(setting, build_literal(setting, ours))
+        chosen = LiteralImplementation(setting, build_literal(setting, ours))
         ours.to("meta")
     del ours
     setting.backbone.table_VH.untyped_storage().resize_(0)  # both sides have what they need of it
-    with Workshop(setting, sizes) as workshop:
-        return peak_of(workshop.task(work, chosen), setting.device)
+    with Workloads(setting, sizes) as workloads:
+        return peak_of(workloads.task(work, chosen), setting.device)
 
 
 def peak_of(run: Callable[[], object], device: torch.device) -> Peak:

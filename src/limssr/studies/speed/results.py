@@ -90,7 +90,7 @@ class WorkResult:
         our_macs: Those that ours has to take.
         literal_peak: Memory of the literal side; None where it was not measured.
         our_peak: Of ours.
-        seconds: Side -> seconds of every round, "gemm" for the matrix product.
+        seconds: Implementation -> seconds of every round, "gemm" for the matrix product.
     """
 
     name: str
@@ -142,7 +142,7 @@ class BenchmarkReport:
         agreement: How far both sides' scores and gradients are apart.
         gemm_gflops: The machine's matrix-multiply speed, over all rounds.
         works: One result a work.
-        checkpoint_bytes: Side -> bytes; empty where no checkpoint was written.
+        checkpoint_bytes: Implementation -> bytes; empty where no checkpoint was written.
         savings: One result a saving and work.
         notes: What a reader has to know.
     """

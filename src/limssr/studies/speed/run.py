@@ -8,12 +8,13 @@ from typing import Any
 
 from limssr.core.errors import InputError, LimssrError
 from limssr.core.progress import Reporter, SilentReporter
-from limssr.core.runtime import environment
+from limssr.core.runtime import environment, limited_threads
 from limssr.core.timing import Spread, ratios, take_turns
 from limssr.studies.speed.agreement import check_agreement
 from limssr.studies.speed.arithmetic import Macs, Sizes, limit
-from limssr.studies.speed.machine import gemm, limited_threads
-from limssr.studies.speed.memory import Peak, measure_apart
+from limssr.studies.speed.implementations import LiteralImplementation, OurImplementation
+from limssr.studies.speed.matrix_product import gemm
+from limssr.studies.speed.memory import Peak, measure_in_process
 from limssr.studies.speed.results import BenchmarkReport, SavingResult, WorkResult
 from limssr.studies.speed.savings import SAVINGS, Saving, apart, side_with, side_without
 from limssr.studies.speed.setup import (
@@ -25,8 +26,7 @@ from limssr.studies.speed.setup import (
     prepare,
     sizes_of,
 )
-from limssr.studies.speed.sides import LiteralSide, OurSide
-from limssr.studies.speed.works import COMPUTES, REPEATS, TITLES, WORKS, Work, WorkName, Workshop
+from limssr.studies.speed.workloads import COMPUTES, REPEATS, TITLES, WORKLOADS, Workload, WorkloadName, Workloads
 
 # Settings that change what is computed: the comparison of scores and gradients is made without them.
 EXACT = (
@@ -43,16 +43,16 @@ class _Sides:
     """Both sides, what they share, and what the arithmetic depends on."""
 
     setting: Setting
-    literal: LiteralSide
-    ours: OurSide
+    literal: LiteralImplementation
+    ours: OurImplementation
     sizes: Sizes
 
 
 def run_benchmark(
     options: BenchmarkOptions,
     *,
-    works: Sequence[WorkName] = WORKS,
-    memory: Sequence[WorkName] = COMPUTES,
+    works: Sequence[WorkloadName] = WORKLOADS,
+    memory: Sequence[WorkloadName] = COMPUTES,
     savings: Sequence[str] = tuple(saving.name for saving in SAVINGS),
     reporter: Reporter | None = None,
 ) -> BenchmarkReport:
@@ -78,11 +78,11 @@ def run_benchmark(
         sides = _sides(options, reference, literal, ours)
         del literal, ours, reference
         results: list[WorkResult] = []
-        with Workshop(sides.setting, sides.sizes) as workshop:
+        with Workloads(sides.setting, sides.sizes) as workloads:
             for name in works:
                 reporter.note(TITLES[name])
-                results.append(_measure(workshop.work(name, sides.literal, sides.ours), sides.setting))
-            checkpoint_bytes = dict(workshop.checkpoint_bytes)
+                results.append(_measure(workloads.work(name, sides.literal, sides.ours), sides.setting))
+            checkpoint_bytes = dict(workloads.checkpoint_bytes)
         environment_record, shape = environment(sides.setting.device), _shape(sides)
         del sides
         gc.collect()
@@ -103,7 +103,7 @@ def run_benchmark(
     )
 
 
-def _check_int8(options: BenchmarkOptions, works: Sequence[WorkName]) -> None:
+def _check_int8(options: BenchmarkOptions, works: Sequence[WorkloadName]) -> None:
     training = [name for name in works if name not in ("score-one", "score", "subsets")]
     if options.our_weights == "int8" and training:
         raise InputError(
@@ -121,12 +121,14 @@ def _build_both(options: BenchmarkOptions) -> tuple[Setting, Any, Any]:
 def _sides(options: BenchmarkOptions, reference: Setting, literal: Any, ours: Any) -> _Sides:
     sizes = sizes_of(reference, ours)
     if our_config(options) == reference.config:
-        return _Sides(reference, LiteralSide(reference, literal), OurSide(reference, ours), sizes)
+        return _Sides(reference, LiteralImplementation(reference, literal), OurImplementation(reference, ours), sizes)
     setting = prepare(options)
-    return _Sides(setting, LiteralSide(reference, literal), OurSide(setting, build_ours(setting)), sizes)
+    return _Sides(
+        setting, LiteralImplementation(reference, literal), OurImplementation(setting, build_ours(setting)), sizes
+    )
 
 
-def _measure(work: Work, setting: Setting) -> WorkResult:
+def _measure(work: Workload, setting: Setting) -> WorkResult:
     multiply, gemm_macs = gemm(setting.device)
     repeats = setting.options.repeats or REPEATS[work.name]
     contestants = {"literal": work.literal, "ours": work.ours, "gemm": multiply}
@@ -155,25 +157,25 @@ def _measure(work: Work, setting: Setting) -> WorkResult:
 
 
 def _with_memory(
-    result: WorkResult, options: BenchmarkOptions, memory: Sequence[WorkName], reporter: Reporter
+    result: WorkResult, options: BenchmarkOptions, memory: Sequence[WorkloadName], reporter: Reporter
 ) -> WorkResult:
     if result.name not in memory or result.name not in COMPUTES:
         return result
     reporter.note(f"memory: {result.title}")
-    literal: Peak = measure_apart(options, "literal", result.name)
-    return replace(result, literal_peak=literal, our_peak=measure_apart(options, "ours", result.name))
+    literal: Peak = measure_in_process(options, "literal", result.name)
+    return replace(result, literal_peak=literal, our_peak=measure_in_process(options, "ours", result.name))
 
 
 def _switch_off(
-    options: BenchmarkOptions, saving: Saving, works: Sequence[WorkName], reporter: Reporter
+    options: BenchmarkOptions, saving: Saving, works: Sequence[WorkloadName], reporter: Reporter
 ) -> Iterator[SavingResult]:
-    chosen: list[WorkName] = [name for name in saving.works if name in works]
+    chosen: list[WorkloadName] = [name for name in saving.works if name in works]
     if not chosen:
         return
     setting = prepare(options)
     ours, spoilt = side_with(setting, saving), side_without(setting, saving)
-    with Workshop(setting, sizes_of(setting, ours.model)) as workshop:
-        difference = apart(ours, spoilt, workshop.dense_batch(2))
+    with Workloads(setting, sizes_of(setting, ours.model)) as workloads:
+        difference = apart(ours, spoilt, workloads.dense_batch(2))
         if not difference <= LARGEST_DIFFERENCE and our_config(options) == our_config(_exact(options)):
             raise LimssrError(
                 f"Expected the same scores without {saving.title}, found them apart by {difference:.2g}: this is no "
@@ -181,7 +183,7 @@ def _switch_off(
             )
         for name in chosen:
             reporter.note(f"without {saving.title}: {TITLES[name]}")
-            contestants = {"without": workshop.task(name, spoilt), "with": workshop.task(name, ours)}
+            contestants = {"without": workloads.task(name, spoilt), "with": workloads.task(name, ours)}
             repeats = options.repeats or SAVING_REPEATS
             seconds = take_turns(contestants, repeats=repeats, device=setting.device)
             yield SavingResult(

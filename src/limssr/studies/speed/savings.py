@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from limssr.core.types import Batch
 from limssr.model.heads.paper import HeadInput
+from limssr.studies.speed.implementations import OurImplementation
 from limssr.studies.speed.setup import BenchmarkOptions, Setting, build_ours, prepare
-from limssr.studies.speed.sides import OurSide
-from limssr.studies.speed.works import WorkName
+from limssr.studies.speed.workloads import WorkloadName
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Saving:
 
     name: str
     title: str
-    works: tuple[WorkName, ...]
+    works: tuple[WorkloadName, ...]
     settings: tuple[str, ...] = ()
-    spoil: Callable[[OurSide], object] | None = None
+    spoil: Callable[[OurImplementation], object] | None = None
     compared_with: tuple[str, ...] = ()
 
 
-def compute_logits(side: OurSide) -> None:
+def compute_logits(side: OurImplementation) -> None:
     """Make a model compute the vocabulary logits of all its hidden states, as the published one does."""
     table_VH = side.setting.backbone.table_VH.to(side.setting.device)
 
@@ -45,7 +45,7 @@ def compute_logits(side: OurSide) -> None:
     side.model.head.register_forward_pre_hook(throw_away)
 
 
-def keep_states(side: OurSide) -> None:
+def keep_states(side: OurImplementation) -> None:
     """Make a model ask for the hidden states of every layer, as the published one does."""
 
     def ask(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -54,12 +54,12 @@ def keep_states(side: OurSide) -> None:
     side.model.backbone.register_forward_pre_hook(ask, with_kwargs=True)
 
 
-def forget_prompts(side: OurSide) -> None:
+def forget_prompts(side: OurImplementation) -> None:
     """Make a model read its prompts anew for every batch."""
     side.model.reader.keeps_prompts = False
 
 
-def update_one_by_one(side: OurSide) -> None:
+def update_one_by_one(side: OurImplementation) -> None:
     """Make a side update tensor by tensor."""
     side.optimizer = "plain"
 
@@ -86,24 +86,26 @@ SAVINGS = (
 )
 
 
-def side_with(setting: Setting, saving: Saving) -> OurSide:
+def side_with(setting: Setting, saving: Saving) -> OurImplementation:
     """Our side as `saving` is compared with it."""
     return _side(setting.options, saving.compared_with, None)
 
 
-def side_without(setting: Setting, saving: Saving) -> OurSide:
+def side_without(setting: Setting, saving: Saving) -> OurImplementation:
     """Our side, the same weights, with one saving switched off."""
     return _side(setting.options, saving.settings, saving.spoil)
 
 
-def _side(options: BenchmarkOptions, settings: tuple[str, ...], spoil: Callable[[OurSide], object] | None) -> OurSide:
+def _side(
+    options: BenchmarkOptions, settings: tuple[str, ...], spoil: Callable[[OurImplementation], object] | None
+) -> OurImplementation:
     setting = prepare(replace(options, settings=(*options.settings, *settings)))
-    side = OurSide(setting, build_ours(setting))
+    side = OurImplementation(setting, build_ours(setting))
     if spoil is not None:
         spoil(side)
     return side
 
 
-def apart(first: OurSide, second: OurSide, batch: Batch) -> float:
+def apart(first: OurImplementation, second: OurImplementation, batch: Batch) -> float:
     """Largest difference of the unit scores of both sides."""
     return float((first.score(batch) - second.score(batch)).abs().max())

@@ -1,8 +1,8 @@
 """Reads NumPy files, with or without pickles, without running anything in them.
 
-`np.save` of a dictionary writes a pickle behind a NumPy header. `read_arrays` reads it through `machine.py` and knows
-the few names that NumPy writes for an array; it never hands a byte of the file to Python's unpickler. Arrays are views
-of the file, which is mapped into memory: what is not looked at is not read.
+`np.save` of a dictionary writes a pickle behind a NumPy header. `read_arrays` reads it through `interpreter.py` and
+knows the few names that NumPy writes for an array; it never hands a byte of the file to Python's unpickler. Arrays are
+views of the file, which is mapped into memory: what is not looked at is not read.
 """
 
 import math
@@ -18,7 +18,7 @@ import numpy as np
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.reading.arrays import ArrayForm, read_header
 from limssr.core.reading.regular import Outside, open_regular
-from limssr.data.importers.pickles.machine import (
+from limssr.data.importers.pickles.interpreter import (
     AGAIN,
     MAX_TEXT_BYTES,
     TRUSTED,

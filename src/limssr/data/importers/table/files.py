@@ -16,7 +16,7 @@ from limssr.core.reading.regular import Outside, read_text
 from limssr.core.reading.tables import read_parquet
 from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.roles import Features, counting_step, is_count_name, is_time_name, separate
-from limssr.data.importers.table.sheets import OTHER_SHEETS, read_sheet
+from limssr.data.importers.table.spreadsheets import OTHER_SHEETS, read_sheet
 from limssr.data.importers.table.text import TextTable, read_cells, split_lines
 
 TEXTS = (".csv", ".tsv", ".txt")

@@ -20,7 +20,7 @@ from limssr.core.quoting import listed, quoted, shortened
 from limssr.core.reading.documents import parse_json
 from limssr.core.reading.regular import Outside, read_text
 from limssr.data.groups import is_missing
-from limssr.data.importers.table.sheets import OTHER_SHEETS, read_sheet
+from limssr.data.importers.table.spreadsheets import OTHER_SHEETS, read_sheet
 from limssr.data.importers.table.text import DECIMAL_COMMA, read_score
 from limssr.data.words.names import MAX_CELL
 

@@ -61,12 +61,12 @@ def test_too_few_resamples_are_judged_by_the_true_count(scored_run):
     blind = [scored_run(name, system=name, blind=(FULL, "flow")) for name in ("statistics", "gain")]
     run, few = scored_run("run", references={"ridge": 3.0, "extra-trees": 4.0}), {"interval": "percentile"}
     titles = [
-        stamp.title for stamp in compared(run, *blind, **few).stamps
+        banner.title for banner in compared(run, *blind, **few).banners
     ]  # 4 others, 2 of them with a number: 4/101 < 0.05
     assert "Too few resamples" not in titles
     more = scored_run("more", system="attention-mean")
-    stamp = next(one for one in compared(run, *blind, more, **few).stamps if one.title == "Too few resamples")
-    assert "over 3 rows" in stamp.text
+    banner = next(one for one in compared(run, *blind, more, **few).banners if one.title == "Too few resamples")
+    assert "over 3 rows" in banner.text
 
 
 def test_generating_costs_where_something_is_absent(scored_run, store_path, tmp_path):

@@ -22,10 +22,10 @@ from limssr.data.store.mapped import give_back
 from limssr.data.store.reader import FeatureStore
 from limssr.data.store.remote import local_folder
 from limssr.evaluation.scorer import ModelScorer
-from limssr.runs.calibration import calibration_of, with_intervals
-from limssr.runs.familiar import read_familiar, why_unlike, with_reasons
 from limssr.runs.load import Loaded, load_scorer
-from limssr.runs.shards import BLOCK, Shard, identity, is_written, write_part
+from limssr.runs.prediction.shards import BLOCK, Shard, identity, is_written, write_part
+from limssr.runs.reliability.calibration import calibration_of, with_intervals
+from limssr.runs.reliability.familiar import read_familiar, why_unlike, with_reasons
 from limssr.systems.saving import Weights
 
 ENDINGS = (".csv", ".json", ".parquet")
@@ -60,15 +60,15 @@ def predict(
         say: Told what was decided: what of the source is not read, columns that were put in order, samples without a
             score.
         reading: Options of `Reading` for the tables of a manifest, over those that the run's store was read with.
-        interval: Share of new scores that intervals are to cover, as 0.9 (`limssr.runs.calibration`); None: no
-            intervals.
+        interval: Share of new scores that intervals are to cover, as 0.9 (`limssr.runs.reliability.calibration`); None:
+            no intervals.
         shard: Only this part of the source, with the scores that its samples have in the whole; it may have none.
 
     Returns:
         Columns id, streams ("timing+dynamics": what was there and used), and one a criterion, in the data set's unit;
         in the order of the source. With intervals also low:NAME and high:NAME for each criterion, and
-        unlike:training, the reason where a sample is unlike the training data (`limssr.runs.familiar`), where the run
-        knows it.
+        unlike:training, the reason where a sample is unlike the training data (`limssr.runs.reliability.familiar`),
+        where the run knows it.
 
     Raises:
         InputError: The source does not fit the model, or has no sample.

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from limssr.studies.compare.notes import about_row, epoch_words
+from limssr.studies.compare.notes import describe_row, epoch_words
 from limssr.studies.compare.rows import read_rows
 from limssr.studies.compare.run import CompareOptions, compare_runs
 from limssr.studies.compare.write import to_latex, to_text, write_comparison
@@ -17,7 +17,7 @@ REDUCED_DMVG = ("model.hidden=16", "model.options.latent=8", "model.options.samp
 
 
 def abouts(*runs):
-    return {row.label: about_row(row) for row in read_rows([str(run) for run in runs]).rows}
+    return {row.label: describe_row(row) for row in read_rows([str(run) for run in runs]).rows}
 
 
 def compared(*runs):

@@ -147,7 +147,7 @@ def with_intervals(
     """A table of predictions with the columns low:NAME and high:NAME for each criterion.
 
     Args:
-        scores: From `limssr.runs.predict.predict`.
+        scores: From `limssr.runs.prediction.predict.predict`.
         errors: From `read_calibration`.
         criteria: The C criteria.
         level: Share of new scores that intervals are to cover.

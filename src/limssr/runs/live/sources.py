@@ -17,7 +17,7 @@ from limssr.data.store.reader import FeatureStore
 from limssr.media.samples import read_recordings
 from limssr.runs.folder import read_run
 from limssr.runs.load import Loaded
-from limssr.runs.recordings import extraction_of
+from limssr.runs.prediction.recordings import extraction_of
 
 MAX_LINE = 16 * 2**20
 """Characters of one line."""

@@ -17,7 +17,7 @@ from limssr.serve.state import State
 PAGE = Path(__file__).parent / "page"
 
 
-def about_routes(state: State) -> APIRouter:
+def status_routes(state: State) -> APIRouter:
     """The routes over some runs."""
     router = APIRouter()
 

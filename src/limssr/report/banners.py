@@ -1,10 +1,10 @@
-"""Stamps: remarks that a reader needs before the numbers, each a title and a text."""
+"""Banners: remarks that a reader needs before the numbers, each a title and a text."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Stamp:
+class Banner:
     """A remark in a banner.
 
     Attributes:

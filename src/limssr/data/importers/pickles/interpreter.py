@@ -100,10 +100,10 @@ def run(
         InputError: An instruction or a name that is not allowed, a stream that ends too early or too late, or one that
             makes no sense.
     """
-    return _Machine(data, frozenset(allowed), where, persistent).run()
+    return _Interpreter(data, frozenset(allowed), where, persistent).run()
 
 
-class _Machine:
+class _Interpreter:
     def __init__(self, data: memoryview, allowed: frozenset[Name], where: str, persistent: str) -> None:
         self.data, self.allowed, self.where, self.persistent = data, allowed, where, persistent
         self.at = 0
@@ -305,10 +305,10 @@ def kind_of(value: Value) -> str:
 
 
 STOP = ord(".")
-Step = Callable[[_Machine], None]
+Step = Callable[[_Interpreter], None]
 
 
-def _push(make: Callable[[_Machine], Value]) -> Step:
+def _push(make: Callable[[_Interpreter], Value]) -> Step:
     return lambda machine: machine.stack.append(make(machine))
 
 
@@ -318,8 +318,8 @@ def _sized(form: str) -> Step:
 
 # One entry an instruction, by its byte; the names are those of Python's documentation.
 STEPS: dict[int, Step] = {
-    0x80: _Machine.protocol,  # PROTO
-    0x95: _Machine.frame,  # FRAME
+    0x80: _Interpreter.protocol,  # PROTO
+    0x95: _Interpreter.frame,  # FRAME
     ord("N"): _push(lambda machine: None),  # NONE
     0x88: _push(lambda machine: True),  # NEWTRUE
     0x89: _push(lambda machine: False),  # NEWFALSE
@@ -327,7 +327,7 @@ STEPS: dict[int, Step] = {
     ord("M"): _push(lambda machine: machine.number("<H")),  # BININT2
     ord("J"): _push(lambda machine: machine.number("<i")),  # BININT
     ord("G"): _push(lambda machine: machine.number(">d")),  # BINFLOAT
-    0x8A: _Machine.integer,  # LONG1
+    0x8A: _Interpreter.integer,  # LONG1
     ord("U"): _sized("<B"),  # SHORT_BINSTRING, Python 2's bytes
     ord("T"): _sized("<I"),  # BINSTRING; its length is signed, and a negative one is longer than any file
     ord("C"): _sized("<B"),  # SHORT_BINBYTES
@@ -356,9 +356,9 @@ STEPS: dict[int, Step] = {
     ord("j"): lambda machine: machine.get(machine.number("<I")),  # LONG_BINGET
     ord("c"): lambda machine: machine.named(machine.line(), machine.line()),  # GLOBAL
     0x93: lambda machine: machine.named(*machine.two()),  # STACK_GLOBAL
-    ord("R"): _Machine.reduce,  # REDUCE
-    ord("b"): _Machine.build,  # BUILD
-    ord("Q"): _Machine.outside,  # BINPERSID
+    ord("R"): _Interpreter.reduce,  # REDUCE
+    ord("b"): _Interpreter.build,  # BUILD
+    ord("Q"): _Interpreter.outside,  # BINPERSID
 }
 # Instructions that exist and are never carried out: they make objects, leave the stream, or belong to older protocols.
 REFUSED = {

@@ -11,11 +11,11 @@ import pyarrow as pa
 from limssr.core.errors import InputError
 from limssr.media.record import ExtractionRecord
 from limssr.media.samples import read_recordings
-from limssr.runs.calibration import calibration_of, with_intervals
-from limssr.runs.familiar import with_unlike
 from limssr.runs.folder import read_run
 from limssr.runs.load import load_scorer
-from limssr.runs.predict import score_table
+from limssr.runs.prediction.predict import score_table
+from limssr.runs.reliability.calibration import calibration_of, with_intervals
+from limssr.runs.reliability.familiar import with_unlike
 from limssr.systems.saving import Weights
 
 
@@ -53,7 +53,7 @@ def predict_recordings(
         device: See `limssr.core.runtime.choose_device`.
         weights: "int8": see `limssr.model.int8`.
         member: A reference of the run, such as ridge, in place of the run itself.
-        interval: See `limssr.runs.predict.predict`.
+        interval: See `limssr.runs.prediction.predict.predict`.
 
     Raises:
         InputError: The run does not know how its features were made, an encoder differs, or nothing can be read.

@@ -16,17 +16,17 @@ from limssr.data.missing import dropout_subset
 from limssr.data.store.reader import FeatureStore
 from limssr.data.store.writer import StoreWriter
 from limssr.studies.speed.arithmetic import NOTHING, Macs, Sizes, forward_macs, training_macs
+from limssr.studies.speed.implementations import Implementation, LiteralImplementation, OurImplementation
 from limssr.studies.speed.setup import Setting, dense_samples, real_samples
-from limssr.studies.speed.sides import LiteralSide, OurSide, Side
 from limssr.training.batches import EpochBatches
 
-WorkName = Literal["step", "score-one", "score", "subsets", "epoch", "read", "save", "load"]
+WorkloadName = Literal["step", "score-one", "score", "subsets", "epoch", "read", "save", "load"]
 
 
-WORKS: tuple[WorkName, ...] = ("step", "score-one", "score", "subsets", "epoch", "read", "save", "load")
+WORKLOADS: tuple[WorkloadName, ...] = ("step", "score-one", "score", "subsets", "epoch", "read", "save", "load")
 
 
-TITLES: dict[WorkName, str] = {
+TITLES: dict[WorkloadName, str] = {
     "step": "training step, dense",
     "score-one": "scoring one sample",
     "score": "scoring a batch, dense",
@@ -38,17 +38,17 @@ TITLES: dict[WorkName, str] = {
 }
 
 
-REPEATS: dict[WorkName, int] = {
+REPEATS: dict[WorkloadName, int] = {
     "step": 5, "score-one": 9, "score": 5, "subsets": 3, "epoch": 3, "read": 3, "save": 3, "load": 3,
 }  # fmt: skip
 
 
-COMPUTES: tuple[WorkName, ...] = ("step", "score-one", "score", "subsets", "epoch")
+COMPUTES: tuple[WorkloadName, ...] = ("step", "score-one", "score", "subsets", "epoch")
 """Those that run the model: only they have an arithmetic limit and a peak of memory of their own."""
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """One piece of work, ready to run on both sides.
 
     Attributes:
@@ -59,14 +59,14 @@ class Work:
         our_macs: Those that ours has to take.
     """
 
-    name: WorkName
+    name: WorkloadName
     literal: Callable[[], object]
     ours: Callable[[], object]
     literal_macs: Macs | None = None
     our_macs: Macs | None = None
 
 
-class Workshop:
+class Workloads:
     """Makes works out of two sides. Use as a context: checkpoints and data lie in a folder that vanishes.
 
     Args:
@@ -81,20 +81,20 @@ class Workshop:
         self.folder = Path(self._scratch.name)
         self.checkpoint_bytes: dict[str, int] = {}
 
-    def __enter__(self) -> "Workshop":
+    def __enter__(self) -> "Workloads":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._scratch.cleanup()
 
-    def work(self, name: WorkName, literal: LiteralSide, ours: OurSide) -> Work:
+    def work(self, name: WorkloadName, literal: LiteralImplementation, ours: OurImplementation) -> Workload:
         """A work for both sides."""
         macs = {"literal": None, "ours": None} | (self._macs(name, ours) if name in COMPUTES else {})
         if name == "read":
             return self._reading()
-        return Work(name, self.task(name, literal), self.task(name, ours), macs["literal"], macs["ours"])
+        return Workload(name, self.task(name, literal), self.task(name, ours), macs["literal"], macs["ours"])
 
-    def task(self, name: WorkName, side: Side) -> Callable[[], object]:
+    def task(self, name: WorkloadName, side: Implementation) -> Callable[[], object]:
         """What one side runs."""
         size = self.setting.options.batch_size
         if name in ("step", "score-one", "score"):
@@ -103,7 +103,7 @@ class Workshop:
         if name in ("subsets", "epoch"):
             samples = real_samples(self.setting)
             return lambda: side.evaluate(samples) if name == "subsets" else side.train_epoch(samples)
-        folder = self.folder / ("ours" if isinstance(side, OurSide) else "literal")
+        folder = self.folder / ("ours" if isinstance(side, OurImplementation) else "literal")
         if name == "save":
             return lambda: self.checkpoint_bytes.update({folder.name: side.save(folder)})
         if not folder.exists():
@@ -115,13 +115,13 @@ class Workshop:
         samples = dense_samples(self.setting, size)
         return collate(samples, self.setting.modalities, self.setting.criteria).to(self.setting.device)
 
-    def _reading(self) -> Work:
+    def _reading(self) -> Workload:
         samples = real_samples(self.setting)
         literal = LiteralReader(self.folder / "pickled", self.setting, samples)
         ours = OurReader(self.folder / "store", self.setting, samples)
-        return Work("read", literal.read, ours.read)
+        return Workload("read", literal.read, ours.read)
 
-    def _macs(self, name: WorkName, ours: OurSide) -> dict[str, Macs]:
+    def _macs(self, name: WorkloadName, ours: OurImplementation) -> dict[str, Macs]:
         options, sizes = self.setting.options, self.sizes
         count = 1 if name == "score-one" else options.batch_size
         dense = [options.segments] * count
@@ -142,7 +142,7 @@ class Workshop:
         mine = forward_macs(sizes, lengths * num_subsets, prompt="shared", num_prompts=num_subsets)
         return {"literal": literal, "ours": mine}
 
-    def _epoch_macs(self, samples: Sequence[Sample], ours: OurSide) -> Macs:
+    def _epoch_macs(self, samples: Sequence[Sample], ours: OurImplementation) -> Macs:
         """Every sample once without padding, every prompt of a batch once."""
         config, names = ours.config, tuple(modality.name for modality in self.setting.modalities)
         plan = EpochBatches(samples, self.setting.modalities, self.setting.criteria, config=config, epoch=0).plan

@@ -206,7 +206,7 @@ def with_unlike(
     """Say which samples are unlike the training data.
 
     Args:
-        scores: From `limssr.runs.predict.predict`, a row a sample.
+        scores: From `limssr.runs.prediction.predict.predict`, a row a sample.
         found: What scored them.
         samples: In the order of `scores`.
         column: Whether to add the column `UNLIKE` with the reasons, empty where there are none.

@@ -1,7 +1,6 @@
-"""Timing on a noisy machine: contestants take turns, and ratios are taken within a turn."""
+"""A large matrix product: what times are measured against as the most that a machine does."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 
@@ -15,15 +14,3 @@ def gemm(device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Call
     a, b = (torch.rand(size, size, generator=generator).to(device, dtype) for _ in range(2))
     out = torch.empty_like(a)
     return lambda: torch.mm(a, b, out=out), float(size) ** 3
-
-
-@contextlib.contextmanager
-def limited_threads(number: int | None) -> Iterator[None]:
-    """So many threads of torch inside the block; None: as many as before."""
-    before = torch.get_num_threads()
-    if number is not None:
-        torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -30,7 +30,7 @@ LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 2e-4, 1e-4, 1.0
 """The published ones (paper section 4.1)."""
 
 
-class Side(Protocol):
+class Implementation(Protocol):
     """One way to compute the model."""
 
     @property
@@ -63,7 +63,7 @@ class Side(Protocol):
         ...
 
 
-class OurSide:
+class OurImplementation:
     """limssr as it trains and scores.
 
     Args:
@@ -135,7 +135,7 @@ class OurSide:
         return self._trainer
 
 
-class LiteralSide:
+class LiteralImplementation:
     """The published computation.
 
     Args:

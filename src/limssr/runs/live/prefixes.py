@@ -2,7 +2,8 @@
 
 A score after n segments is given the errors of validation performances that are cut to their first n segments (those
 that are shorter are taken whole), for n = 1, 2, 4, ...; between two of these the smaller one holds, as less was seen.
-So an interval is as honest about n segments as the one of `limssr.runs.calibration` is about a whole performance.
+So an interval is as honest about n segments as the one of `limssr.runs.reliability.calibration` is about a
+whole performance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +23,10 @@ from limssr.evaluation.conformal import Errors
 from limssr.evaluation.intervals import errors_from_table, errors_to_table, intervals
 from limssr.evaluation.metrics import spearman
 from limssr.evaluation.scorer import ModelScorer
-from limssr.runs.calibration import LEVEL, calibrate, read_calibration
 from limssr.runs.data import load_split
 from limssr.runs.folder import read_run
 from limssr.runs.load import Loaded, load_scorer
+from limssr.runs.reliability.calibration import LEVEL, calibrate, read_calibration
 
 PREFIXES, PREFIXES_REPORT = "prefixes.parquet", "prefixes.json"
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)

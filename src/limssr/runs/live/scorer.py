@@ -16,9 +16,9 @@ from limssr.data.values import read_values
 from limssr.evaluation.conformal import Errors
 from limssr.evaluation.intervals import intervals
 from limssr.evaluation.scorer import ModelScorer
-from limssr.runs.calibration import CALIBRATION, read_calibration
+from limssr.runs.live.prefixes import errors_for, read_prefixes
 from limssr.runs.load import Loaded, load_scorer
-from limssr.runs.prefixes import errors_for, read_prefixes
+from limssr.runs.reliability.calibration import CALIBRATION, read_calibration
 from limssr.systems.saving import Weights
 
 MAX_SEGMENTS = 20_000
