@@ -134,3 +134,19 @@ def test_every_format_holds_the_same(model_folder, manifest, tmp_path, ending):
 def test_a_place_that_cannot_be_written_is_refused(model_folder, manifest, tmp_path, name):
     with pytest.raises(InputError):
         write_predictions(predict(model_folder, manifest[0]), tmp_path / name)
+
+
+def test_a_stream_that_training_never_saw_is_ignored_and_said_in_one_line(world, manifest, tmp_path):
+    path, _ = manifest
+    model = build_model(ModelConfig(system="attention", hidden=16), world.modalities, world.criteria, seed=0)
+    model.calibrate([sample.restricted_to(("audio", "flow")) for sample in world.samples])
+    save_pretrained(model, tmp_path / "model")
+    said = []
+    table = predict(tmp_path / "model", path, say=said.append)
+    assert [line for line in said if "video" in line] == ["'video' is not read: no training sample owned it"]
+    scores = table["execution"].to_pylist()
+    without = tmp_path / "without.csv"
+    without.write_text(path.read_text().replace("a-video.npy", "").replace("c-video.npy", ""))
+    said.clear()
+    assert predict(tmp_path / "model", without, say=said.append)["execution"].to_pylist() == scores
+    assert not [line for line in said if "video" in line]

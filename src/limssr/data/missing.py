@@ -16,6 +16,7 @@ from typing import Literal
 
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.rng import integer, uniform
+from limssr.core.types import Sample
 
 PATTERNS = ("independent", "one-stream")
 
@@ -70,6 +71,12 @@ def chosen_subsets(names: tuple[str, ...], rule: SubsetRule = "auto") -> tuple[t
             kept = sorted(full, key=draws.__getitem__)[:size]
             found.add(tuple(name for name in full if name in kept))
     raise AssertionError
+
+
+def never_owned(names: Sequence[str], samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Those of the streams that none of the samples owns, in the order of `names`."""
+    owned = {name for sample in samples for name in sample.streams}
+    return tuple(name for name in names if name not in owned)
 
 
 @dataclass(frozen=True)

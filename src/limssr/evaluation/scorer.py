@@ -1,6 +1,6 @@
 """The interface of anything that scores performances, and its implementation by a network."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -42,6 +42,12 @@ class LeavesOutStreams(Protocol):
     def unseen(self) -> tuple[str, ...]:
         """Streams that no training sample had: with them and without them the predictions are the same."""
         ...
+
+
+def unseen_words(scorer: Scorer, streams: Collection[str]) -> tuple[str, ...]:
+    """What has to be known of streams that samples bring and the scorer does not read, a sentence each."""
+    unseen = scorer.unseen if isinstance(scorer, LeavesOutStreams) else ()
+    return tuple(f"'{name}' is not read: no training sample owned it" for name in unseen if name in streams)
 
 
 class ModelScorer:

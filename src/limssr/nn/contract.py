@@ -29,6 +29,7 @@ from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError
 from limssr.core.team import Team
 from limssr.core.types import Batch, Criterion, Modality, Sample, ScoreOutput
+from limssr.data.missing import never_owned
 
 ParameterGroup = Literal["around", "backbone", "statistics"]
 """Which learning rate and weight decay of `train` a parameter has: the general one, that of the language model's
@@ -147,8 +148,7 @@ class Network(nn.Module, ABC):
         Raises:
             InputError: The samples are not what the network needs.
         """
-        names = [modality.name for modality in self.modalities]
-        self.leave_unseen([name for name in names if not any(name in sample.streams for sample in samples)])
+        self.leave_unseen(never_owned([modality.name for modality in self.modalities], samples))
         self.measure(samples)
 
     @property

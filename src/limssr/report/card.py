@@ -13,7 +13,7 @@ from limssr.core.reading.documents import read_json
 from limssr.core.reading.records import own_file
 from limssr.report.render import table_markdown
 from limssr.report.run_tables import number, number_or_partial
-from limssr.report.run_words import banners_of, summary_of
+from limssr.report.run_words import banners_of, summary_of, unseen_in
 from limssr.report.runfolder import RunFolder
 from limssr.report.table import NONE, Cell, Row, Table
 from limssr.report.text import coverage_words, duration
@@ -177,11 +177,7 @@ def _limits(folder: RunFolder) -> Sequence[str]:
         )
     if not tested:
         lines.append("It was judged on no test performances: how good it is on new ones is not known.")
-    trained = frozenset(
-        stream for owned in (run.get("owned_streams") or {}).get("train") or () for stream in owned.split("+")
-    )
-    unseen = [stream for stream in run.get("modalities") or () if trained and stream not in trained]
-    if unseen:
+    if unseen := unseen_in(run):
         lines.append(f"No training performance owned {', '.join(unseen)}: nothing was learned of it.")
     lines += [
         f"{str(warning)[:1].upper()}{str(warning)[1:]}." for warning in (run.get("auto") or {}).get("warnings") or ()

@@ -151,6 +151,13 @@ def _training(run: Mapping[str, Any], system: str) -> str:
     return f"{system} was trained {performances}{source} to predict {scores} from {streams}.".replace("  ", " ")
 
 
+def unseen_in(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """Streams of a run that none of its training performances owned; none where that is not known."""
+    counts = (run.get("owned_streams") or {}).get("train") or {}
+    seen = {name for streams in counts for name in streams.split("+")}
+    return tuple(name for name in run.get("modalities") or () if seen and name not in seen)
+
+
 def _missing(run: Mapping[str, Any]) -> str:
     clause = availability_words(run.get("availability"))
     counts = (run.get("owned_streams") or {}).get("train") or {}
@@ -158,9 +165,7 @@ def _missing(run: Mapping[str, Any]) -> str:
     if not total or full == total:
         return f"{clause[0].upper()}{clause[1:]}." if clause else ""
     left = f"{full} of {total} training performances own all streams"
-    seen = {name for streams in counts for name in streams.split("+")}
-    unseen = [name for name in run.get("modalities") or () if name not in seen]
-    if unseen:
+    if unseen := unseen_in(run):
         left += f", and none owns {' or '.join(unseen)}, so that scoring leaves it out"
     return f"Before training, {clause}: {left}." if clause else f"The data is incomplete as it is: {left}."
 

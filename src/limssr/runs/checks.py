@@ -7,6 +7,7 @@ from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.locks import LOCK_NAME
 from limssr.core.progress import Reporter
+from limssr.data.missing import never_owned
 from limssr.nn.contract import Network
 from limssr.runs.data import RunData, validation_of
 from limssr.runs.folder import read_run
@@ -161,8 +162,9 @@ def left_out_words(data: RunData) -> str:
 
 def unseen_words(data: RunData) -> str:
     """Streams that no training sample owns though others do, as a sentence; empty where there are none."""
-    owned = {split: {name for sample in samples for name in sample.streams} for split, samples in data.splits.items()}
-    unseen = [name for name in data.names if name not in owned["train"] and any(name in of for of in owned.values())]
+    every = [sample for samples in data.splits.values() for sample in samples]
+    nowhere = never_owned(data.names, every)
+    unseen = [name for name in never_owned(data.names, data.splits["train"]) if name not in nowhere]
     if not unseen:
         return ""
     return (

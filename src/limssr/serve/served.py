@@ -16,7 +16,7 @@ from limssr.core.types import Sample
 from limssr.data.importers.table.reading import Reading
 from limssr.data.store.reader import FeatureStore
 from limssr.evaluation.conformal import Errors, check_level
-from limssr.evaluation.scorer import ExplainsGaps, LeavesOutStreams
+from limssr.evaluation.scorer import ExplainsGaps, unseen_words
 from limssr.media.record import ExtractionRecord
 from limssr.runs.folder import read_run
 from limssr.runs.live.scorer import LiveScorer
@@ -115,9 +115,7 @@ class Served:
         flags = []
         if isinstance(scorer, ExplainsGaps) and (reason := scorer.why_no_prediction(used)) is not None:
             flags.append(f"no score: {reason}")
-        if isinstance(scorer, LeavesOutStreams):
-            unseen = [name for name in used if name in scorer.unseen]
-            flags += [f"'{name}' is not read: no training sample owned it" for name in unseen]
+        flags += unseen_words(scorer, used)
         longest = getattr(scorer, "num_segments", None)
         if longest is not None and segments > longest:
             flags.append(f"only the {longest} segments in the middle are read, as in training")

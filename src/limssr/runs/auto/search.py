@@ -12,6 +12,7 @@ from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError
 from limssr.core.progress import Reporter
 from limssr.core.types import Sample
+from limssr.data.missing import never_owned
 from limssr.evaluation.conformal import Errors
 from limssr.nn.contract import Network
 from limssr.nn.relations import Pair, pairs_of
@@ -223,8 +224,7 @@ def _mixture(choice: Choice, members: dict[str, Network], samples: Sequence[Samp
 def _finished(model: Mixture, samples: Sequence[Sample], setting: Setting) -> Mixture:
     unit_NC = np.stack([[c.to_unit(s) for c, s in zip(setting.criteria, one.scores, strict=True)] for one in samples])
     model.set_mean(np.nanmean(unit_NC, axis=0))
-    names = [modality.name for modality in setting.modalities]
-    model.leave_unseen([name for name in names if not any(name in sample.streams for sample in samples)])
+    model.leave_unseen(never_owned([modality.name for modality in setting.modalities], samples))
     model.remember_seed(setting.seed)
     model.eval()
     return model

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from limssr.data.importers.table.table import read_manifest
 from limssr.data.store.mapped import give_back
 from limssr.data.store.reader import FeatureStore
 from limssr.data.store.remote import local_folder
-from limssr.evaluation.scorer import ModelScorer
+from limssr.evaluation.scorer import ModelScorer, unseen_words
 from limssr.runs.load import Loaded, load_scorer
 from limssr.runs.prediction.shards import BLOCK, Shard, identity, is_written, write_part
 from limssr.runs.reliability.calibration import calibration_of, with_intervals
@@ -65,8 +65,8 @@ def predict(
         shard: Only this part of the source, with the scores that its samples have in the whole; it may have none.
 
     Returns:
-        Columns id, streams ("timing+dynamics": what was there and used), and one a criterion, in the data set's unit;
-        in the order of the source. With intervals also low:NAME and high:NAME for each criterion, and
+        Columns id, streams ("timing+dynamics": those of the model's that were there), and one a criterion, in the data
+        set's unit; in the order of the source. With intervals also low:NAME and high:NAME for each criterion, and
         unlike:training, the reason where a sample is unlike the training data (`limssr.runs.reliability.familiar`),
         where the run knows it.
 
@@ -85,9 +85,17 @@ def predict(
     if errors is not None and interval is not None:
         table = with_intervals(table, errors, found.criteria, level=interval, say=say)
     table = with_reasons(table, reasons, column=interval is not None, say=say)
-    if say is not None and (silent := sum(not streams for streams in table["streams"].to_pylist())):
-        say(f"{silent} of {table.num_rows} samples own no stream that the model knows: their scores stay empty")
+    if say is not None:
+        for text in not_read(found, table["streams"].to_pylist()):
+            say(text)
     return table
+
+
+def not_read(found: Loaded, owned: Sequence[str]) -> Iterator[str]:
+    """What has to be known of streams without effect and samples without a score; `owned` is the column streams."""
+    yield from unseen_words(found.scorer, {name for streams in owned for name in streams.split("+")})
+    if silent := sum(not streams for streams in owned):
+        yield f"{silent} of {len(owned)} samples own no stream that the model knows: their scores stay empty"
 
 
 def predict_part(run_or_model: Path, source: Path, out: Path, shard: Shard, **settings: Any) -> bool:

@@ -13,7 +13,7 @@ from limssr.media.record import ExtractionRecord
 from limssr.media.samples import read_recordings
 from limssr.runs.folder import read_run
 from limssr.runs.load import load_scorer
-from limssr.runs.prediction.predict import score_table
+from limssr.runs.prediction.predict import not_read, score_table
 from limssr.runs.reliability.calibration import calibration_of, with_intervals
 from limssr.runs.reliability.familiar import with_unlike
 from limssr.systems.saving import Weights
@@ -66,6 +66,7 @@ def predict_recordings(
     found = read_recordings(source, record, ready.modalities)
     read = time.perf_counter()
     table, notes = score_table(ready, list(found.samples)), [*found.notes]
+    notes += not_read(ready, table["streams"].to_pylist())
     if errors is not None and interval is not None:
         table = with_intervals(table, errors, ready.criteria, level=interval, say=notes.append)
     table = with_unlike(table, ready, found.samples, column=interval is not None, say=notes.append)
