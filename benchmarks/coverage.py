@@ -184,7 +184,7 @@ class _Once:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print a line an interval."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Coverage of intervals over repeated draws; a line an interval.")
     parser.add_argument("--trials", type=int, default=1000)
     asked = parser.parse_args(argv)
     for world in WORLDS:

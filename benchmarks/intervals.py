@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from limssr.core.types import Criterion
@@ -38,7 +39,7 @@ def rows_of(table: pa.Table, wanted: set[str]) -> pa.Table:
 def covered_share(run: Path, *, by: str, count: Count, repeats: int, level: float) -> np.ndarray:
     """[repeats] the share of scores inside their intervals, over all subsets and criteria; NaN without intervals."""
     record = read_run(run).document
-    table = pq.read_table(run / "predictions.parquet").filter(pa.compute.field("system") == record["system"])
+    table = pq.read_table(run / "predictions.parquet").filter(pc.field("system") == record["system"])
     ids = np.array(table["id"].to_pylist())
     names, first = np.unique(ids, return_index=True)
     groups = [group or name for group, name in zip(table["group"].to_pylist(), ids, strict=True)]

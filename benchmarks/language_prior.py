@@ -22,8 +22,9 @@ import torch
 from sklearn.model_selection import GroupKFold
 
 from limssr.core.config import EvalConfig
-from limssr.core.language_models import LOCAL, SMOLLM2_135M, converted, packaged_file, quiet
+from limssr.core.language_models import LOCAL, converted, quiet
 from limssr.core.types import Modality, Sample
+from limssr.core.wheels import SMOLLM2_135M, packaged_file
 from limssr.data.mask import Availability, masked
 from limssr.data.store.reader import FeatureStore
 from limssr.data.words.hashed import surface
@@ -80,7 +81,7 @@ def write_states(store: Path, out: Path, *, init: str, layers: int, dtype: str) 
                     hidden_LH = (model.last_norm(hidden_LH) if depth else hidden_LH).float()
                     kept[depth][one] = torch.cat([hidden_LH.mean(dim=0), hidden_LH[-1]]).numpy()
     ids_N = np.array(list(said))
-    arrays = {str(depth): np.stack([kept[depth][one] for one in ids_N]) for depth in depths}
+    arrays: dict[str, Any] = {str(depth): np.stack([kept[depth][one] for one in ids_N]) for depth in depths}
     np.savez(out, ids=ids_N, **arrays)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_POSITIONAL = 5
-FOLDERS = ("src", "tests", "examples", "tools")
+FOLDERS = ("src", "tests", "examples", "tools", "benchmarks")
 
 
 def problems(path: Path) -> Iterator[str]:

@@ -31,7 +31,8 @@ def sheet(recording: Path) -> np.ndarray:
     for piece in Reader(recording, pictures_hz=PICTURES_HZ, sound=False, longest_px=320):
         if isinstance(piece, Picture):
             picture_HWC, pose = piece.rgb_HWC.copy(), tracker.find(piece.rgb_HWC)
-            for start, end in () if pose is None else BONES:
+            for start, end in BONES if pose is not None else ():
+                assert pose is not None
                 ends = [tuple(int(value) for value in np.rint(pose.points_L2[place])) for place in (start, end)]
                 cv2.line(picture_HWC, *ends, (0, 230, 0), 2, cv2.LINE_AA)
             drawn.append(picture_HWC)

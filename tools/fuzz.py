@@ -151,7 +151,7 @@ def limited() -> Iterator[None]:
     before = [signal.signal(number, stop) for number, _, _ in timers]
     for _, timer, seconds in timers:
         signal.setitimer(timer, seconds)
-    faulthandler.dump_traceback_later(3 * MAX_WAIT_S, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(3 * MAX_WAIT_S, exit=True, file=2)
     try:
         yield
     finally:

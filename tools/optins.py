@@ -56,7 +56,7 @@ def cell(found: Difference | None) -> str:
 
 def main() -> None:
     """Print a Markdown table: a row an option."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Print a Markdown table: a row an option.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--base", nargs="+", type=Path, required=True)
     parser.add_argument("--option", nargs="+", action="append", default=[], metavar=("NAME", "RUN"))
@@ -65,7 +65,7 @@ def main() -> None:
     options = {name: ([Path(run) for run in runs], "trained") for name, *runs in asked.option}
     if asked.int8:
         options["int8 weights"] = (asked.base, "int8")
-    parts = [(split, part) for split in SPLITS for part in ("average_incomplete", "full")]
+    parts: list[tuple[Split, str]] = [(split, part) for split in SPLITS for part in ("average_incomplete", "full")]
     print("| option | " + " | ".join(f"{split}, {part}" for split, part in parts) + " |")
     print("|---" * (len(parts) + 1) + "|")
     for name, (runs, weights) in options.items():

@@ -37,6 +37,8 @@ def main(folder: Path, out: Path) -> None:
             array = out / "slides" / f"{row['id']}.npy"
             if not array.exists():
                 bgr_HWC = cv2.imread(str(folder / row["slide"]))
+                if bgr_HWC is None:
+                    raise SystemExit(f"Expected a picture at {folder / row['slide']}, found nothing that can be read.")
                 session = encoder.session(moment)
                 session.add(Picture(time_ns=0, rgb_HWC=np.ascontiguousarray(bgr_HWC[..., ::-1])))
                 np.save(array, session.segments(moment, 1))

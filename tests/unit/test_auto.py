@@ -1,8 +1,11 @@
 """`limssr auto`: what is judged, how it is summed, and that its run is a run like any other."""
 
+import itertools
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from limssr.core.errors import InputError
 from limssr.core.progress import SilentReporter
@@ -10,9 +13,9 @@ from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.store.writer import StoreWriter
 from limssr.estimator import LimssrRegressor
 from limssr.runs.auto.auto import train_auto
-from limssr.runs.auto.candidates import CANDIDATES, OutOfTime, Watch
+from limssr.runs.auto.candidates import CANDIDATES, Candidate, OutOfTime, Setting, Watch
 from limssr.runs.auto.choice import choose, paired
-from limssr.runs.auto.folds import Folds, Judged
+from limssr.runs.auto.folds import Clock, Folds, Judged, judge_all
 from limssr.runs.auto.judge import ALL, Shown, interval, judge
 from limssr.runs.auto.settings import AutoSettings, auto_config
 from limssr.runs.auto.stack import learn_weights, out_of_fold_sum, pruned
@@ -150,6 +153,24 @@ class TestSettings:
         watch.epoch({"epoch": 0, "seconds": 0.1}, total=20, best_epoch=None)
         with pytest.raises(OutOfTime):
             watch.epoch({"epoch": 1, "seconds": 2.0}, total=20, best_epoch=None)
+
+
+def test_a_fold_that_takes_many_times_the_first_is_waited_for(shown, monkeypatch):
+    allowed = []
+
+    def learn(samples, setting, seed, watch):
+        allowed.append(watch.allowed_s)
+        return CANDIDATES["constant"].fit(samples, setting, seed, watch)
+
+    monkeypatch.setitem(CANDIDATES, "slow", Candidate(summary="a quick first fold", fit=learn, cost="trained"))
+    setting = Setting(
+        modalities=MODALITIES, criteria=CRITERIA, backbone="tiny", num_layers=1, seed=0, device=torch.device("cpu")
+    )
+    clock, folds = Clock(6000.0), Folds.of(shown, seed=0)
+    judge_all(["slow"], shown, folds, setting, clock=clock, test_rows=1, reporter=SilentReporter())
+    assert len(allowed) == 5
+    assert all(second >= first for first, second in itertools.pairwise(allowed))
+    assert allowed[0] > 900.0
 
 
 class _Heard(SilentReporter):

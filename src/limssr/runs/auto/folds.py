@@ -195,9 +195,10 @@ def _judge_one(name: str, shown: Shown, folds: Folds, setting: Setting, *, clock
         if predicted and clock.left_s < 2 * first.seconds * num_folds:
             break  # a whole repeat or none
         predicted_RC = np.full(shown.truth_RC.shape, np.nan)
-        for fold in np.unique(fold_R):
+        for done, fold in enumerate(np.unique(fold_R)):
             known_s = first.seconds
-            watch.allowed_s = 2.0 * known_s + 5.0 if known_s else clock.left_s / (num_folds + REFIT_SHARE)
+            # A share of what is left, and no multiple of the first fold: others may begin to use the machine.
+            watch.allowed_s = clock.left_s / (num_folds - done + REFIT_SHARE)
             if clock.left_s < known_s:
                 raise OutOfTime("it would take longer than the budget has left")
             held = _hold_out(candidate, shown, fold_R == fold, setting, watch)
