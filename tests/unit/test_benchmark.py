@@ -27,7 +27,7 @@ from limssr.studies.speed.growth import fitted_exponent, measure_growth, write_g
 from limssr.studies.speed.implementations import LiteralImplementation, OurImplementation
 from limssr.studies.speed.memory import Peak, measure_in_process, peak_of
 from limssr.studies.speed.savings import SAVINGS
-from limssr.studies.speed.setup import build_literal, build_ours, prepare, real_lengths, real_samples
+from limssr.studies.speed.setup import build_literal, build_ours, prepare, real_lengths, real_samples, sizes_of
 from limssr.studies.speed.workloads import WORKLOADS, LiteralReader, OurReader
 
 TINY = BenchmarkOptions(backbone="tiny", segments=5, batch_size=2, num_samples=4, repeats=1, device="cpu")
@@ -68,6 +68,15 @@ def test_counts_are_those_of_describe_and_of_the_paper() -> None:
     model = ModelConfig(prompt=PromptConfig(variant="published"), train_embeddings="new")
     counted = describe(RunConfig(model=model, data=DataConfig(stream_dims=dims, num_segments=95)))
     assert (one.maps, one.attention) == (counted.macs_backbone, counted.macs_attention)
+
+
+def test_the_arithmetic_lays_sequences_out_as_the_model_does() -> None:
+    setting = prepare(TINY)
+    ours = build_ours(setting)
+    for segments in (1, 4, 9):
+        full = (True,) * len(setting.modalities)
+        whole = ours.sequence_length(full, segments)
+        assert whole == len(ours.tokens.rows.prompts[full]) + sizes_of(setting, ours).body(segments)
 
 
 def test_prompts_are_counted_once_where_they_are_shared() -> None:

@@ -137,6 +137,30 @@ def plan_layout(
     return _stack(sequences, pools, num_fusion=len(rows.fusion))
 
 
+def sequence_length(
+    pattern: Pattern,
+    num_segments: int,
+    rows: LearnedRows,
+    *,
+    order: Literal["paper", "interleaved"] = "paper",
+    num_missing_tokens: int | None = None,
+) -> int:
+    """L of a sample without streams of words, all of whose segments are valid: as `plan_layout` lays it out.
+
+    Args:
+        pattern: Which modalities the sample owns; at least one.
+        num_segments: T.
+        rows: Where the learned vectors stand.
+        order: See `plan_layout`.
+        num_missing_tokens: The same.
+    """
+    present_BM = torch.tensor([pattern])
+    valid_BMT = present_BM[:, :, None].expand(1, len(pattern), num_segments)
+    lengths_B = torch.tensor([num_segments])
+    layout = plan_layout(present_BM, valid_BMT, lengths_B, rows, order=order, num_missing_tokens=num_missing_tokens)
+    return int(layout.lengths_B)
+
+
 def _feature_rows(valid_BMT: np.ndarray, *, first: int) -> np.ndarray:
     """[B, M, T] -> row of each valid segment in the bank, -1 elsewhere; modality by modality, sample by sample."""
     by_modality = valid_BMT.transpose(1, 0, 2)

@@ -16,7 +16,7 @@ from limssr.model.backbone.load import Backbone
 from limssr.model.backbone.lora import add_lora
 from limssr.model.heads.paper import HeadInput, PaperHead
 from limssr.model.heads.statistics import StatisticsHead
-from limssr.model.layout import Layout, WordBlock, plan_layout
+from limssr.model.layout import Layout, Pattern, WordBlock, plan_layout, sequence_length
 from limssr.model.prompt_ids import prompt_ids
 from limssr.model.reading.reader import Reader, States
 from limssr.model.tokens import TokenRows
@@ -137,6 +137,11 @@ class LimssrModel(Network):
         )
         prompts = [self.tokens.rows.prompts[tuple(pattern)] for pattern in present_BM.tolist()]
         return LaidOut(bank_RH, layout, tuple(map(len, prompts)))
+
+    def sequence_length(self, pattern: Pattern, num_segments: int) -> int:
+        """L of a sample that owns the streams of a pattern, none of them words, with T valid segments."""
+        order, num_missing = self.config.block_order, self.config.num_missing_tokens
+        return sequence_length(pattern, num_segments, self.tokens.rows, order=order, num_missing_tokens=num_missing)
 
     def read(self, laid_out: LaidOut) -> States:
         """Step 3: what the backbone makes of the sequences."""

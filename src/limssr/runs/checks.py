@@ -1,9 +1,10 @@
 """Checks and warnings before a run begins."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from limssr.core.config import RunConfig
+from limssr.core.differences import differences
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.locks import LOCK_NAME
 from limssr.core.progress import Reporter
@@ -112,20 +113,13 @@ def folder_status(out: Path, config: RunConfig, resume: Resume) -> Literal["new"
     if held == {"config.yaml"}:
         return "new"  # stopped between the first two files
     record = read_run(out)
-    differing = _differences(record.config.model_dump(mode="json"), config.model_dump(mode="json"))
+    differing = [one.key for one in differences(record.config.model_dump(mode="json"), config.model_dump(mode="json"))]
     if differing:
         raise InputError(
             f"Expected the configuration of the run in {out}, found other values of {', '.join(differing)}: resume "
             f"with {out / 'config.yaml'}, or start a new run in another folder."
         )
     return record.document.get("status", "running")
-
-
-def _differences(before: Any, now: Any, prefix: str = "") -> list[str]:
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        return [] if before == now else [prefix]
-    keys = [*before, *(key for key in now if key not in before)]
-    return [name for key in keys for name in _differences(before.get(key), now.get(key), f"{prefix}.{key}".lstrip("."))]
 
 
 def check_same_store(out: Path, data: RunData) -> None:

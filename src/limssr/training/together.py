@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limssr.core.differences import differences
 from limssr.core.errors import InputError
 from limssr.core.progress import Reporter
 from limssr.core.quoting import listed
@@ -124,7 +125,5 @@ def _as_one(parameters: Iterable[nn.Parameter], exchange: Callable[[Tensor], Ten
 
 
 def _difference(first: Any, other: Any) -> str:
-    if isinstance(first, dict) and isinstance(other, dict):
-        names = [name for name in {**first, **other} if first.get(name) != other.get(name)]
-        return "; ".join(f"{name}: {first.get(name)} and {other.get(name)}" for name in names[:3])
-    return f"{first} and {other}"
+    found = list(differences(first, other))[:3]
+    return "; ".join(f"{one.key}: {one.first} and {one.second}".removeprefix(": ") for one in found)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from limssr.core.config import RunConfig, offline
+from limssr.core.differences import differences
 from limssr.core.errors import ArtifactError, InputError
 from limssr.runs.folder import owned_in_training, read_run
 from limssr.runs.references import reference_config
@@ -305,7 +306,7 @@ def _refuse_same_seed(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) ->
     labelled: dict[str, Entry] = {}
     for (label, _, _), entries in groups.items():
         if label and label in labelled:
-            differing = _differing_keys(_settings(labelled[label]), _settings(entries[0]))
+            differing = [one.key for one in differences(_settings(labelled[label]), _settings(entries[0]))]
             raise InputError(
                 f"Expected one setting under the label {label!r}, found runs that differ in {', '.join(differing)} "
                 f"({labelled[label].run} and {entries[0].run}): give them labels of their own."
@@ -320,15 +321,6 @@ def _refuse_same_seed(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) ->
                     f"{other.name} and {entry.name}: leave one out, or tell them apart as LABEL=RUN"
                     + (" and leave the references out." if entry.is_reference else ".")
                 )
-
-
-def _differing_keys(before: Any, now: Any, prefix: str = "") -> list[str]:
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        return [] if before == now else [prefix]
-    keys = [*before, *(key for key in now if key not in before)]
-    return [
-        name for key in keys for name in _differing_keys(before.get(key), now.get(key), f"{prefix}.{key}".lstrip("."))
-    ]
 
 
 def row_of(entries: Sequence[Entry], taken: Sequence[str]) -> CompareRow:

@@ -115,7 +115,7 @@ def describe(
     names = tuple(modality.name for modality in modalities)
     counted = chosen_subsets(names, config.evaluation.subsets)
     prompts, source = _prompt_tokens(config.model, model, backbone, counted)
-    lengths = _sequence_lengths(config.model, prompts, names, segments)
+    lengths = _sequence_lengths(model, counted, segments)
     inside = [model.backbone, model.tokens]
     lora = sum(p.numel() for name, p in model.backbone.named_parameters() if "lora_" in name)
     backbone_total = sum(map(num_parameters, inside)) + num_buffered(model.tokens)
@@ -209,17 +209,11 @@ def _prompt_tokens(
     return counts, "recorded" if backbone.origin == SHAPE_AND_WORDS else "tokenizer"
 
 
-def _sequence_lengths(
-    config: ModelConfig, prompts: dict[str, int], names: tuple[str, ...], segments: int
-) -> dict[str, int]:
-    boundaries = 2 if config.boundary_tokens == "learned" else 0
-    absent_block = 0 if config.absent == "omitted" else boundaries + (config.num_missing_tokens or segments)
-    lengths = {}
-    for key, prompt in prompts.items():
-        present = key.count("+") + 1
-        blocks = present * (boundaries + segments) + (len(names) - present) * absent_block
-        lengths[key] = prompt + blocks + config.num_fusion_tokens
-    return lengths
+def _sequence_lengths(model: LimssrModel, counted: Sequence[tuple[str, ...]], segments: int) -> dict[str, int]:
+    names = counted[-1]  # the full subset is the last one
+    return {
+        "+".join(subset): model.sequence_length(tuple(name in subset for name in names), segments) for subset in counted
+    }
 
 
 def _describe_system(

@@ -1,9 +1,10 @@
 """Differences between our runs and the published protocol, found by comparing configurations."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limssr.core.config import RunConfig
+from limssr.core.differences import differences
 from limssr.report.banners import Banner
 
 NOT_COMPARED = ("name", "seed", "data.store", "data.criteria", "evaluation", "train.workers")
@@ -30,7 +31,7 @@ def config_deviations(ours: Mapping[str, RunConfig], published: Mapping[str, Run
     """
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
     for target, config in ours.items():
-        for key, own, theirs in _differences(config.model_dump(mode="json"), published[target].model_dump(mode="json")):
+        for key, theirs, own in differences(published[target].model_dump(mode="json"), config.model_dump(mode="json")):
             if _is_compared(key):
                 found.setdefault(key, {})[target] = (own, theirs)
     topics: dict[str, list[str]] = {}
@@ -82,15 +83,6 @@ def size_deviations(
         for sentence, targets in lines.items()
     )
     return [Banner("note", "Other performances", f"{text}.")]
-
-
-def _differences(own: Any, theirs: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Key, our value, theirs; a part that one side has not is one value, not one a key."""
-    if isinstance(own, Mapping) and isinstance(theirs, Mapping):
-        for key in dict.fromkeys((*theirs, *own)):
-            yield from _differences(own.get(key), theirs.get(key), f"{prefix}.{key}".lstrip("."))
-    elif own != theirs:
-        yield prefix, own, theirs
 
 
 def _is_compared(key: str) -> bool:

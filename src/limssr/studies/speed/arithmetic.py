@@ -44,6 +44,10 @@ class Sizes:
     special: int
     prompt: int
 
+    def body(self, num_segments: int) -> int:
+        """Positions behind the prompt of a sample with all streams and T segments (`limssr.model.layout`)."""
+        return self.modalities * num_segments + self.special
+
 
 @dataclass(frozen=True)
 class Macs:
@@ -96,7 +100,7 @@ def measure_sizes(model: LimssrModel, *, vocabulary: int, prompt_tokens: int) ->
     linear = {name: layer.weight.numel() for name, layer in _linear_layers(model.backbone)}
     adapters = sum(count for name, count in linear.items() if "lora_" in name)
     num_modalities = len(model.modalities)
-    num_special = num_special_tokens(model.config, num_modalities)
+    num_special, full = num_special_tokens(model.config, num_modalities), (True,) * num_modalities
     head_dim = getattr(settings, "head_dim", None) or settings.hidden_size // settings.num_attention_heads
     return Sizes(
         frozen=sum(linear.values()) - adapters,
@@ -106,7 +110,7 @@ def measure_sizes(model: LimssrModel, *, vocabulary: int, prompt_tokens: int) ->
         segment=sum(layer.weight.numel() for _, layer in _linear_layers(model.projections)) // num_modalities,
         head=sum(layer.weight.numel() for _, layer in _linear_layers(model.head)),
         modalities=num_modalities,
-        special=num_special - num_modalities,
+        special=model.sequence_length(full, 1) - len(model.tokens.rows.prompts[full]) - num_modalities,
         prompt=prompt_tokens,
     )
 
@@ -128,7 +132,7 @@ def forward_macs(
         num_prompts: Different prompts that are read, under "shared".
         logits: Whether vocabulary logits are computed.
     """
-    bodies = [sizes.modalities * length + sizes.special for length in lengths]
+    bodies = [sizes.body(length) for length in lengths]
     reads = {"per_sample": len(bodies), "shared": num_prompts, "cached": 0}[prompt]
     positions = sum(bodies) + reads * sizes.prompt
     # every position of a body may look at the prompt and at its whole sequence

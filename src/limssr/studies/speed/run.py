@@ -203,13 +203,12 @@ def _exact(options: BenchmarkOptions) -> BenchmarkOptions:
 
 def _shape(sides: _Sides) -> dict[str, Any]:
     setting, options = sides.setting, sides.setting.options
-    special = sides.sizes.special
     return {
         "backbone": setting.backbone.origin.rsplit("/", 1)[-1],
         "tokenizer": setting.tokenizer,
         "prompt_tokens": setting.prompt_tokens,
         "modalities": [modality.to_dict() for modality in setting.modalities],
-        "sequence_length": setting.prompt_tokens + special + len(setting.modalities) * options.segments,
+        "sequence_length": setting.prompt_tokens + sides.sizes.body(options.segments),
         "sizes": dataclasses.asdict(sides.sizes),
         "gemm_macs": gemm(setting.device)[1],
     }
