@@ -28,6 +28,7 @@ from limssr.studies.speed.implementations import LiteralImplementation, OurImple
 from limssr.studies.speed.memory import Peak, measure_in_process, peak_of
 from limssr.studies.speed.savings import SAVINGS
 from limssr.studies.speed.setup import build_literal, build_ours, prepare, real_lengths, real_samples, sizes_of
+from limssr.studies.speed.tables import benchmark_tables
 from limssr.studies.speed.workloads import WORKLOADS, LiteralReader, OurReader
 
 TINY = BenchmarkOptions(backbone="tiny", segments=5, batch_size=2, num_samples=4, repeats=1, device="cpu")
@@ -224,6 +225,10 @@ def test_a_whole_benchmark_and_its_files(tmp_path: Path) -> None:
     report = replace(report, works=(replace(report.works[0], **peaks), *report.works[1:]))
     assert [work.name for work in report.works] == list(WORKLOADS)
     assert {saving.name for saving in report.savings} == set(names)
+    times, memory, switched = benchmark_tables(report)
+    assert [row.label for row in times.rows] == [work.title for work in report.works]
+    assert [cell.text for cell in memory.rows[0].cells[:3]] == ["0 MB", "0 MB", "0.50x"]
+    assert len(switched.rows) == len(report.savings)
     files = write_report(report, tmp_path)
     assert {file.name for file in files} == {"benchmark.json", "benchmark.csv", "benchmark.svg", "benchmark.png"}
     document = json.loads((tmp_path / "benchmark.json").read_text())

@@ -1,8 +1,6 @@
 """How cost grows: with segments, streams, batch and backbone, as curves with fitted exponents."""
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from limssr.core.errors import InputError
-from limssr.core.files import write_bytes
+from limssr.core.files import write_atomically
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import environment, limited_threads
 from limssr.core.timing import Spread, take_turns
+from limssr.report.render import csv_text
 from limssr.studies.speed.figure import draw_growth
 from limssr.studies.speed.implementations import Implementation, LiteralImplementation, OurImplementation
 from limssr.studies.speed.memory import measure_in_process
@@ -100,8 +99,7 @@ def write_growth(report: GrowthReport, folder: Path) -> list[Path]:
         "growth.png": draw_growth(report, form="png"),
     }
     for name, content in contents.items():
-        write_bytes(folder / f".{name}.partial", content)
-        (folder / f".{name}.partial").replace(folder / name)
+        write_atomically(folder / name, content)
     return [folder / name for name in contents]
 
 
@@ -130,10 +128,8 @@ def _exponents(points: Sequence[GrowthPoint]) -> dict[str, float]:
 
 
 def _csv(report: GrowthReport) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["side", "axis", "value", "step_s", "score_s", "work_bytes"])
-    for curve in report.curves:
-        for point in curve.points:
-            writer.writerow([curve.side, curve.axis, *dataclasses.astuple(point)])
-    return text.getvalue()
+    head = ["side", "axis", "value", "step_s", "score_s", "work_bytes"]
+    return csv_text(
+        head,
+        [[curve.side, curve.axis, *dataclasses.astuple(point)] for curve in report.curves for point in curve.points],
+    )

@@ -1,14 +1,13 @@
 """The output of a benchmark: benchmark.json, benchmark.csv and a figure."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from limssr.core.files import write_bytes
+from limssr.core.files import write_atomically
 from limssr.core.timing import Spread
+from limssr.report.render import csv_text
 from limssr.studies.speed.figure import draw_ratios
 from limssr.studies.speed.memory import Peak
 from limssr.studies.speed.results import BenchmarkReport
@@ -29,19 +28,14 @@ def write_report(report: BenchmarkReport, folder: Path) -> list[Path]:
     }
     contents |= {name: draw_ratios(report, form=Path(name).suffix[1:]) for name in FIGURE_NAMES}
     for name, content in contents.items():
-        partial = folder / f".{name}.partial"
-        write_bytes(partial, content)
-        partial.replace(folder / name)
+        write_atomically(folder / name, content)
     return [folder / name for name in contents]
 
 
 def _csv(report: BenchmarkReport) -> str:
     rows = [*_work_rows(report), *_saving_rows(report)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    return csv_text(names, [[row.get(name) for name in names] for row in rows])
 
 
 def _work_rows(report: BenchmarkReport) -> Iterator[dict[str, Any]]:
