@@ -29,5 +29,6 @@ def test_a_new_segment_is_measured_beside_reading_all_again(tmp_path, capsys):
     found = json.loads(out.read_text())
     assert found["tokens"]["kept"] == 3
     assert found["difference"] < 1e-5
+    assert found["as_trained"] > 0
     assert set(found["together"]) == {"1", "2"}
     assert "12" in found["again"]

@@ -5,12 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from limssr.core.config import BackboneConfig, ModelConfig
+from limssr.core.config import BackboneConfig, LoraConfig, ModelConfig
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.evaluation.scorer import ModelScorer
 from limssr.model import int8
+from limssr.model.backbone.lora import Adapted
 from limssr.model.int8 import Int8Linear, LastRounded, check_int8, is_int8, use_int8
+from limssr.model.reading.laid_out import side_by_side
 from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained
 
@@ -107,3 +109,19 @@ def test_other_devices_systems_and_processors_are_refused(monkeypatch) -> None:
     with pytest.raises(InputError, match="VNNI"):
         use_int8(model)
     assert not is_int8(model)
+
+
+def test_maps_side_by_side_are_the_maps_by_themselves() -> None:
+    torch.manual_seed(0)
+    linears, config, inputs = [nn.Linear(48, 40), nn.Linear(48, 24)], LoraConfig(rank=4), LastRounded()
+    maps = [Adapted(linears[0], config).eval(), nn.Linear(48, 8), linears[1]]
+    nn.init.normal_(maps[0].lora_B["default"].weight)
+    x = torch.randn(7, 48)
+    with torch.inference_mode():
+        whole = torch.cat([one(x) for one in maps], dim=1)
+        assert (side_by_side(*maps)(x) - whole).abs().max() < 1e-5
+        maps = [maps[0], *(Int8Linear(one, inputs) for one in maps[1:])]
+        maps[0].base_layer = Int8Linear(linears[0], inputs)
+        steps = (linears[1].weight / maps[2].scale_O[:, None]).round()
+        assert torch.equal(maps[2].steps(), steps.to(torch.int8))
+        assert (side_by_side(*maps)(x) - torch.cat([one(x) for one in maps], dim=1)).abs().max() < 1e-5

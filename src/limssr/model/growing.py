@@ -10,8 +10,10 @@ depends on which streams there are: a stream counts as missing until its first v
 sequence is read once more from its beginning, with the prompt that the whole performance will have.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +25,11 @@ from limssr.model.heads.statistics import StatisticsHead
 from limssr.model.layout import Pattern, plan_layout
 from limssr.model.limssr import LimssrModel
 from limssr.model.reading.growing import Growth, KeptKeys, grow
+from limssr.model.reading.laid_out import laid_out_copy
+from limssr.model.reading.llama_layers import LlamaLayers, why_not_llama
 from limssr.model.reading.reader import States
+
+WeightOrder = Literal["laid out", "as trained"]
 
 
 def why_not(model: LimssrModel) -> str | None:
@@ -91,12 +97,17 @@ class GrowingModel:
     """Scores performances that go on.
 
     Args:
-        model: One of which `why_not` says nothing, in evaluation mode.
+        model: One of which `why_not` says nothing, in evaluation mode. Later changes of its weights are not seen.
+        weights: "laid out": copied into the order in which a few tokens are read fastest, where the backbone is one of
+            those for which that is made; "as trained": used as they are.
     """
 
-    def __init__(self, model: LimssrModel) -> None:
-        self.model = model
+    def __init__(self, model: LimssrModel, *, weights: WeightOrder = "laid out") -> None:
         self.device = next(model.parameters()).device
+        is_laid_out = weights == "laid out" and self.device.type == "cpu"
+        self.model = _for_few_tokens(model) if is_laid_out else model
+        can_be = is_laid_out and why_not_llama(model.backbone) is None
+        self.layers = LlamaLayers(model.backbone) if can_be else None
         exchange_attention_once(model)
 
     @torch.inference_mode()
@@ -114,7 +125,7 @@ class GrowingModel:
         """
         learned_RH = self.model.tokens()
         plans = [self._plan(one, learned_RH) for one in performances]
-        read = grow(self.model.backbone, [plan.growth for plan in plans])
+        read = grow(self.model.backbone, [plan.growth for plan in plans], self.layers)
         states = [
             self._states(one, plan, new_NH, tail_KH)
             for one, plan, (new_NH, tail_KH) in zip(performances, plans, read, strict=True)
@@ -201,6 +212,14 @@ class _Plan:
     growth: Growth
     pooled_ML: Tensor
     num_before: int
+
+
+def _for_few_tokens(model: LimssrModel) -> LimssrModel:
+    """The same model, but for copies of its projections and head whose weights are laid out."""
+    found = copy.copy(model)
+    found._modules = dict(model._modules)
+    found.projections, found.head = laid_out_copy(model.projections), laid_out_copy(model.head)  # type: ignore[assignment]
+    return found
 
 
 def exchange_attention_once(model: LimssrModel) -> None:

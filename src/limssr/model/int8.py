@@ -6,6 +6,7 @@ is in the batch. Adapters, learned rows, projections and head stay as they were 
 
 import weakref
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,10 @@ class Int8Linear(nn.Module):
         inputs: Shared by the maps of a model.
     """
 
+    scale_O: Tensor
+    zero_O: Tensor
+    bias: Tensor | None
+
     def __init__(self, linear: nn.Linear, inputs: LastRounded) -> None:
         super().__init__()
         weight_OI = linear.weight.detach()
@@ -86,13 +91,31 @@ class Int8Linear(nn.Module):
         if torch.is_grad_enabled() and x.requires_grad:
             raise InputError("A language model with int8 weights only scores: load the model anew to train it.")
         tokens = self._inputs.of(x)
-        answer_NO = torch.ops.onednn.qlinear_pointwise(
-            tokens.steps_NI, 1.0 / LARGEST, ZERO, self._packed, self.scale_O, self.zero_O,
-            None, 1.0, 0, torch.float32, "none", [], "",
-        )  # fmt: skip
+        answer_NO = _product(tokens.steps_NI, self._packed, self.scale_O, self.zero_O)
         answer_NO = answer_NO.mul_(tokens.size_N1)
         answer_NO = answer_NO if self.bias is None else answer_NO.add_(self.bias)
         return answer_NO.view(*x.shape[:-1], self.out_features)
+
+    def steps(self) -> Tensor:
+        """The rounded weights, int8 [O, I]: what the map makes of one step of each input."""
+        one_II = torch.eye(self.in_features).mul_(LARGEST).to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO)
+        found_IO = _product(one_II, self._packed, torch.ones_like(self.scale_O), self.zero_O)
+        return found_IO.t().round().to(torch.int8).contiguous()
+
+
+def rounded_product(x: Tensor, packed: Any, scale_O: Tensor, zero_O: Tensor, bias: Tensor | None) -> Tensor:
+    """An input [N, I], rounded token by token, times prepacked int8 weights [N, O]."""
+    size_N1 = torch.linalg.vector_norm(x, torch.inf, dim=1, keepdim=True)
+    size_N1.clamp_(min=torch.finfo(torch.float32).tiny)
+    steps_NI = (x * (LARGEST / size_N1)).round_().to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO)
+    answer_NO = _product(steps_NI, packed, scale_O, zero_O).mul_(size_N1)
+    return answer_NO if bias is None else answer_NO.add_(bias)
+
+
+def _product(steps_NI: Tensor, packed: Any, scale_O: Tensor, zero_O: Tensor) -> Tensor:
+    return torch.ops.onednn.qlinear_pointwise(
+        steps_NI, 1.0 / LARGEST, ZERO, packed, scale_O, zero_O, None, 1.0, 0, torch.float32, "none", [], ""
+    )
 
 
 def check_int8(model: nn.Module, device: torch.device) -> None:

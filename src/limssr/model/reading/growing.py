@@ -6,6 +6,7 @@ them and forgotten: the next tokens come in its place.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -37,30 +38,32 @@ class KeptKeys:
     def append(self, found: dict[int, KeysAndValues], begin: int, number: int) -> None:
         """Keep some tokens of a row that was read, in every layer."""
         for layer, pair in found.items():
-            new = tuple(part[:, :, begin : begin + number] for part in pair)
-            self.layers[layer] = tuple(  # type: ignore[assignment]
-                self._with_room(layer, side, part) for side, part in enumerate(new)
-            )
+            self.make_room(layer, self.length + number, pair[0].shape[1], pair[0].shape[3], like=pair)
+            for held, new in zip(self.layers[layer], pair, strict=True):
+                held[:, :, self.length : self.length + number] = new[:, :, begin : begin + number]
         self.length += number
+
+    def make_room(self, layer: int, end: int, heads: int, width: int, like: KeysAndValues | None = None) -> None:
+        """See to it that a layer has room for so many tokens; what is kept stays."""
+        held = self.layers.get(layer)
+        if held is not None and held[0].shape[2] >= end:
+            return
+        room = ROOM
+        while room < end:
+            room *= 2
+        sides = []
+        for side in (0, 1):
+            kind = {} if like is None else {"dtype": like[side].dtype, "device": like[side].device}
+            larger = torch.empty(1, heads, room, width if like is None else like[side].shape[3], **kind)
+            if held is not None:
+                larger[:, :, : self.length] = held[side][:, :, : self.length]
+            sides.append(larger)
+        self.layers[layer] = (sides[0], sides[1])
 
     @property
     def num_bytes(self) -> int:
         """Of memory that is taken."""
         return sum(part.numel() * part.element_size() for pair in self.layers.values() for part in pair)
-
-    def _with_room(self, layer: int, side: int, new: Tensor) -> Tensor:
-        end = self.length + new.shape[2]
-        held = self.layers[layer][side] if layer in self.layers else None
-        if held is None or held.shape[2] < end:
-            room = ROOM
-            while room < end:
-                room *= 2
-            larger = new.new_empty(*new.shape[:2], room, new.shape[3])
-            if held is not None:
-                larger[:, :, : self.length] = held[:, :, : self.length]
-            held = larger
-        held[:, :, self.length : end] = new
-        return held
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,25 @@ class Growth:
         return len(self.new_NH) + len(self.tail_KH)
 
 
+@runtime_checkable
+class ReadsRows(Protocol):
+    """Reads tokens of several sequences, and puts their keys and values behind those that are kept."""
+
+    def read(self, row_NH: Tensor, position_N: Tensor, growths: Sequence[Growth]) -> Tensor:
+        """Hidden states [N, H]."""
+        ...
+
+
 @torch.inference_mode()
-def grow(backbone: nn.Module, growths: Sequence[Growth]) -> list[tuple[Tensor, Tensor]]:
+def grow(
+    backbone: nn.Module, growths: Sequence[Growth], layers: "ReadsRows | None" = None
+) -> list[tuple[Tensor, Tensor]]:
     """Read new tokens of several sequences in one forward pass.
 
     Args:
         backbone: Whose attention was exchanged (`limssr.model.reading.attention.exchange_attention`).
         growths: Of different sequences.
+        layers: The backbone's layers made for few tokens (`limssr.model.reading.llama_layers`); None: its own.
 
     Returns:
         For each, the hidden states of its new tokens [N, H] and of its tail [K, H].
@@ -99,12 +114,18 @@ def grow(backbone: nn.Module, growths: Sequence[Growth]) -> list[tuple[Tensor, T
     row = torch.cat([part for one in growths for part in (one.new_NH, one.tail_KH)]).to(dtype)
     positions = torch.cat([one.kept.length + torch.arange(one.num_read) for one in growths]).to(row.device)
     keep: dict[int, KeysAndValues] = {}
-    reading = Reading(_plan(growths, row.device), _before(growths), keep=keep)
-    hidden = read_row(backbone, row, positions, reading).to(like.dtype)
+    if layers is not None:
+        hidden = layers.read(row, positions, growths)
+    else:
+        reading = Reading(_plan(growths, row.device), _before(growths), keep=keep)
+        hidden = read_row(backbone, row, positions, reading).to(like.dtype)
     found, begin = [], 0
     for one in growths:
         number = len(one.new_NH)
-        one.kept.append(keep, begin, number)
+        if layers is None:
+            one.kept.append(keep, begin, number)
+        else:  # they are where they stay; the next tokens come in the place of the tail
+            one.kept.length += number
         found.append((hidden[begin : begin + number], hidden[begin + number : begin + one.num_read]))
         begin += one.num_read
     return found

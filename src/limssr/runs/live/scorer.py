@@ -93,13 +93,21 @@ class LiveScorer:
         found: From `limssr.load`.
         max_segments: Of one performance.
         level: Share of new scores that intervals are to cover.
+        order: Of the weights; see `limssr.model.growing.GrowingModel`.
 
     Attributes:
         reads_again: Why every score reads the whole prefix; None where only new segments are read.
     """
 
-    def __init__(self, found: Loaded, *, max_segments: int = MAX_SEGMENTS, level: float = LEVEL) -> None:
-        self.found, self.max_segments, self.level = found, max_segments, level
+    def __init__(
+        self,
+        found: Loaded,
+        *,
+        max_segments: int = MAX_SEGMENTS,
+        level: float = LEVEL,
+        order: Literal["laid out", "as trained"] = "laid out",
+    ) -> None:
+        self.found, self.max_segments, self.level, self.order = found, max_segments, level, order
         words = [one.name for one in found.modalities if one.words]
         if words:
             raise InputError(
@@ -185,7 +193,7 @@ class LiveScorer:
 
         reason = why_not(scorer.model)  # type: ignore[arg-type]
         if reason is None:
-            self._growing = GrowingModel(scorer.model.eval())  # type: ignore[arg-type]
+            self._growing = GrowingModel(scorer.model.eval(), weights=self.order)  # type: ignore[arg-type]
         return reason
 
     def _checked(self, session: LiveSession, streams: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], int]:

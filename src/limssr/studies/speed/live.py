@@ -30,6 +30,7 @@ class LiveReport:
         tokens: Read for a new segment: those that stay, and those that are read again each time.
         segment: Quantiles 50 %, 95 % and 99 % of a new segment, over all segments of all rounds.
         segment_cpu: The same of the processor's time, which other work on the machine does not lengthen.
+        as_trained: Median of how many times as long the processor takes where weights are not laid out for few tokens.
         segment_first, segment_last: Medians over the first and the last tenth of the performance.
         again: Length -> (median with new segments alone, median with the prefix read again, median ratio in a round).
         together: Sessions side by side -> (median a segment of all of them, median of one alone times their number).
@@ -41,6 +42,7 @@ class LiveReport:
     tokens: dict[str, int]
     segment: dict[str, float]
     segment_cpu: dict[str, float]
+    as_trained: float
     segment_first: float
     segment_last: float
     again: dict[int, tuple[float, float, float]]
@@ -58,6 +60,7 @@ class LiveReport:
             f"a new segment: {self.tokens['kept']} tokens stay, {self.tokens['again']} are read again",
             f"a segment: {_named(self.segment)}; first tenth {self.segment_first:.1f}, last {self.segment_last:.1f} ms",
             f"of the processor's time, all threads together: {_named(self.segment_cpu)}",
+            f"with weights that are not laid out for few tokens {self.as_trained:.2f} times as much of it",
         ]
         for length, (kept, again, ratio) in self.again.items():
             found.append(f"at {length} segments: {kept:.1f} ms, all of it again {again:.1f} ms: {ratio:.1f} times")
@@ -89,13 +92,14 @@ def measure_live(
     loaded = Loaded(
         name="benchmark", modalities=setting.modalities, criteria=setting.criteria, scorer=scorer, folder=Path()
     )
-    live, rng = LiveScorer(loaded), np.random.default_rng(options.seed)
+    live, plain, rng = LiveScorer(loaded), LiveScorer(loaded, order="as trained"), np.random.default_rng(options.seed)
     streams = {
         one.name: rng.standard_normal((options.segments, one.dim)).astype(np.float32) for one in setting.modalities
     }
     with limited_threads(options.threads):
         rounds = options.repeats or 3
         times_RT, cpu_RT, again, difference, session = _rounds(live, streams, rounds, advance)
+        as_trained = _as_trained(live, plain, streams)
         together = {number: _together(live, streams, number, rounds) for number in sessions}
     rows = model.tokens.rows
     tenth = max(1, options.segments // 10)
@@ -104,6 +108,7 @@ def measure_live(
         tokens={"kept": len(setting.modalities), "again": len(rows.ends) + len(rows.fusion)},
         segment=_quantiles(times_RT),
         segment_cpu=_quantiles(cpu_RT),
+        as_trained=as_trained,
         segment_first=float(1000 * np.median(times_RT[:, 1 : tenth + 1])),
         segment_last=float(1000 * np.median(times_RT[:, -tenth:])),
         again=again,
@@ -154,6 +159,18 @@ def _rounds(
         for length, found in whole.items()
     }
     return times_RT, cpu_RT, again, difference, session
+
+
+def _as_trained(live: LiveScorer, plain: LiveScorer, streams: dict[str, np.ndarray]) -> float:
+    """A performance read with both orders of weights, segment by segment in turns."""
+    times: dict[LiveScorer, list[float]] = {live: [], plain: []}
+    sessions = {one: one.session() for one in times}
+    for t in range(len(next(iter(streams.values())))):
+        for one, session in sessions.items():
+            cpu = time.process_time()
+            one.add(session, {name: array[t : t + 1] for name, array in streams.items()})
+            times[one].append(time.process_time() - cpu)
+    return float(np.median(np.array(times[plain]) / np.array(times[live])))
 
 
 def _together(live: LiveScorer, streams: dict[str, np.ndarray], number: int, rounds: int) -> tuple[float, float]:
