@@ -14,6 +14,8 @@ from limssr.model.backbone.families import KNOWN
 from limssr.systems.table import SYSTEMS
 
 COMMON = {"--help", "--json", "--debug"}
+# Where the work is done: nothing that a recipe, which says what is done, could know.
+CLUSTER = ("--engine", "--address", "--needs")
 FLAGS = {
     "doctor": {"--device"},
     "demo": {"--backbone", "--out", "--epochs", "--seed", "--video", "--device"},
@@ -25,7 +27,7 @@ FLAGS = {
         "--words",
         "--name",
         "--processes",
-        "--engine",
+        *CLUSTER,
         "--resume",
         "--contained",
     },
@@ -92,6 +94,7 @@ FLAGS = {
     "explain": {"--split", "--samples", "--source", "--subsets", "--member", "--against", "--store", "--device"},
     "predict": {
         *("--out", "--member", "--interval", "--int8", "--device", "--header", "--columns"),
+        *(*CLUSTER, "--shards"),
         *("--shard", "--join"),  # what a task of a scheduler does, and what comes after all of them
     },
     "report": set(),
@@ -122,6 +125,7 @@ FLAGS = {
         "--set",
         "--out",
         "--processes",
+        *CLUSTER,
         "--dry-run",
         "--print-commands",
         "--device",
@@ -140,6 +144,7 @@ FLAGS = {
         "--set",
         "--out",
         "--processes",
+        *CLUSTER,
         "--resample",
         "--device",
         "--dry-run",
@@ -154,6 +159,7 @@ FLAGS = {
         "--set",
         "--out",
         "--processes",
+        *CLUSTER,
         "--device",
         "--dry-run",
         "--print-commands",

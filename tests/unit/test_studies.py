@@ -9,6 +9,7 @@ import time
 import pytest
 
 from limssr.core.config import RunConfig
+from limssr.core.cores import threads_each
 from limssr.core.errors import ArtifactError, InputError, LimssrError
 from limssr.core.progress import SilentReporter
 from limssr.core.recipes import parse_config
@@ -16,7 +17,7 @@ from limssr.report.text import duration
 from limssr.runs.folder import write_config
 from limssr.studies import PlannedRun, RunsFailed, check_runs, estimate, read_results, run_all
 from limssr.studies.plan import distinct_runs, unfinished_runs
-from limssr.studies.processes import shared_devices, threads_each
+from limssr.studies.processes import shared_devices
 
 
 def make_config(store, *, seed=1, name="run", **changes) -> RunConfig:

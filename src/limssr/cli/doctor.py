@@ -1,7 +1,6 @@
 """What this machine can do: versions, device, precision, memory, disk, language models. Changes nothing."""
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import sys
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from limssr.core.cores import num_cores
 from limssr.core.errors import InputError
 from limssr.core.version import __version__
 
@@ -92,7 +92,7 @@ def diagnose() -> Diagnosis:
         device=str(choice.device),
         device_reason=choice.reason,
         precisions={precision: _precision(precision, choice.device) for precision in PRECISIONS},
-        num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        num_cores=num_cores(),
         memory_gib=recorded["memory_gib"],
         free_disk_gib=free_gib,
         backbones=(*known_backbones(), *_cached_backbones()),

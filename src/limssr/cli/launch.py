@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from limssr.core.cores import num_cores, threads_each
 from limssr.core.errors import InputError
 from limssr.core.signals import WITH_PARENT, end_processes
 
@@ -47,8 +48,7 @@ def _check_number(number: int) -> None:
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    there, what = (gpus, "CUDA devices") if gpus else (max(cores, 4), "cores")
+    there, what = (gpus, "CUDA devices") if gpus else (max(num_cores(), 4), "cores")
     if not 1 <= number <= there:
         raise InputError(f"Expected --processes from 1 to {there}, as there are {there} {what}, found {number}.")
 
@@ -60,8 +60,6 @@ def _free_port() -> int:
 
 
 def _start(arguments: Sequence[str], place: int, number: int, *, port: int, lifeline: int) -> "subprocess.Popen[bytes]":
-    from limssr.studies.processes import threads_each
-
     threads = str(threads_each(number))
     environment = {
         **os.environ,

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Protocol
 from tyro import conf
 
 from limssr.cli.output import Answer
-from limssr.core.errors import ArtifactError
+from limssr.core.cluster import Cluster, Needs
+from limssr.core.errors import ArtifactError, InputError
 from limssr.core.reading.records import EvaluationDocument, read_document
 from limssr.model.backbone.families import KNOWN
 
@@ -43,6 +44,20 @@ RecipeName = Annotated[
     conf.arg(metavar="RECIPE", help="A YAML file, or a recipe that comes with limssr: own, demo, percepiano, ..."),
 ]
 Processes = Annotated[int, conf.arg(metavar="N", help="Runs at a time, each in a process of its own.")]
+EngineName = Annotated[
+    Literal["local", "ray"], conf.arg(help="Where the work is done: on this machine, or on a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    conf.arg(
+        metavar="HOST:PORT|auto",
+        help="The Ray cluster; without it a Ray of this machine with --processes tasks at a time, ended afterwards.",
+    ),
+]
+NeedsText = Annotated[
+    str | None,
+    conf.arg(metavar="cpus=N,gpus=N,gb=N", help="What each task takes of a machine of the Ray cluster."),
+]
 DryRun = Annotated[
     bool, conf.arg(help="Write nothing: print what would run, and how long it takes by a few timed steps.")
 ]
@@ -114,6 +129,23 @@ def _home_expanded(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_home_expanded(one) for one in value)
     return value
+
+
+def chosen_cluster(
+    engine: Literal["local", "ray"], address: str | None, needs: str | None, processes: int
+) -> Cluster | None:
+    """The cluster that the options of a verb ask for; None: the work stays in this machine's own processes.
+
+    Raises:
+        InputError: Options that do not go together.
+        MissingExtraError: Ray is not installed.
+    """
+    if engine == "local":
+        for name, value in (("--address", address), ("--needs", needs)):
+            if value is not None:
+                raise InputError(f"Expected --engine ray with {name}, found the work left to this machine: add it.")
+        return None
+    return Cluster(processes=processes, address=address, needs=None if needs is None else Needs.read(needs))
 
 
 @contextlib.contextmanager

@@ -1,17 +1,14 @@
 """Run jobs one after another, on several processes or on a Ray cluster; the results are the same bytes."""
 
-import importlib
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, Literal
 
-from limssr.core.errors import InputError, LimssrError, MissingExtraError
+from limssr.core.cluster import Cluster, LostTask
+from limssr.core.errors import InputError, MissingExtraError
 from limssr.media.work import Job, encode_file
-
-Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +28,22 @@ class Outcome:
     reason: str | None = None
 
 
-def run_jobs(jobs: Sequence[Job], *, processes: int, engine: Engine) -> Iterator[Outcome]:
+def run_jobs(jobs: Sequence[Job], *, processes: int, cluster: Cluster | None = None) -> Iterator[Outcome]:
     """Do all jobs and yield each outcome as it comes, in any order.
 
+    Args:
+        jobs: Files that are read.
+        processes: How many at a time on this machine.
+        cluster: Does them in place of this machine; it sees the same folders.
+
     Raises:
-        InputError: A number of processes below one, or Ray is not installed.
+        InputError: A number of processes below one, or no such cluster.
         LimssrError: Something that concerns all jobs: a full disk, a missing package.
     """
     if processes < 1:
         raise InputError(f"Expected at least one process, found {processes}: give --processes 1 or more.")
-    if engine == "ray":
-        yield from _on_ray(jobs, processes)
+    if cluster is not None:
+        yield from _on_ray(jobs, cluster)
     elif processes == 1 or len(jobs) < 2:
         for index, job in enumerate(jobs):
             yield _do(index, job)
@@ -73,8 +75,7 @@ def _in_processes(jobs: Sequence[Job], processes: int) -> Iterator[Outcome]:
         try:
             yield from _pooled({index: job}, 1)
         except BrokenProcessPool:
-            reason = f"{job.path}: the process that read it died (out of memory, or a fault of the decoder)"
-            yield Outcome(index=index, reason=reason)
+            yield Outcome(index=index, reason=_died(job))
 
 
 def _pooled(jobs: dict[int, Job], processes: int) -> Iterator[Outcome]:
@@ -90,23 +91,18 @@ def _pooled(jobs: dict[int, Job], processes: int) -> Iterator[Outcome]:
                 future.cancel()
 
 
-def _on_ray(jobs: Sequence[Job], processes: int) -> Iterator[Outcome]:
-    try:
-        ray: Any = importlib.import_module("ray")
-    except ImportError as error:
-        raise MissingExtraError("Expected the package ray for --engine ray, found none: pip install ray") from error
-    if not ray.is_initialized():
-        ray.init(num_cpus=processes, include_dashboard=False, log_to_driver=False)
-    task = ray.remote(num_cpus=1, max_retries=1)(_do)
-    references = [task.remote(index, job) for index, job in enumerate(jobs)]
-    place = {reference: index for index, reference in enumerate(references)}
-    while references:
-        ready, references = ray.wait(references, num_returns=1)
-        try:
-            yield ray.get(ready[0])
-        except ray.exceptions.RayTaskError as error:
-            cause = error.cause if isinstance(error.cause, LimssrError) else None
-            raise cause or error from error
-        except ray.exceptions.WorkerCrashedError:
-            index = place[ready[0]]
-            yield Outcome(index=index, reason=f"{jobs[index].path}: the process that read it died")
+def _on_ray(jobs: Sequence[Job], cluster: Cluster) -> Iterator[Outcome]:
+    with cluster:
+        for index, found in cluster.run(_do_numbered, list(enumerate(jobs))):
+            if isinstance(found, LostTask):
+                yield Outcome(index=index, reason=_died(jobs[index]))
+            else:
+                yield found
+
+
+def _do_numbered(numbered: tuple[int, Job]) -> Outcome:
+    return _do(*numbered)
+
+
+def _died(job: Job) -> str:
+    return f"{job.path}: the process that read it died (out of memory, or a fault of the decoder)"

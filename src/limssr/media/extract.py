@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from limssr.core.cluster import Cluster
 from limssr.core.errors import InputError, MissingExtraError
 from limssr.core.files import check_new, sha256_of, write_atomically
 from limssr.core.types import Sample
@@ -19,7 +20,7 @@ from limssr.data.words.names import DEFAULT
 from limssr.media.assemble import assemble, word_streams
 from limssr.media.clock import Segments
 from limssr.media.encoders.table import check_needs, chosen
-from limssr.media.executors import Engine, Outcome, run_jobs
+from limssr.media.executors import Outcome, run_jobs
 from limssr.media.jobs import Jobs
 from limssr.media.manifest import Recordings, load_recordings
 from limssr.media.plan import plan_streams
@@ -38,7 +39,7 @@ class ExtractOptions:
         name: Of the data set; None: that of the manifest.
         scales: Criterion -> (lowest, highest possible score).
         processes: Files that are read at once.
-        engine: Where they are read.
+        cluster: Reads them in place of this machine.
         paths: "contained" refuses files outside the manifest's folder.
         resume: "auto" accepts a store that was already extracted in exactly this way.
         words: The view of streams of words (`limssr.data.words.views`).
@@ -50,7 +51,7 @@ class ExtractOptions:
     name: str | None = None
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     processes: int = 1
-    engine: Engine = "local"
+    cluster: Cluster | None = None
     paths: Literal["any", "contained"] = "any"
     resume: Literal["never", "auto"] = "never"
 
@@ -181,7 +182,7 @@ class _Work:
             failures=self._failures,
         )
         jobs = self._jobs.jobs
-        for outcome in run_jobs(jobs, processes=self._options.processes, engine=self._options.engine):
+        for outcome in run_jobs(jobs, processes=self._options.processes, cluster=self._options.cluster):
             self._outcomes[outcome.index] = outcome
             if self._progress:
                 self._progress(len(self._outcomes), len(jobs))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from limssr.core.config import RunConfig
+from limssr.core.cores import threads_each
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.core.runtime import choose_device
 from limssr.core.types import Sample
@@ -16,7 +17,6 @@ from limssr.nn.contract import Network, Stage, stage_epochs
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.references import scorer_of
 from limssr.studies.plan import PlannedRun
-from limssr.studies.processes import threads_each
 from limssr.systems.build import build_model
 from limssr.systems.saving import state_to_save
 from limssr.training.loop import fit

@@ -1,12 +1,16 @@
-"""Executes the runs of a study, one after another or in several processes."""
+"""Executes the runs of a study, one after another, in several processes or on a cluster."""
 
+import contextlib
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from limssr.core.cluster import Cluster, LostTask
+from limssr.core.config import RunConfig
 from limssr.core.diagnosis import diagnosis
 from limssr.core.errors import InputError, LimssrError
-from limssr.core.locks import being_written
+from limssr.core.locks import being_written, check_nobody_writes
 from limssr.core.progress import Reporter, SilentReporter
 from limssr.report.text import duration
 from limssr.runs.folder import write_config
@@ -15,6 +19,8 @@ from limssr.studies.plan import PlannedRun, RunsFailed, check_runs, check_study,
 from limssr.studies.processes import Job, run_jobs
 from limssr.systems.table import SYSTEMS
 
+FREE_AFTER_S = 30.0
+
 
 def run_all(
     runs: Sequence[PlannedRun],
@@ -22,6 +28,7 @@ def run_all(
     *,
     processes: int = 1,
     device: str = "auto",
+    cluster: Cluster | None = None,
     reporter: Reporter | None = None,
 ) -> None:
     """Train what is not done, resume what was interrupted, leave alone what is done.
@@ -34,6 +41,8 @@ def run_all(
         processes: More than 1: that many runs at a time, each a process of its own, with the machine's threads (and
             CUDA devices) divided among them.
         device: See `limssr.core.runtime.choose_device`.
+        cluster: Trains them in place of this machine, each in a process of its own, with what is declared for it. A run
+            whose machine is lost goes on elsewhere, after its last whole epoch.
         reporter: Is told of the progress.
 
     Raises:
@@ -46,12 +55,14 @@ def run_all(
     num_runs = len({id(run) for run in distinct_runs(runs).values()})
     with being_written(out, "study"):
         waiting = check_runs(runs, out, device=device)
-        if processes > 1:
+        if processes > 1 or cluster is not None:
             _check_other_processes_know(waiting)
         if len(waiting) < num_runs:
             reporter.note(f"{num_runs - len(waiting)} of {num_runs} runs are done already")
         tally = _Tally(waiting, reporter, min(processes, max(1, len(waiting))))
-        if processes == 1:
+        if cluster is not None:
+            _on_cluster(waiting, out, device, cluster=cluster, tally=tally)
+        elif processes == 1:
             _one_by_one(waiting, out, device, tally)
         else:
             _side_by_side(waiting, out, device, tally)
@@ -108,14 +119,54 @@ class _Tally:
 def _one_by_one(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _Tally) -> None:
     for run in waiting:
         tally.begin(run.key)
-        error: LimssrError | None = None
-        try:
-            train_run(run.config, out / run.key, device=device, resume="auto", reporter=tally.reporter)
-        except LimssrError as failure:
-            error = failure
-        except Exception as failure:  # one run's misfortune, such as a full memory, is not the others'
-            error = diagnosis(failure) or LimssrError(f"{type(failure).__name__}: {failure}")
-        tally.end(run.key, error)
+        tally.end(run.key, _trained(run.config, out / run.key, device, tally.reporter))
+
+
+def _trained(config: RunConfig, folder: Path, device: str, reporter: Reporter) -> LimssrError | None:
+    """Train one run, or go on with it; why it failed, None where it did not."""
+    try:
+        train_run(config, folder, device=device, resume="auto", reporter=reporter)
+    except LimssrError as failure:
+        return failure
+    except Exception as failure:  # one run's misfortune, such as a full memory, is not the others'
+        return diagnosis(failure) or LimssrError(f"{type(failure).__name__}: {failure}")
+    return None
+
+
+def _on_cluster(waiting: Sequence[PlannedRun], out: Path, device: str, *, cluster: Cluster, tally: _Tally) -> None:
+    tasks = [(run.config, out / run.key) for run in waiting]
+    for place, found in cluster.run(partial(train_task, device=device), tasks, process="fresh"):
+        error = LimssrError(f"its process was lost: {found.reason}") if isinstance(found, LostTask) else None
+        if isinstance(found, tuple):
+            code, text = found
+            error = InputError(text) if code == InputError.exit_code else LimssrError(text)
+        tally.end(waiting[place].key, error)
+
+
+def train_task(run: tuple[RunConfig, Path], *, device: str) -> tuple[int, str] | None:
+    """One run, as a task of a cluster.
+
+    Args:
+        run: Its configuration and its folder.
+        device: See `limssr.core.runtime.choose_device`.
+
+    Returns:
+        Exit code and message of what went wrong; None where nothing did.
+    """
+    config, folder = run
+    _wait_until_free(folder)
+    error = _trained(config, folder, device, SilentReporter())
+    return None if error is None else (error.exit_code, str(error))
+
+
+def _wait_until_free(folder: Path) -> None:
+    """An earlier attempt on a machine that was lost may hold the folder for a moment yet."""
+    deadline = time.monotonic() + FREE_AFTER_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(InputError):
+            check_nobody_writes(folder, "run")
+            return
+        time.sleep(1.0)
 
 
 def _side_by_side(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _Tally) -> None:

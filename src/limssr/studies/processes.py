@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from limssr.core.cores import threads_each
 from limssr.core.errors import InputError, LimssrError
 from limssr.core.signals import WITH_PARENT, end_processes
 
@@ -87,13 +88,6 @@ def shared_devices(device: str) -> list[str]:
     if device == "auto" and torch.cuda.is_available() and torch.cuda.device_count() > 1:
         return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return [device]
-
-
-def threads_each(processes: int) -> int:
-    """Threads of one of several processes: its share of OMP_NUM_THREADS, or of the cores that this process may use."""
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, (int(allowed) if allowed.isdecimal() else cores) // processes)
 
 
 def _start(job: Job, processes: int, device: str, lifeline: int) -> subprocess.Popen[bytes]:

@@ -1,6 +1,7 @@
 """`limssr ablate`: a whole ablation table of the paper, or ours, on any store."""
 
 import shlex
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,15 +9,19 @@ from typing import Annotated, Any
 from tyro import conf
 
 from limssr.cli.options import (
+    Address,
     Common,
     Device,
     DryRun,
+    EngineName,
+    NeedsText,
     PrintCommands,
     Processes,
     RecipeName,
     Settings,
     StoreOfRecipe,
     VariantNames,
+    chosen_cluster,
     commands_answer,
 )
 from limssr.cli.output import Answer
@@ -45,6 +50,9 @@ class Ablate:
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """Folder of the study; without it runs/ablate/NAME, NAME being the recipe's. What is done in it is kept."""
     processes: Processes = 1
+    engine: EngineName = "local"
+    address: Address = None
+    needs: NeedsText = None
     device: Device = "auto"
     dry_run: DryRun = False
     print_commands: PrintCommands = False
@@ -61,6 +69,7 @@ class Ablate:
         from limssr.studies.recipes import Changes, default_folder, fitted_config
 
         check_study(self.out or Path("runs"), processes=self.processes)
+        cluster = chosen_cluster(self.engine, self.address, self.needs, self.processes)
         chosen_tables(self.table)  # refuses an unknown one before the store is looked for
         changes = Changes(settings=self.set, variant=self.variant, store=self.store)
         config, notes = fitted_config(self.recipe, changes)
@@ -75,7 +84,10 @@ class Ablate:
             reporter.note(note)
         if self.print_commands:
             return commands_answer(commands(list(plan.runs.values()), out, device=self.device))
-        tables = run_ablation(plan, out, processes=self.processes, device=self.device, reporter=reporter)
+        with cluster or nullcontext():
+            tables = run_ablation(
+                plan, out, processes=self.processes, device=self.device, cluster=cluster, reporter=reporter
+            )
         files = write_tables(plan, tables, out, command=self._command(out), notes=notes)
         texts = [table_text(table_of(table, tables[table.number])) for table in plan.tables]
         document = {**to_document(plan, tables), "notes": notes, "files": [str(file) for file in files]}

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import RenderableType
 from tyro import conf
 
-from limssr.cli.options import Common, Position, counting
+from limssr.cli.options import Address, Common, EngineName, NeedsText, Position, chosen_cluster, counting
 from limssr.cli.output import PARTIAL, Answer
 from limssr.core.errors import InputError
 
@@ -40,8 +40,9 @@ class Extract:
     """What the data set is called in tables and reports; without it the manifest's name."""
     processes: Annotated[int, conf.arg(metavar="N")] = 1
     """Files that are read at a time, each in a process of its own; the store is the same."""
-    engine: Literal["local", "ray"] = "local"
-    """Where files are read: on this machine, or on a Ray cluster."""
+    engine: EngineName = "local"
+    address: Address = None
+    needs: NeedsText = None
     resume: bool = False
     """Go on with an extraction that was stopped; a store that is already complete is left as it is."""
     contained: bool = False
@@ -65,6 +66,7 @@ class Extract:
         from limssr.media.clock import parse_segments
         from limssr.media.extract import ExtractOptions, extract
 
+        cluster = chosen_cluster(self.engine, self.address, self.needs, self.processes)
         options = ExtractOptions(
             segments=parse_segments(self.segments),
             encoders=self.encoders or None,
@@ -72,7 +74,7 @@ class Extract:
             name=self.name,
             scales=scales(self.scale),
             processes=self.processes,
-            engine=self.engine,
+            cluster=cluster,
             paths="contained" if self.contained else "any",
             resume="auto" if self.resume else "never",
         )

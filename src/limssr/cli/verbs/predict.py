@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro import conf
 
-from limssr.cli.options import Common, Device, Position
+from limssr.cli.options import Address, Common, Device, EngineName, NeedsText, Position, chosen_cluster
 from limssr.cli.output import PARTIAL, Answer
 
 
@@ -34,6 +34,11 @@ class Predict:
     """Score part I of N of the source, for N tasks of a scheduler; the part is kept next to --out until --join."""
     join: Annotated[int | None, conf.arg(metavar="N")] = None
     """Make --out of the N parts that --shard 1/N to N/N have written: the same bytes as without parts."""
+    engine: EngineName = "local"
+    address: Address = None
+    needs: NeedsText = None
+    shards: Annotated[int | None, conf.arg(metavar="N")] = None
+    """With --engine ray: into how many parts the source is divided; one a core of this machine if not given."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
@@ -47,7 +52,8 @@ class Predict:
             check_output_file(self.out)
         if self.shard is not None or self.join is not None:
             return self._in_parts()
-        weights = "int8" if self.int8 else "trained"
+        if self.engine == "ray" or self.shards is not None or self.address is not None or self.needs is not None:
+            return self._on_cluster()
         more: dict[str, Any] = {}
         lines: list[str] = []
         if self.source.exists() and is_recordings(self.source):
@@ -56,28 +62,15 @@ class Predict:
             scores = predict_recordings(
                 self.run_folder,
                 self.source,
-                device=self.device,
-                weights=weights,
-                member=self.member,
-                interval=self.interval,
+                **{name: value for name, value in self._settings().items() if name != "reading"},
             )
             table = scores.table
             more = {"failures": dict(scores.failures), "notes": list(scores.notes), "seconds": dict(scores.seconds)}
             lines = [*seconds_lines(scores.seconds), *(f"note: {note}" for note in scores.notes)]
             lines += [f"not scored: {name}: {reason}" for name, reason in scores.failures.items()]
         else:
-            said = {"header": self.header, "columns": self.columns}
             notes: list[str] = []
-            table = predict(
-                self.run_folder,
-                self.source,
-                device=self.device,
-                weights=weights,
-                member=self.member,
-                say=notes.append,
-                reading={name: word for name, word in said.items() if word != "as-trained"},
-                interval=self.interval,
-            )
+            table = predict(self.run_folder, self.source, say=notes.append, **self._settings())
             more = {"notes": notes} if notes else {}
             lines = [f"note: {note}" for note in notes]
         rows = table.to_pylist()
@@ -110,22 +103,47 @@ class Predict:
             )
         assert self.shard is not None
         shard, notes = Shard.read(self.shard), list[str]()
-        said = {"header": self.header, "columns": self.columns}
-        is_new = predict_part(
-            self.run_folder,
-            self.source,
-            self.out,
-            shard,
-            device=self.device,
-            weights="int8" if self.int8 else "trained",
-            member=self.member,
-            say=notes.append,
-            reading={name: word for name, word in said.items() if word != "as-trained"},
-            interval=self.interval,
-        )
+        is_new = predict_part(self.run_folder, self.source, self.out, shard, say=notes.append, **self._settings())
         part = shard.path(self.out)
         missing = sum(not Shard(n, shard.of).path(self.out).exists() for n in range(1, shard.of + 1))
         document = {"out": str(part), "new": is_new, "parts_missing": missing, "notes": notes}
         ends = f"{missing} parts are missing" if missing else f"all parts are there: join them with --join {shard.of}"
         lines = (f"{'Written' if is_new else 'There already'}: {part}; {ends}", *(f"note: {note}" for note in notes))
         return Answer(document, lines)
+
+    def _on_cluster(self) -> Answer:
+        """The file of all parts, which tasks of a cluster have scored."""
+        from limssr.core.cores import num_cores
+        from limssr.core.errors import InputError
+        from limssr.media.recognise import is_recordings
+        from limssr.runs.bulk import predict_on, remove_parts
+        from limssr.runs.predict import write_predictions
+
+        shards = num_cores() if self.shards is None else self.shards
+        cluster = chosen_cluster(self.engine, self.address, self.needs, 1 if self.address else min(shards, num_cores()))
+        if cluster is None or self.out is None:
+            raise InputError("Expected --engine ray and --out with --shards, found another choice of them.")
+        if self.source.exists() and is_recordings(self.source):
+            raise InputError(
+                "Expected a store or a manifest for --engine ray, found recordings: `limssr extract --engine ray` "
+                "makes a store of them."
+            )
+        notes: list[str] = []
+        where = (self.run_folder, self.source, self.out)
+        with cluster:
+            table = predict_on(cluster, *where, shards=shards, say=notes.append, **self._settings())
+        write_predictions(table, self.out)
+        remove_parts(self.out, shards)
+        document = {"num_samples": table.num_rows, "out": str(self.out), "parts": shards, "notes": notes}
+        scored = sum(bool(streams) for streams in table["streams"].to_pylist())
+        return Answer(document, (f"{scored} samples scored: {self.out}", *(f"note: {note}" for note in notes)))
+
+    def _settings(self) -> dict[str, Any]:
+        said = {"header": self.header, "columns": self.columns}
+        return {
+            "device": self.device,
+            "weights": "int8" if self.int8 else "trained",
+            "member": self.member,
+            "reading": {name: word for name, word in said.items() if word != "as-trained"},
+            "interval": self.interval,
+        }

@@ -1,5 +1,6 @@
 """`limssr reproduce`: the paper's tables on its features, with our numbers beside the published ones."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -7,14 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro import conf
 
 from limssr.cli.options import (
+    Address,
     BackboneName,
     Common,
     Device,
     DryRun,
+    EngineName,
+    NeedsText,
     Position,
     PrintCommands,
     Processes,
     Settings,
+    chosen_cluster,
     commands_answer,
 )
 from limssr.cli.output import Answer
@@ -45,6 +50,9 @@ class Reproduce:
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """Folder of the study; without it runs/reproduce/DATASET-PROTOCOL. What is done in it is not run again."""
     processes: Processes = 1
+    engine: EngineName = "local"
+    address: Address = None
+    needs: NeedsText = None
     dry_run: DryRun = False
     print_commands: PrintCommands = False
     device: Device = "auto"
@@ -58,6 +66,7 @@ class Reproduce:
         from limssr.studies.paper.results import default_folder, write_reproduction
         from limssr.studies.plan import check_study
 
+        cluster = chosen_cluster(self.engine, self.address, self.needs, self.processes)
         request = self._request()
         out = self.out or default_folder(request)
         check_study(out / "runs", processes=self.processes)
@@ -66,7 +75,10 @@ class Reproduce:
             return self._preview(plan, out)
         if self.print_commands:  # regressions take seconds, and are left to the study itself
             return commands_answer(commands(plan.networks, out / "runs", device=self.device))
-        failed = run_reproduction(plan, out, processes=self.processes, device=self.device, reporter=make_reporter())
+        with cluster or nullcontext():
+            failed = run_reproduction(
+                plan, out, processes=self.processes, device=self.device, cluster=cluster, reporter=make_reporter()
+            )
         found = write_reproduction(plan, out)
         if failed is not None:
             raise failed

@@ -1,6 +1,7 @@
 """`limssr sweep systems`: every system on one store, under one protocol and one budget of tuning."""
 
 import shlex
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro import conf
 
 from limssr.cli.options import (
+    Address,
     BackboneName,
     Common,
     Device,
     DryRun,
+    EngineName,
+    NeedsText,
     Position,
     PrintCommands,
     Processes,
@@ -19,6 +23,7 @@ from limssr.cli.options import (
     Settings,
     StoreOfRecipe,
     VariantNames,
+    chosen_cluster,
     commands_answer,
 )
 from limssr.cli.output import Answer
@@ -27,6 +32,9 @@ from limssr.systems.table import SYSTEMS
 if TYPE_CHECKING:
     from limssr.core.progress import Reporter
     from limssr.studies.compare.run import CompareOptions
+
+
+WHERE = ("processes", "engine", "address", "needs")
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,9 @@ class Sweep:
     out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
     """Folder of the study; without it runs/sweep/NAME, NAME being the recipe's. What is done in it is kept."""
     processes: Processes = 1
+    engine: EngineName = "local"
+    address: Address = None
+    needs: NeedsText = None
     device: Device = "auto"
     resample: Literal["auto", "samples", "groups"] | None = None
     """What intervals of the comparison leave out: performances one by one, whole groups (passages, persons), or auto,
@@ -90,6 +101,7 @@ class Sweep:
         )
 
         check_study(self.out or Path("runs"), processes=self.processes)
+        cluster = chosen_cluster(self.engine, self.address, self.needs, self.processes)
         changes = Changes(settings=self.set, variant=self.variant, backbone=self.backbone, store=self.store)
         config, notes = fitted_config(self.recipe, changes)
         request = SweepRequest(
@@ -113,7 +125,10 @@ class Sweep:
             reporter.note(note)
         if self.print_commands:
             return commands_answer(commands(next_runs(plan, out), out, device=self.device))
-        result = run_sweep(plan, out, processes=self.processes, device=self.device, reporter=reporter)
+        with cluster or nullcontext():
+            result = run_sweep(
+                plan, out, processes=self.processes, device=self.device, cluster=cluster, reporter=reporter
+            )
         options = CompareOptions(
             result.compared(), order="score", resample=self.resample, budget=" ".join([budget_of(plan), *notes])
         )
@@ -128,7 +143,16 @@ class Sweep:
     def _command(self, out: Path) -> str:
         words = ["limssr", "sweep", self.what, self.recipe]
         words += ["--systems", *self.systems] if self.systems else []
-        for flag in ("seeds", "tries", "folds", "sizes", "epochs", "processes", "device", "resample"):
+        for flag in (
+            "seeds",
+            "tries",
+            "folds",
+            "sizes",
+            "epochs",
+            *WHERE,
+            "device",
+            "resample",
+        ):
             value = getattr(self, flag)
             words += [f"--{flag}", str(value)] if value != getattr(Sweep, flag) else []
         words += ["--training", *self.training] if self.training != Sweep.training else []

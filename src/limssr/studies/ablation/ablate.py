@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from limssr.core.cluster import Cluster
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.progress import Reporter
@@ -130,6 +131,7 @@ def run_ablation(
     *,
     processes: int = 1,
     device: str = "auto",
+    cluster: Cluster | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, tuple[RowResult, ...]]:
     """Run what is missing and read the tables.
@@ -139,12 +141,13 @@ def run_ablation(
         out: Folder of the study.
         processes: Runs at a time.
         device: See `limssr.core.runtime.choose_device`.
+        cluster: Trains in place of this machine.
         reporter: Is told of the progress.
 
     Returns:
         Table number -> its rows, in order.
     """
-    run_all(list(plan.runs.values()), out, processes=processes, device=device, reporter=reporter)
+    run_all(list(plan.runs.values()), out, processes=processes, device=device, cluster=cluster, reporter=reporter)
     return read_ablation(plan, out)
 
 

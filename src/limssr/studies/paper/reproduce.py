@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from limssr.core.cluster import Cluster
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, LimssrError, unknown_name
 from limssr.core.progress import Reporter, SilentReporter
@@ -157,6 +158,7 @@ def run_reproduction(
     *,
     processes: int = 1,
     device: str = "auto",
+    cluster: Cluster | None = None,
     reporter: Reporter | None = None,
 ) -> RunsFailed | None:
     """Train what is missing into OUT/runs.
@@ -172,7 +174,7 @@ def run_reproduction(
     # Nothing of a network's run is wrong either, or `run_all` says so before it starts one.
     check_regressions([one for one in plan.regressions if not regression_is_done(one[1], folder)])
     try:
-        run_all(plan.networks, folder, processes=processes, device=device, reporter=reporter)
+        run_all(plan.networks, folder, processes=processes, device=device, cluster=cluster, reporter=reporter)
     except RunsFailed as failed:
         failures |= failed.failures
     for name, run in plan.regressions:

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
+from limssr.core.cluster import Cluster
 from limssr.core.config import RunConfig, ValidationConfig
 from limssr.core.errors import InputError
 from limssr.core.files import write_json
@@ -218,6 +219,7 @@ def run_sweep(
     *,
     processes: int = 1,
     device: str = "auto",
+    cluster: Cluster | None = None,
     reporter: Reporter | None = None,
 ) -> SweepResult:
     """Tune, then train every system with every seed; what is done in `out` is kept.
@@ -227,6 +229,7 @@ def run_sweep(
         out: Folder of the study; gets a run folder for each run, and sweep.json, which names those of each system.
         processes: Runs at a time.
         device: See `limssr.core.runtime.choose_device`.
+        cluster: Trains in place of this machine.
         reporter: Is told of the progress.
 
     Raises:
@@ -237,11 +240,11 @@ def run_sweep(
     trials = plan.trial_runs()
     if trials:
         reporter.note(f"tuning: {len(plan.tries)} settings for each of {len(plan.contestants)} systems")
-        run_all(_flat(trials), out, processes=processes, device=device, reporter=reporter)
+        run_all(_flat(trials), out, processes=processes, device=device, cluster=cluster, reporter=reporter)
     losses, chosen = _judged(plan, trials, out)
     finals = plan.final_runs(chosen)
     planned = [*_flat(trials), *finals.values()]  # a try that won is the run of its seed, in the folder of the try
-    run_all(planned, out, processes=processes, device=device, reporter=reporter)
+    run_all(planned, out, processes=processes, device=device, cluster=cluster, reporter=reporter)
     owners = distinct_runs(planned)
     runs = {
         one.label: tuple(out / owners[run.key].key for (label, _), run in finals.items() if label == one.label)
