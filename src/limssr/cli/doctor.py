@@ -13,7 +13,10 @@ from limssr.core.cores import num_cores
 from limssr.core.errors import InputError
 from limssr.core.version import __version__
 
-PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "pyarrow", "numpy", "scipy", "scikit-learn")
+PACKAGES = (
+    *("torch", "transformers", "accelerate", "safetensors", "pyarrow", "numpy", "scipy", "scikit-learn"),
+    *("ray", "optuna", "fsspec", "s3fs"),  # of extras: other machines, other searches, other places
+)
 MIN_PYTHON = (3, 11)
 MIN_FREE_GIB = 2.0
 PRECISIONS = ("float32", "tf32", "bf16", "fp16")

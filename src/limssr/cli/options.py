@@ -51,7 +51,7 @@ Address = Annotated[
     str | None,
     conf.arg(
         metavar="HOST:PORT|auto",
-        help="The Ray cluster; without it a Ray of this machine with --processes tasks at a time, ended afterwards.",
+        help="The Ray cluster; without it a Ray of this machine is started, and ended afterwards.",
     ),
 ]
 NeedsText = Annotated[

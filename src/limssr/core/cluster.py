@@ -5,6 +5,7 @@ cluster must see, and with the same versions. A task whose machine or process is
 gives tasks makes them such that this goes on with what is there.
 """
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -22,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +46,8 @@ PATIENCE_S = 120.0
 """How long to wait for a machine where the cluster has none left that a task fits on."""
 OBJECTS_BYTES = 100_000_000
 """Shared memory of a Ray of this machine: tasks and results are small, everything large stands in files."""
+LOOPBACK_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's switch for its way on those systems, which is to use 127.0.0.1 and to have no other machines: "0"."""
 NEEDS = re.compile(r"(cpus|gpus|gb)=(\d{1,4}(?:\.\d{1,3})?)")
 
 
@@ -249,29 +253,77 @@ def start_ray(**how: Any) -> None:
     Raises:
         InputError: No cluster there.
     """
-    ours: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
-    surroundings = {"RAY_USAGE_STATS_ENABLED": "0"}
-    if "address" not in how:
+    is_own, ray = "address" not in how, _ray()
+    ours: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    surroundings: dict[str, str | None] = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": None}
+    if is_own:
         ours |= {"address": "local", "include_dashboard": False, "object_store_memory": OBJECTS_BYTES}
         surroundings |= {
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for: no other machine, so 127.0.0.1 alone
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            LOOPBACK_ALONE: "0",
+            "RAY_AUTH_TOKEN": _token(),  # without one Ray writes its own below the home folder
         }
+    with _own_signals(), _own_words(), _environment(surroundings), _one_machine(is_own):
+        try:
+            ray.init(**ours, **how)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"Expected a Ray cluster at {how.get('address', 'this machine')}, found that it does not answer: "
+                f"{_one_line(error)}. Look at `ray status` there."
+            ) from error
+    if is_own and (heard := {node["NodeManagerAddress"] for node in ray.nodes()}) != {"127.0.0.1"}:
+        ray.shutdown()
+        raise LimssrError(f"Expected a Ray that is heard on 127.0.0.1 alone, found {', '.join(heard)}: it was ended.")
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, whose handling is ours."""
     handlers = {number: signal.getsignal(number) for number in ENDING}
-    before = {name: os.environ.get(name) for name in surroundings}
-    os.environ.update(surroundings)
     try:
-        _ray().init(**ours, **how)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"Expected a Ray cluster at {how.get('address', 'this machine')}, found that it does not answer: "
-            f"{_one_line(error)}. Look at `ray status` there."
-        ) from error
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _own_words() -> Iterator[None]:
+    """Ray praises the token, and its own commands, on stderr."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Variables inside the block; None: as it is, and so again afterwards, whatever Ray sets."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: value for name, value in values.items() if value is not None})
+    try:
+        yield
     finally:
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-        _hand_back(handlers)
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _one_machine(is_own: bool) -> Iterator[None]:
+    """`LOOPBACK_ALONE` holds inside the block, also where Ray has been imported, and has read it, before."""
+    constants = importlib.import_module("ray._private.ray_constants")
+    before = constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = before and not is_own
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 def versions() -> dict[str, str]:
@@ -288,12 +340,11 @@ def at_work(place: Workplace, function: Callable[[T], R], item: T) -> R:
         InputError: This machine lacks the folder, or has other versions.
     """
     here, host = versions(), socket.gethostname()
-    other = [
-        f"{name} {here[name]} in place of {value}" for name, value in place.versions.items() if here[name] != value
-    ]
+    other = [name for name, wanted in place.versions.items() if here[name] != wanted]
     if other:
+        wanted, found = (", ".join(f"{name} {of[name]}" for name in other) for of in (place.versions, here))
         raise InputError(
-            f"Expected the same versions on every machine of the cluster, found {', '.join(other)} on {host}."
+            f"Expected {wanted} on every machine of the cluster, found {found} on {host}: install the same there."
         )
     try:
         os.chdir(place.folder)
@@ -302,10 +353,16 @@ def at_work(place: Workplace, function: Callable[[T], R], item: T) -> R:
             f"Expected {place.folder} on every machine of the cluster, found none on {host}: work in a folder that all "
             "of them share."
         ) from error
-    import torch
-
-    torch.set_num_threads(place.threads)
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(place.threads)
+    if "torch" in sys.modules:  # the function's module is imported by now
+        sys.modules["torch"].set_num_threads(place.threads)
     return function(item)
+
+
+@cache
+def _token() -> str:
+    """One for this process: Ray remembers the first that it is given."""
+    return secrets.token_hex(32)
 
 
 def _ray() -> Any:
@@ -316,12 +373,6 @@ def _temporary_folder() -> Path:
     """Sockets lie in it, whose paths may have 107 characters, of which Ray takes some 70."""
     parent = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="limssr-", dir=parent if len(parent) < 20 else "/tmp"))
-
-
-def _hand_back(handlers: Mapping[int, Any]) -> None:
-    if threading.current_thread() is threading.main_thread():
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _result(ray: Any, reference: Any) -> Any:

@@ -116,8 +116,8 @@ class Predict:
         from limssr.core.cores import num_cores
         from limssr.core.errors import InputError
         from limssr.media.recognise import is_recordings
-        from limssr.runs.bulk import predict_on, remove_parts
-        from limssr.runs.predict import write_predictions
+        from limssr.runs.prediction.on_cluster import predict_on, remove_parts
+        from limssr.runs.prediction.predict import write_predictions
 
         shards = num_cores() if self.shards is None else self.shards
         cluster = chosen_cluster(self.engine, self.address, self.needs, 1 if self.address else min(shards, num_cores()))

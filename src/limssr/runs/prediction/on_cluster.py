@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from limssr.core.cluster import Cluster, LostTask
 from limssr.core.errors import InputError, LimssrError
-from limssr.runs.predict import predict_part
-from limssr.runs.shards import Shard, joined
+from limssr.runs.prediction.predict import predict_part
+from limssr.runs.prediction.shards import Shard, joined
 
 Task = tuple[Path, Path, Path, Shard, dict[str, Any]]
 
@@ -24,7 +24,7 @@ def predict_on(
     say: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> pa.Table:
-    """The table of `limssr.runs.predict.predict`, made of parts that tasks of a cluster have written beside `out`.
+    """The table of `predict`, made of parts that tasks of a cluster have written beside `out`.
 
     Parts that are there are not made again; whoever has written the table removes them with `remove_parts`.
 
