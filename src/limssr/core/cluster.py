@@ -317,7 +317,7 @@ def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
 @contextlib.contextmanager
 def _one_machine(is_own: bool) -> Iterator[None]:
     """`LOOPBACK_ALONE` holds inside the block, also where Ray has been imported, and has read it, before."""
-    constants = importlib.import_module("ray._private.ray_constants")
+    constants: Any = importlib.import_module("ray._private.ray_constants")
     before = constants.ENABLE_RAY_CLUSTER
     constants.ENABLE_RAY_CLUSTER = before and not is_own
     try:
