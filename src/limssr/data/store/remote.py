@@ -26,6 +26,9 @@ from limssr.data.store.format import HEADER_NAME, check_hash, check_size, read_h
 
 ADDRESS = re.compile(r"(s3|gs|gcs|hf|https?):/+(?=[^/])")
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "http": "aiohttp", "https": "aiohttp"}
+BUCKETS = ("s3", "gs", "gcs")
+NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
+"""What the packages of services raise where they find none; they may not be installed, and have no class in common."""
 PIECE_BYTES = 8 * 2**20
 TRIES = 5
 """In a row that bring nothing before a fetch gives up; what is there by then is kept."""
@@ -97,7 +100,7 @@ def publish(store: Path, address: str, say: Say | None = None) -> None:
     if _explained(address, lambda: system.exists(f"{root}/{HEADER_NAME}")):
         raise InputError(f"Expected nothing at {address}, found a store: give another address, one for each version.")
     for number, (name, entry) in enumerate(header["files"].items(), start=1):
-        _explained(address, lambda name=name: _put(system, store / name, f"{root}/{name}"))
+        _explained(address, lambda name=name: _put(system, store / name, f"{root}/{name}", address=address))
         size = _explained(address, lambda name=name: system.info(f"{root}/{name}")["size"])
         if size != entry["bytes"]:
             raise InputError(
@@ -174,9 +177,11 @@ def _header(system: Any, root: str) -> bytes:
     return content
 
 
-def _put(system: Any, path: Path, remote: str) -> None:
-    with contextlib.suppress(NotImplementedError, OSError):  # buckets have no folders
-        system.makedirs(remote.rpartition("/")[0], exist_ok=True)
+def _put(system: Any, path: Path, remote: str, *, address: str) -> None:
+    # Buckets have no folders, and asking for one makes a bucket: of a name that somebody has mistyped, too.
+    if address.partition(":")[0] not in BUCKETS:
+        with contextlib.suppress(NotImplementedError, OSError):
+            system.makedirs(remote.rpartition("/")[0], exist_ok=True)
     system.put_file(str(path), remote)
 
 
@@ -209,13 +214,16 @@ def _explanation(address: str, error: Exception) -> InputError:
     if isinstance(error, InputError):
         return error
     status = getattr(error, "status", None)
-    if isinstance(error, PermissionError) or status in (401, 403):
+    if isinstance(error, PermissionError) or status in (401, 403) or type(error).__name__ in NO_CREDENTIALS:
         return InputError(
             f"Expected to be allowed to use {address}, found that its server refuses ({error}): give the credentials "
             "that its service asks for, as its own tools take them."
         )
     if isinstance(error, FileNotFoundError) or status == 404:
-        return InputError(f"Expected a store (a folder with store.json) at {address}, found none: look at the address.")
+        return InputError(
+            f"Expected a store (a folder with store.json) at {address}, found none: look at the address, and whether "
+            "its bucket exists."
+        )
     return InputError(
         f"Expected to reach {address}, found {type(error).__name__}: {error}. What was fetched is kept; the same "
         "command goes on with it."
@@ -223,7 +231,7 @@ def _explanation(address: str, error: Exception) -> InputError:
 
 
 def _is_refusal(error: Exception) -> bool:
-    return getattr(error, "status", None) in (401, 403, 404)
+    return getattr(error, "status", None) in (401, 403, 404) or type(error).__name__ in NO_CREDENTIALS
 
 
 def _named(content: bytes) -> str:
