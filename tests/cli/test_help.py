@@ -89,7 +89,7 @@ FLAGS = {
     "serve": {
         *("--host", "--port", "--token-file", "--device"),
         # How much one client, and all of them, may ask for.
-        *("--max-body", "--max-segments", "--max-waiting", "--wait-ms"),
+        *("--max-body", "--max-segments", "--max-waiting", "--wait-ms", "--workers"),
     },
     "explain": {"--split", "--samples", "--source", "--subsets", "--member", "--against", "--store", "--device"},
     "predict": {

@@ -1,6 +1,9 @@
 """`limssr benchmark serve` and `limssr benchmark live` at small size."""
 
+import gc
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +22,23 @@ def test_a_server_is_measured_beside_a_loop(served_run):
     assert list(report.memory_mib) == [11, 17]
     with pytest.raises(InputError, match="1 to 256 clients"):
         measure_load(served_run, clients=(1_000,))
+
+
+def test_memory_does_not_grow_with_requests(client, performances, tools):
+    """In the process of the tests; 120 requests that were kept would be tens of MiB."""
+    body = json.dumps(tools.body_of(*performances[:2])).encode()
+
+    def resident_mib(number):
+        for _ in range(number):
+            assert client.post("/v1/score", body).status == 200
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc")
+    kept = 120 * sum(array.nbytes for one in performances[:2] for array in one.streams.values()) / 2**20
+    before = resident_mib(30)
+    assert resident_mib(120) < before + kept / 2
 
 
 def test_a_new_segment_is_measured_beside_reading_all_again(tmp_path, capsys):

@@ -133,6 +133,35 @@ def measure_load(
     return LoadReport(run=str(run), requests=requests, levels=tuple(levels), memory_mib=memory)
 
 
+def measure_memory(
+    run: Path, marks: Sequence[int], *, clients: int = 4, say: Callable[[str], None] | None = None
+) -> dict[int, float]:
+    """Resident memory of a server of one run, in MiB, after so many requests have been answered.
+
+    Args:
+        run: A run folder whose store is on this machine.
+        marks: Numbers of requests, growing.
+        clients: At the same time.
+        say: Told each number.
+
+    Raises:
+        InputError: As `measure_load`, or a request that was not answered with scores.
+    """
+    found = load(run)
+    samples = _samples(run, found)
+    contents = [json.dumps(_body(_rows(sample), sample.id)).encode() for sample in samples]
+    memory, answered = {}, 0
+    with _server(_command(run), positional_port=False) as (port, process):
+        for mark in marks:
+            _, failed = _ask(port, "/v1/score", contents, clients=clients, requests=mark - answered)
+            if failed:
+                raise InputError(f"Expected scores for every request, found {failed} other answers: read the log.")
+            answered, memory[mark] = mark, _resident_mib(process.pid)
+            if say is not None:
+                say(f"{mark:>6,} requests: {memory[mark]:.1f} MiB")
+    return memory
+
+
 def _samples(run: Path, found: Loaded) -> list[Sample]:
     path = Path((read_run(run).document.get("store") or {}).get("path", ""))
     if not path.is_dir():

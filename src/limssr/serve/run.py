@@ -37,6 +37,9 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
     listening = listen(settings)
     with contextlib.closing(listening):
         set_up_logs()
+        if settings.workers > 1:
+            _supervise(settings, listening, say)
+            return
         app = ScoreServer(settings)
         try:
             say(f"Serving {', '.join(app.state.runs)} at {address(settings, listening)} (Ctrl+C to stop)")
@@ -44,6 +47,19 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
             log("stopped")
         finally:
             app.close()
+
+
+def _supervise(settings: ServeSettings, listening: socket.socket, say: Callable[[str], None]) -> None:
+    from limssr.serve.workers import supervise
+
+    names = ", ".join(run.name or str(run) for run in settings.runs)
+    where = address(settings, listening)
+    supervise(
+        settings,
+        listening,
+        say=lambda: say(f"Serving {names} at {where} with {settings.workers} workers (Ctrl+C to stop)"),
+    )
+    log("stopped")
 
 
 def listen(settings: ServeSettings) -> socket.socket:
@@ -122,6 +138,7 @@ class StoppableServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
+        self._app.state.measures.under_way.set(self._app.state.engine.admitted)
         if self._until is not None and (not self._app.state.engine.admitted or time.monotonic() > self._until):
             self.should_exit = True
         return await super().on_tick(counter)

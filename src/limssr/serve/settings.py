@@ -31,8 +31,9 @@ class ServeSettings:
         body_s: Seconds that the whole body of a request may take to arrive.
         head_s: Seconds that the head of a request may take to arrive.
         stop_s: Seconds that requests in progress get to end after the signal to stop.
+        workers: Processes that serve behind the port; each has its own queue, bounds and live sessions.
         device: See `limssr.core.runtime.choose_device`.
-        threads: Of torch; None: as many as torch takes by itself, as in `limssr predict`.
+        threads: Of torch; None: as many as torch takes by itself, as in `limssr predict`, divided among the workers.
     """
 
     runs: tuple[Path, ...]
@@ -48,6 +49,7 @@ class ServeSettings:
     body_s: float = 60.0
     head_s: float = 10.0
     stop_s: float = 30.0
+    workers: int = 1
     device: str = "auto"
     threads: int | None = None
 
@@ -65,6 +67,7 @@ class ServeSettings:
             "--max-segments": (self.max_segments, 1, 10_000_000),
             "--wait-ms": (self.wait_ms, 0, 10_000),
             "--max-waiting": (self.max_waiting, 1, 10_000),
+            "--workers": (self.workers, 1, 256),
         }
         for name, (value, low, high) in bounds.items():
             if not low <= value <= high:

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from limssr.core.version import __version__
 from limssr.serve.engine import STOPPING
@@ -47,9 +47,9 @@ def status_routes(state: State) -> APIRouter:
 
     @router.get("/metrics", response_model=None)
     async def metrics() -> Response:
-        """Counters for Prometheus."""
+        """Counters for Prometheus, of all workers together."""
         state.measures.under_way.set(state.engine.admitted)
-        return Response(generate_latest(state.measures.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(state.measures.text(), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/", include_in_schema=False, response_model=None)
     async def page() -> Response:

@@ -32,6 +32,9 @@ class Serve:
     wait_ms: Annotated[float, conf.arg(metavar="MS")] = 0.0
     """Wait so long for further requests and score them in one batch: faster under load, but the last bits of a score
     then depend on what else is in the batch. 0: each request is scored as `limssr predict` does, bit for bit."""
+    workers: Annotated[int, conf.arg(metavar="N")] = 1
+    """Processes that serve behind the port; one that dies is started again. Each opens the runs by itself, and has its
+    share of the threads and its own places for requests. A live session belongs to one of them."""
     device: Device = "auto"
     common: Common = field(default_factory=Common)
 
@@ -49,6 +52,7 @@ class Serve:
             max_segments=self.max_segments,
             max_waiting=self.max_waiting,
             wait_ms=self.wait_ms,
+            workers=self.workers,
             device=self.device,
         )
         settings.check()
