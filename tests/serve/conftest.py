@@ -16,7 +16,8 @@ from limssr.core.recipes import parse_config
 from limssr.data.store.reader import FeatureStore
 from limssr.runs.train import train_run
 from limssr.serve.app import ScoreServer
-from limssr.serve.run import StoppableServer, configured, listen
+from limssr.serve.run import listen
+from limssr.serve.server import StoppableServer, configured
 from limssr.serve.settings import ServeSettings
 
 

@@ -124,6 +124,7 @@ def answered(port, kind, content, dice):
         return None
     assert b"Traceback" not in received
     assert b'File "' not in received
+    assert b" --" not in received.partition(b'"detail":')[2]
     return int(received.split(b" ", 2)[1])
 
 

@@ -35,6 +35,7 @@ def refused(answer, status, *words):
     for word in words:
         assert word in document["detail"]
     assert "Traceback" not in answer.content.decode()
+    assert " --" not in document["detail"]
     assert tempfile.gettempdir() not in document["detail"]
     return document
 
@@ -104,14 +105,14 @@ def test_kinds_of_bodies_that_are_not_read(client):
 
 def test_too_much_is_refused_before_it_is_read(start, settings, tools):
     with start(settings, max_body=20_000, max_segments=10) as client:
-        refused(client.post("/v1/score", b" " * 20_001), 413, "20,000 bytes", "--max-body")
+        refused(client.post("/v1/score", b" " * 20_001), 413, "20,000 bytes", "higher bound")
         connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=10)
         connection.request("POST", "/v1/score", iter([b" " * 9_000] * 3), JSON, encode_chunked=True)
         assert connection.getresponse().status == 413
         connection.close()
         refused(client.post("/v1/score", with_stream([[0.0]] * 11)), 413, "at most 10 segments, found 11")
         long = tools.npy(np.zeros((11, 24), np.float32))
-        refused(client.form("/v1/score", {"video": ("v.npy", long)}, {"model": "run"}), 413, "--max-segments")
+        refused(client.form("/v1/score", {"video": ("v.npy", long)}, {"model": "run"}), 413, "higher bound")
         bomb = io.BytesIO()
         with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("x.npy", tools.npy(np.zeros((100_000, 24), np.float32)))
@@ -143,6 +144,29 @@ def test_files_that_are_none_are_refused_and_none_is_left(client, tools):
     refused(client.form("/v1/score", {"video": ("v.npy", array)}, {"modle": "run"}), 422, "did you mean 'model'")
     refused(client.form("/v1/score", {"video": ("v.npy", array)}, {"model": "run", "interval": "x"}), 422, "0.9")
     assert set(Path(tempfile.gettempdir()).glob("limssr-serve-*")) == before
+
+
+def test_what_the_command_settles_by_an_option_is_said_for_clients(client):
+    """Tables that the command refuses with the name of an option; nobody can give one over HTTP."""
+
+    def table(rows):
+        return "\n".join(",".join(map(str, row)) for row in rows).encode()
+
+    numbers = [[round(0.37 * (r * 7 + c) % 5, 3) for c in range(24)] for r in range(6)]
+    two_clocks = [["time_s", "timestamp", *map("f{}".format, range(22))]]
+    two_clocks += [[n, n, *row[2:]] for n, row in enumerate(numbers)]
+    falling = [["time_s", *map("f{}".format, range(24))], *([9 - n, *row] for n, row in enumerate(numbers))]
+    counted = [[n, *row[1:]] for n, row in enumerate(numbers)]
+    for files, words in [
+        ({"video": ("v.csv", table(two_clocks))}, ["one column of times", "remove one"]),
+        ({"video": ("v.csv", table(falling))}, ["times that rise", "rename the column"]),
+        ({"video": ("v.csv", table(counted))}, ["remove it or name it"]),
+        (
+            {"video": ("v.csv", table(numbers)), "flow": ("f.csv", table([row[:16] for row in numbers[:4]]))},
+            ["send streams of one length"],
+        ),
+    ]:
+        refused(client.form("/v1/score", files, {"model": "run"}), 422, *words)
 
 
 def test_slow_and_vanished_clients_hold_nothing(client):

@@ -41,7 +41,7 @@ class Bounds:
             raise Problem(
                 413,
                 f"{where}: expected at most {self.max_segments:,} segments, found {number:,}: send a shorter one, or "
-                "start the server with a higher --max-segments.",
+                "ask whoever runs the server for a higher bound.",
             )
 
     def check_samples(self, number: int) -> None:

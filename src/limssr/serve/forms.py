@@ -197,7 +197,7 @@ def _check_unpacked(path: Path, part: str, limit: int) -> None:
         raise Problem(
             413,
             f"Part '{part[:80]}': expected at most {limit:,} bytes when it is unpacked, found {size:,}: send less, or "
-            "start the server with a higher --max-body.",
+            "ask whoever runs the server for a higher bound.",
         )
 
 

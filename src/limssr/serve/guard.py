@@ -119,8 +119,8 @@ class Guard:
         headers = _headers(scope)
         if not self._is_own_host(headers.get("host", "")):
             raise Problem(
-                421, "Expected a request to this machine by its name or address, found another Host: use 127.0.0.1, or "
-                "start the server with --token-file."
+                421, "Expected a request to this machine by its name or address, found another Host: use 127.0.0.1 or "
+                "localhost."
             )  # fmt: skip
         path = scope["path"]
         if self._digest is None or path in OPEN or path.startswith("/static/"):
@@ -178,7 +178,7 @@ class _Body:
         return Problem(
             413,
             f"Expected a body of at most {self._settings.max_body:,} bytes, found more: send fewer samples at once, or "
-            "start the server with a higher --max-body.",
+            "ask whoever runs the server for a higher bound.",
             {"Connection": "close"},
         )
 

@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): how a request is refused, with the sentence that the command line would print."""
+"""Problem details (RFC 9457): how a request is refused, in the sentence of the command line without its options."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 
 from limssr.core.diagnosis import diagnosis
 from limssr.core.errors import LimssrError, MissingExtraError, ResourceError
+from limssr.serve.wording import for_clients
 
 MEDIA_TYPE = "application/problem+json"
 UNEXPECTED = "Something failed that should not have. The server's log has the place; please report it."
@@ -46,9 +47,11 @@ def problem_of(error: BaseException) -> Problem:
     explained = diagnosis(error) if isinstance(error, Exception) else None
     found = explained or error
     if isinstance(found, ResourceError | MemoryError):
-        return Problem(503, str(found) or "The machine has no memory left for this request.", {"Retry-After": "10"})
+        return Problem(
+            503, for_clients(str(found)) or "The machine has no memory left for this request.", {"Retry-After": "10"}
+        )
     if isinstance(found, MissingExtraError):
         return Problem(501, str(found))
     if isinstance(found, LimssrError) and found.exit_code == 2:
-        return Problem(422, str(found))
+        return Problem(422, for_clients(str(found)))
     return Problem(500, UNEXPECTED)

@@ -15,6 +15,7 @@ from limssr.serve.engine import Job
 from limssr.serve.explanation import explained
 from limssr.serve.schema import AskBody, ExplainBody, ProblemAnswer, ScoreAnswer, ScoreBody
 from limssr.serve.state import State
+from limssr.serve.wording import for_clients
 
 WATCH_S = 0.25
 """How often it is looked whether the client of a waiting request is still there."""
@@ -50,7 +51,7 @@ def score_routes(state: State) -> APIRouter:
             "model": asked.served.id,
             "interval": asked.level,
             "samples": rows,
-            "notes": [*asked.notes, *more],
+            "notes": [for_clients(note) for note in (*asked.notes, *more)],
             "timings_ms": {name: round(1000 * value, 2) for name, value in timings.items()},
         })  # fmt: skip
 
@@ -69,7 +70,7 @@ def score_routes(state: State) -> APIRouter:
             scores_NC, document = await _computed(request, state, Job(work=work))
             rows, more = asked.served.rows([sample], scores_NC, asked.level)
         request.state.told = {"model": asked.served.id, "samples": 1}
-        notes = [*asked.notes, *more]
+        notes = [for_clients(note) for note in (*asked.notes, *more)]
         return JSONResponse({"model": asked.served.id, "sample": rows[0], "notes": notes, **document})
 
     return router

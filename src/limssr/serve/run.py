@@ -1,26 +1,17 @@
-"""Starts a server and ends it gracefully: requests in progress are answered, new ones are sent elsewhere."""
+"""Opens the port and serves until a signal says to stop."""
 
 import contextlib
-import signal
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from types import FrameType
-
-import uvicorn
+from collections.abc import Callable
 
 from limssr.core.errors import InputError
 from limssr.serve.app import ScoreServer
 from limssr.serve.logs import log, set_up_logs
-from limssr.serve.protocol import protocol_with
+from limssr.serve.server import StoppableServer, configured
 from limssr.serve.settings import ServeSettings
+from limssr.serve.workers import supervise
 
-KEEP_ALIVE_S = 30
 BACKLOG = 256
-MAX_MESSAGE = 16 * 2**20
-"""Bytes of one message of a live session."""
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
@@ -38,7 +29,10 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
     with contextlib.closing(listening):
         set_up_logs()
         if settings.workers > 1:
-            _supervise(settings, listening, say)
+            names = ", ".join(run.name or str(run) for run in settings.runs)
+            told = f"Serving {names} at {address(settings, listening)} with {settings.workers} workers (Ctrl+C to stop)"
+            supervise(settings, listening, say=lambda: say(told))
+            log("stopped")
             return
         app = ScoreServer(settings)
         try:
@@ -47,19 +41,6 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
             log("stopped")
         finally:
             app.close()
-
-
-def _supervise(settings: ServeSettings, listening: socket.socket, say: Callable[[str], None]) -> None:
-    from limssr.serve.workers import supervise
-
-    names = ", ".join(run.name or str(run) for run in settings.runs)
-    where = address(settings, listening)
-    supervise(
-        settings,
-        listening,
-        say=lambda: say(f"Serving {names} at {where} with {settings.workers} workers (Ctrl+C to stop)"),
-    )
-    log("stopped")
 
 
 def listen(settings: ServeSettings) -> socket.socket:
@@ -83,62 +64,3 @@ def address(settings: ServeSettings, listening: socket.socket) -> str:
     """Where the page is."""
     host = f"[{settings.host.strip('[]')}]" if ":" in settings.host else settings.host
     return f"http://{host}:{listening.getsockname()[1]}/"
-
-
-def configured(app: ScoreServer, settings: ServeSettings) -> uvicorn.Config:
-    """How uvicorn speaks for an application."""
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        http=protocol_with(settings.head_s),
-        ws="websockets-sansio",
-        ws_max_size=MAX_MESSAGE,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=round(settings.stop_s),
-    )
-
-
-class StoppableServer(uvicorn.Server):
-    """Refuses new requests after the first signal, answers those in progress, and then ends.
-
-    Args:
-        config: From `configured`.
-        app: The application.
-    """
-
-    def __init__(self, config: uvicorn.Config, app: ScoreServer) -> None:
-        super().__init__(config)
-        self._app = app
-        self._until: float | None = None
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals stop the server inside the block; afterwards they mean what they meant before."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {one: signal.signal(one, self.handle_exit) for one in SIGNALS}
-        try:
-            yield
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal: no more requests; a second one ends at once."""
-        if self._until is not None:
-            self.should_exit = self.force_exit = True
-            return
-        self._until = time.monotonic() + self._app.state.settings.stop_s
-        self._app.state.engine.stop_admitting()
-
-    async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second."""
-        self._app.state.measures.under_way.set(self._app.state.engine.admitted)
-        if self._until is not None and (not self._app.state.engine.admitted or time.monotonic() > self._until):
-            self.should_exit = True
-        return await super().on_tick(counter)

@@ -23,8 +23,10 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess as supervisor
 
 from limssr.core.errors import InputError, LimssrError
+from limssr.serve.app import ScoreServer
 from limssr.serve.logs import log, set_up_logs
 from limssr.serve.measures import FOLDER
+from limssr.serve.server import StoppableServer, configured
 from limssr.serve.settings import ServeSettings
 
 HUNG_S = 60
@@ -119,6 +121,15 @@ class Workers(supervisor.Multiprocess):
         return False
 
 
+class WorkerServer(StoppableServer):
+    """A terminal sends Ctrl+C to every process; the supervisor passes it on as SIGTERM."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop on SIGTERM alone."""
+        if sig == signal.SIGTERM:
+            super().handle_exit(sig, frame)
+
+
 class Worker(supervisor.Process):
     """One process that serves."""
 
@@ -136,15 +147,6 @@ class Worker(supervisor.Process):
 
     def target(self, sockets: list[socket] | None = None) -> None:
         """Runs in the new process."""
-        from limssr.serve.app import ScoreServer
-        from limssr.serve.run import StoppableServer, configured
-
-        class WorkerServer(StoppableServer):
-            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-                """A terminal sends Ctrl+C to every process; the supervisor passes it on as SIGTERM."""
-                if sig == signal.SIGTERM:
-                    super().handle_exit(sig, frame)
-
         self.parent_conn.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=self.always_pong, daemon=True).start()
