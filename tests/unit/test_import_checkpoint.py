@@ -16,13 +16,14 @@ from transformers import AutoModel, LlamaConfig, PreTrainedTokenizerFast, Qwen2C
 
 from limssr.core.config import BackboneConfig, LoraConfig, ModelConfig, PromptConfig
 from limssr.core.errors import ArtifactError, InputError
+from limssr.core.reading.checkpoints import read_checkpoint
 from limssr.core.types import Batch, Criterion, Modality
 from limssr.model.limssr import LimssrModel
 from limssr.runs.evaluate import evaluate_run
+from limssr.runs.published.find import find_checkpoint
 from limssr.runs.published.import_checkpoint import import_checkpoint
 from limssr.runs.published.keys import KeyMap
 from limssr.runs.published.state import read_sizes
-from limssr.runs.published.tensors import find_checkpoint, read_tensors
 from limssr.studies.paper.tasks import TASKS, published_task
 from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained
@@ -287,7 +288,7 @@ def test_a_malicious_file_runs_nothing(tmp_path: Path, small: State) -> None:
     for name, buffer in files.items():
         (tmp_path / name).write_bytes(buffer.getvalue())
         with pytest.raises(InputError, match=r"posix\.system|pickle instruction") as caught:
-            read_tensors(tmp_path / name)
+            read_checkpoint(tmp_path / name)
         assert name in str(caught.value)
         assert "weights_only" not in str(caught.value)  # no advice to read it all the same
         assert not mark.exists()
@@ -306,10 +307,10 @@ def test_damaged_files_are_refused(tmp_path: Path, small: State) -> None:
         for length in (0, 1, 100, len(content) // 2, len(content) - 3):
             (tmp_path / name).write_bytes(content[:length])
             with pytest.raises(InputError, match=r"cannot be read|expected a state dict|Expected a checkpoint"):
-                read_tensors(tmp_path / name)
+                read_checkpoint(tmp_path / name)
     (text := tmp_path / "text.pt").write_text("score,0.5\n")
     with pytest.raises(InputError, match=r"text\.pt cannot be read"):
-        read_tensors(text)
+        read_checkpoint(text)
 
 
 def test_what_is_asked_for_is_checked(small: State, tmp_path: Path, backbone: Path) -> None:

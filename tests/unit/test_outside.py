@@ -20,6 +20,7 @@ from limssr.core.config import ModelConfig
 from limssr.core.errors import ArtifactError, InputError
 from limssr.core.reading import tables
 from limssr.core.reading.arrays import opened_archive, read_member, read_npy
+from limssr.core.reading.checkpoints import read_checkpoint as read_published
 from limssr.core.reading.documents import read_json
 from limssr.core.reading.regular import Outside, open_regular, read_bytes
 from limssr.core.reading.tables import read_parquet
@@ -29,7 +30,6 @@ from limssr.data.store.format import HEADER_NAME
 from limssr.data.store.reader import FeatureStore
 from limssr.report.runfolder import read_run_folder
 from limssr.runs.folder import read_run
-from limssr.runs.published.tensors import read_tensors as read_published
 from limssr.systems.build import build_model
 from limssr.systems.saving import load_pretrained, save_pretrained
 

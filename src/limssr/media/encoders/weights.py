@@ -4,12 +4,16 @@ import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
 from limssr.core.errors import ArtifactError
 from limssr.core.files import sha256_of
+from limssr.core.reading.checkpoints import read_checkpoint
 from limssr.media.encoders.contract import Need
 from limssr.media.extras import missing_weights
+
+STATE_KEYS = ("state_dict", "model_state")
+"""Where files that hold more than a state dict keep it."""
 
 
 def wheel_file(encoder: str, need: Need, inside: str) -> Path:
@@ -47,10 +51,13 @@ def checked_sha256(path: Path, expected: str) -> str:
     return found
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Named tensors of a file of weights whose hash is known; nothing but tensors is ever built from it."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return state.get("model_state", state)
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Named tensors of a file of weights whose hash is known; nothing but tensors is ever built from it.
+
+    Raises:
+        InputError: Not readable, or something else than names and tensors in it.
+    """
+    return read_checkpoint(path, under=STATE_KEYS, numbers="any")
 
 
 @lru_cache(maxsize=32)

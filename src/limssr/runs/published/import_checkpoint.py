@@ -24,15 +24,16 @@ from limssr.core.config import (
 )
 from limssr.core.errors import InputError
 from limssr.core.files import check_disk, check_new, new_folder, sha256_of
+from limssr.core.reading.checkpoints import read_checkpoint
 from limssr.core.runtime import environment
 from limssr.core.types import Criterion, Modality
 from limssr.model.backbone.load import Backbone, load_backbone
 from limssr.model.limssr import LimssrModel, num_special_tokens
 from limssr.model.tokens import TokenRows
 from limssr.runs.folder import write_config, write_run
+from limssr.runs.published.find import find_checkpoint
 from limssr.runs.published.keys import STREAMS
 from limssr.runs.published.state import PublishedSizes, fill_model, read_sizes
-from limssr.runs.published.tensors import find_checkpoint, read_tensors
 from limssr.systems.saving import save_pretrained, state_to_save
 
 ORIGIN = "imported checkpoint"
@@ -101,7 +102,7 @@ def import_checkpoint(
     if not criteria or num_segments < 1:
         raise InputError("Expected at least one criterion, and a number of segments of at least 1.")
     path = find_checkpoint(file, local_files_only=local_files_only)
-    state = read_tensors(path)
+    state = read_checkpoint(path)
     sizes = read_sizes(state, streams)
     if sizes.num_criteria != len(criteria):
         names = ", ".join(criterion.name for criterion in criteria)

@@ -7,7 +7,7 @@ instructions are only read, never followed.
 import mmap
 import pickletools
 import zipfile
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from limssr.core.errors import InputError
 from limssr.core.quoting import shortened
@@ -25,13 +25,16 @@ LEGACY_PICKLES = 5
 MAKERS = ("bytearray", "array", "Counter", "Fraction", "Decimal", "range")
 """Builtins and the like that torch's reader makes on request, of any size."""
 
+Numbers = Literal["bounded", "any"]
 
-def check_pickles(file: BinaryIO, outside: Outside) -> bool:
+
+def check_pickles(file: BinaryIO, outside: Outside, *, numbers: Numbers = "bounded") -> bool:
     """Refuse a file of torch that asks for more than it holds.
 
     Args:
         file: Open at its beginning; regular.
         outside: How a refusal speaks of it.
+        numbers: "any" lets numbers pass that are beyond the size of the file: for a file whose hash is known.
 
     Returns:
         Whether it is an archive, which torch can map into memory.
@@ -45,19 +48,19 @@ def check_pickles(file: BinaryIO, outside: Outside) -> bool:
     except zipfile.BadZipFile as error:  # of several parts
         raise outside.unreadable(error) from None
     if is_archive:
-        _check_archive(file, outside)
+        _check_archive(file, outside, numbers)
         return True
     length = file.seek(0, 2)
     if not length:
         raise outside.refused("an empty file, which cannot be read as a checkpoint")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for _ in range(LEGACY_PICKLES):
-            if content.tell() >= length or not _check_pickle(content, length, outside):
+            if content.tell() >= length or not _check_pickle(content, length, outside, numbers):
                 break
     return False
 
 
-def _check_archive(file: BinaryIO, outside: Outside) -> None:
+def _check_archive(file: BinaryIO, outside: Outside, numbers: Numbers) -> None:
     length = file.seek(0, 2)
     try:
         with zipfile.ZipFile(file) as archive:
@@ -69,21 +72,21 @@ def _check_archive(file: BinaryIO, outside: Outside) -> None:
                 if member.file_size > MAX_PICKLE_BYTES:
                     raise outside.refused(f"names and shapes of {member.file_size:,} bytes")
                 with archive.open(member) as content:
-                    _check_pickle(content, length, outside)
+                    _check_pickle(content, length, outside, numbers)
     except MemoryError:
         raise
     except Exception as error:  # zipfile and struct have a dozen kinds between them
         raise outside.unreadable(error) from None
 
 
-def _check_pickle(content: Any, length: int, outside: Outside) -> bool:
+def _check_pickle(content: Any, length: int, outside: Outside, numbers: Numbers) -> bool:
     """One pickle; False where it is none, which torch says in better words."""
     try:
         for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
             if number > MAX_INSTRUCTIONS:
                 raise outside.refused(f"more than {MAX_INSTRUCTIONS:,} instructions")
             too_large = type(argument) is int and abs(argument) > max(length, SMALL) and argument != MAGIC_NUMBER
-            if too_large and opcode.name not in ("PROTO", "FRAME"):
+            if numbers == "bounded" and too_large and opcode.name not in ("PROTO", "FRAME"):
                 raise outside.refused(f"the number {shortened(str(argument)[:40])}, beyond the size of the file")
             if opcode.name == "GLOBAL" and str(argument).split(" ")[-1] in MAKERS:
                 name = str(argument).replace(" ", ".")

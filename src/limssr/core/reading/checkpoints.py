@@ -1,7 +1,8 @@
-"""Reads tensors from a torch or safetensors file without running anything in it."""
+"""Named tensors of a checkpoint, torch's own format or safetensors, read without running anything in it."""
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,75 +11,30 @@ from torch import Tensor, nn
 
 from limssr.core.errors import InputError
 from limssr.core.quoting import quoted, shortened
+from limssr.core.reading.pickles import Numbers, check_pickles
 from limssr.core.reading.regular import Outside, open_regular
-from limssr.core.reading.tensors import read_tensors as read_safetensors
-from limssr.runs.published.pickles import check_pickles
-
-ENDINGS = (".pkl", ".pt", ".pth", ".bin", ".safetensors")
+from limssr.core.reading.tensors import read_tensors
 
 
-def find_checkpoint(file: str | Path, *, local_files_only: bool = True) -> Path:
-    """A checkpoint's path: as it is given, or the only checkpoint of a repository of weights on the hub.
-
-    Args:
-        file: A path, or a hub id (owner/name).
-        local_files_only: Never reach for the network: a hub id then has to be in the local cache.
-
-    Raises:
-        InputError: Nothing there, or several checkpoints in the repository.
-    """
-    path = Path(file)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise InputError(f"Expected a checkpoint file at {path}, found a folder: give the file in it.")
-    is_hub_id = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(file)) and path.suffix not in ENDINGS
-    if not is_hub_id:
-        raise InputError(
-            f"Expected a checkpoint at {path} ({', '.join(ENDINGS)}), found nothing: give a path that exists, or the "
-            "hub id (owner/name) of a repository of weights."
-        )
-    return _from_hub(str(file), local_files_only=local_files_only)
-
-
-def _from_hub(hub_id: str, *, local_files_only: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        patterns = [f"*{ending}" for ending in ENDINGS]
-        folder = Path(snapshot_download(hub_id, local_files_only=local_files_only, allow_patterns=patterns))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        remedy = (
-            "There is no such file, and no such repository in the local cache: give a path that exists, or add "
-            "--allow-download to fetch it from the hub"
-            if local_files_only
-            else "The hub could not be reached or does not have it: check the name and the network"
-        )
-        raise InputError(f"Checkpoint {hub_id!r} could not be loaded ({type(error).__name__}). {remedy}.") from None
-    files = sorted(path for path in folder.rglob("*") if path.suffix in ENDINGS)
-    if len(files) != 1:
-        names = ", ".join(path.relative_to(folder).as_posix() for path in files) or "none"
-        raise InputError(
-            f"Expected one checkpoint in the repository {hub_id}, found {names}: download one and give its path."
-        )
-    return files[0]
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_checkpoint(path: Path, *, under: Sequence[str] = (), numbers: Numbers = "bounded") -> dict[str, Tensor]:
     """Names and tensors of a checkpoint, on the CPU, memory-mapped where its format allows.
 
     Files of torch are pickles. They are read by torch's restricted unpickler, which makes tensors and plain containers
     and refuses every other object before it is made.
+
+    Args:
+        path: Of the file.
+        under: Keys under which a file may keep its state dict beside other things; the first that is there counts.
+        numbers: See `check_pickles`.
 
     Raises:
         InputError: Not readable, not only tensors, or an object that was refused; the message names it.
     """
     outside = Outside(path=path, what="a checkpoint", remedy="copy or download it again")
     if path.suffix == ".safetensors":
-        return _checked(read_safetensors(outside), path)
+        return _checked(read_tensors(outside), path)
     with open_regular(outside) as file:
-        is_archive = check_pickles(file, outside)
+        is_archive = check_pickles(file, outside, numbers=numbers)
     try:
         with warnings.catch_warnings(action="ignore"):  # about what is refused below in any case
             content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
@@ -86,7 +42,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # damaged bytes end in whatever the readers stumble over
         raise InputError(f"{path} cannot be read as a checkpoint: {_why(error)}") from None
-    return _checked(content, path)
+    return _checked(_within(content, under), path)
+
+
+def _within(content: Any, under: Sequence[str]) -> Any:
+    if not isinstance(content, dict):
+        return content
+    return next((content[key] for key in under if isinstance(content.get(key), dict)), content)
 
 
 def _why(error: Exception) -> str:
