@@ -95,6 +95,7 @@ FLAGS = {
     "predict": {
         *("--out", "--member", "--interval", "--int8", "--device", "--header", "--columns"),
         *(*CLUSTER, "--shards"),
+        "--encoders",  # a run on published features cannot know where the weights of their encoders are
         *("--shard", "--join"),  # what a task of a scheduler does, and what comes after all of them
     },
     "report": set(),

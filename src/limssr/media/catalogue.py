@@ -3,7 +3,10 @@
 from typing import Any
 
 from limssr.core.errors import InputError
-from limssr.media.encoders.hub import FAMILIES, PICTURES_HZ, hub_card
+from limssr.media.encoders.clips import FILE_FAMILIES
+from limssr.media.encoders.clips import PICTURES_HZ as CLIP_PICTURES_HZ
+from limssr.media.encoders.families import FAMILIES
+from limssr.media.encoders.hub import PICTURES_HZ, hub_card
 from limssr.media.encoders.table import DEFAULT, ENCODERS, missing_needs
 
 
@@ -29,7 +32,8 @@ def encoder_documents() -> list[dict[str, Any]]:
                 "install": list(install),
             }
         )
-    return [*documents, *(_family_document(name) for name in FAMILIES)]
+    documents += [_family_document(name) for name in FAMILIES]
+    return [*documents, *(_file_document(name) for name in FILE_FAMILIES)]
 
 
 def _family_document(name: str) -> dict[str, Any]:
@@ -49,8 +53,28 @@ def _family_document(name: str) -> dict[str, Any]:
         "weights": f"{family.source} on the hub, or {name}=FOLDER",
         "licence": family.licence,
         "verified": family.verified,
-        "version": 1,
+        "version": family.version,
         "columns": [] if card is None else list(card.columns),
         "ready": card is not None,
         "install": [] if card is not None else [f"hf download {family.source}"],
+    }
+
+
+def _file_document(name: str) -> dict[str, Any]:
+    """An encoder whose weights are a file that a user names."""
+    family = FILE_FAMILIES[name]
+    return {
+        "name": name,
+        "default": False,
+        "reads": "picture",
+        "pictures_hz": CLIP_PICTURES_HZ,
+        "width": None,
+        "does": family.does,
+        "weights": family.weights,
+        "licence": family.licence,
+        "verified": family.verified,
+        "version": 1,
+        "columns": [],
+        "ready": False,
+        "install": [f"fetch the file, and name it: --encoders {name}=FILE"],
     }

@@ -19,7 +19,7 @@ from limssr.data.validate import check_collection
 from limssr.data.words.names import DEFAULT
 from limssr.media.assemble import assemble, word_streams
 from limssr.media.clock import Segments
-from limssr.media.encoders.table import check_needs, chosen
+from limssr.media.encoders.table import check_needs, chosen, stream_names
 from limssr.media.executors import Outcome, run_jobs
 from limssr.media.jobs import Jobs
 from limssr.media.manifest import Recordings, load_recordings
@@ -121,7 +121,7 @@ def extract(
     # What the manifest alone shows is said before anything is decoded.
     check_collection(light, criteria)
     failures: dict[str, str] = {}
-    streams = plan_streams(recordings, encoders, failures, words=options.words)
+    streams = plan_streams(recordings, encoders, failures, words=options.words, called=stream_names(options.encoders))
     record = ExtractionRecord(segments=options.segments, streams=streams, packages=package_versions())
     provenance = {
         "importer": "extract",

@@ -1,7 +1,8 @@
 """The streams that a table of recordings gives, by its columns, the chosen encoders and the files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from limssr.core.errors import InputError, MissingExtraError
 from limssr.data.importers.table.files import read_stream
@@ -15,7 +16,12 @@ from limssr.media.sensors import read_sensor, sensor_columns
 
 
 def plan_streams(
-    recordings: Recordings, encoders: Sequence[str], failures: dict[str, str], *, words: str = DEFAULT
+    recordings: Recordings,
+    encoders: Sequence[str],
+    failures: dict[str, str],
+    *,
+    words: str = DEFAULT,
+    called: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[StreamRecord, ...]:
     """The streams of the store, in the order of the columns and of the encoders.
 
@@ -28,6 +34,7 @@ def plan_streams(
         encoders: The chosen ones.
         failures: Performance -> reason; files that cannot be opened are added.
         words: The view of streams of words.
+        called: Encoder -> what its stream is called, where it is not called like the encoder.
 
     Raises:
         InputError: A column in which no file can be read, or nothing that an encoder could read.
@@ -37,7 +44,7 @@ def plan_streams(
     streams: list[StreamRecord] = []
     for kind, name in recordings.columns:
         if kind == "media":
-            streams += _media_streams(recordings, name, encoders, opened, several=len(shared) > 1)
+            streams += _media_streams(recordings, name, encoders, opened, several=len(shared) > 1, called=called)
         elif kind == "sensor":
             columns = sensor_columns(_first_sensor(recordings, name, failures))
             streams.append(StreamRecord(name=name, source=f"sensor:{name}", columns=columns))
@@ -83,6 +90,7 @@ def _media_streams(
     opened: dict[Path, MediaInfo],
     *,
     several: bool,
+    called: Mapping[str, str],
 ) -> list[StreamRecord]:
     files = [
         opened[source.path]
@@ -106,7 +114,7 @@ def _media_streams(
     return [
         encoder_record(f"{name}-{short}" if several else short, source=source, encoder=encoder)
         for encoder in reading
-        for short in [card_of(encoder).name]
+        for short in [called.get(encoder) or card_of(encoder).name]
     ]
 
 

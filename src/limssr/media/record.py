@@ -8,7 +8,8 @@ from typing import Any
 from limssr.core.errors import ArtifactError, InputError
 from limssr.core.types import Modality
 from limssr.data.words.streams import words_modality
-from limssr.media.clock import Segments, make_segments
+from limssr.media.clock import PRESETS, Segments, make_segments
+from limssr.media.encoders.sets import resolved
 from limssr.media.encoders.table import check_needs, is_known, load_encoder
 
 FORMAT_VERSION = 1
@@ -129,6 +130,36 @@ def encoder_record(name: str, *, source: str, encoder: str) -> StreamRecord:
         weights_sha256=made.weights_sha256,
         columns=made.card.columns,
     )
+
+
+def published_record(name: str, encoders: Sequence[str], modalities: Sequence[Modality]) -> ExtractionRecord:
+    """How a recording is read for a model that learnt from published features.
+
+    Args:
+        name: Of the published data set (`limssr.media.encoders.sets.SETS`).
+        encoders: `NAME=SOURCE` where the weights are; streams whose encoder is not named are left out. None of them:
+            all, from where they usually are.
+        modalities: What the model reads.
+
+    Raises:
+        InputError: An encoder that is not here, or whose features have another width than the published ones.
+    """
+    wide = {modality.name: modality.dim for modality in modalities}
+    found = resolved((name, *encoders))
+    named = {encoder.partition("=")[0] for encoder in encoders}
+    streams = [
+        encoder_record(stream, source="media:video", encoder=encoder)
+        for encoder, stream in found.items()
+        if stream in wide and (not named or encoder.partition("=")[0] in named)
+    ]
+    for stream in streams:
+        if len(stream.columns) != wide[stream.name]:
+            raise InputError(
+                f"Expected {wide[stream.name]} features of the stream '{stream.name}' from the encoder "
+                f"'{stream.encoder}', as the model learnt from, found {len(stream.columns)}: name weights of the "
+                "published size."
+            )
+    return ExtractionRecord(segments=PRESETS[name], streams=tuple(streams), packages=package_versions())
 
 
 def package_versions() -> dict[str, str]:

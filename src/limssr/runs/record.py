@@ -33,6 +33,7 @@ def opening_record(config: RunConfig, data: RunData, choice: DeviceChoice, model
             "segment_s": data.store.info.segment_s,
             "reading": data.store.info.reading,
             "fingerprint": data.store.fingerprint,
+            "importer": data.store.info.importer,
             "extraction": data.store.info.extraction,
         },
         "system": config.model.system,

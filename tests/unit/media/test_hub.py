@@ -7,8 +7,13 @@ from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
     ASTModel,
+    ClapAudioConfig,
+    ClapAudioModelWithProjection,
+    ClapFeatureExtractor,
     Dinov2Config,
     Dinov2Model,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
     SiglipVisionConfig,
     SiglipVisionModel,
     TimesformerConfig,
@@ -24,7 +29,8 @@ from transformers import (
 from limssr.core.errors import InputError
 from limssr.media.clock import NS, make_segments
 from limssr.media.decode import SOUND_RATE_HZ, Picture, Sound
-from limssr.media.encoders.hub import FAMILIES, hub_card
+from limssr.media.encoders.families import FAMILIES
+from limssr.media.encoders.hub import hub_card
 from limssr.media.encoders.table import card_of, load_encoder
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -44,6 +50,14 @@ MADE = {
         )
     ),
     "dinov2": lambda: Dinov2Model(Dinov2Config(**PICTURE)),
+    "dinov3": lambda: DINOv3ViTModel(DINOv3ViTConfig(**PICTURE)),
+    "clap": lambda: ClapAudioModelWithProjection(
+        ClapAudioConfig(
+            **{"patch_embeds_hidden_size": 8, "hidden_size": 16, "depths": [1, 1], "num_attention_heads": [1, 2]},
+            projection_dim=12,
+            num_hidden_layers=2,
+        )
+    ),
     "siglip2": lambda: SiglipVisionModel(SiglipVisionConfig(**PICTURE)),
     "ast": lambda: ASTModel(ASTConfig(**SMALL, max_length=128, num_mel_bins=32)),
     "wav2vec2": lambda: Wav2Vec2Model(
@@ -127,6 +141,61 @@ def test_what_a_model_is_given(tmp_path):
     ready = extractor(samples_N[8_000:24_000], sampling_rate=SOUND_RATE_HZ, return_tensors="pt")
     expected = ASTModel.from_pretrained(tmp_path / "ast").eval()(**ready).pooler_output[0].detach().numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def heard(folder, samples_N, length_s):
+    session = load_encoder(f"clap={folder}").session(make_segments(length_s))
+    session.add(Sound(start_ns=0, samples_N=samples_N))
+    return session.segments(make_segments(length_s), 1)[0]
+
+
+def test_what_clap_is_given(tmp_path):
+    """Its own preparation at 48 kHz; a long segment is the mean over parts of at most 10 s."""
+    torch.manual_seed(0)
+    MADE["clap"]().save_pretrained(tmp_path)
+    model = ClapAudioModelWithProjection.from_pretrained(tmp_path).eval()
+    extractor = ClapFeatureExtractor(frequency_min=50, truncation="rand_trunc")
+
+    def expected(at_48_khz):
+        ready = extractor(at_48_khz, sampling_rate=48_000, return_tensors="pt")
+        return model(input_features=ready["input_features"]).audio_embeds[0].detach().numpy()
+
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(48_000 * 12) / 48_000)).astype(np.float32)
+    tone[48_000 * 6 :] *= 0.1
+    np.testing.assert_allclose(heard(tmp_path, tone[: 48_000 * 2 : 3], 2), expected(tone[: 48_000 * 2]), atol=2e-3)
+    halves = [expected(tone[: 48_000 * 6]), expected(tone[48_000 * 6 :])]
+    np.testing.assert_allclose(heard(tmp_path, tone[::3], 12), np.mean(halves, axis=0), atol=2e-3)
+    assert np.abs(halves[0] - halves[1]).max() > 0.01
+
+
+def test_what_dinov3_is_given(tmp_path):
+    torch.manual_seed(0)
+    MADE["dinov3"]().save_pretrained(tmp_path)
+    square = np.random.default_rng(1).integers(0, 255, (32, 32, 3), np.uint8)
+    session = load_encoder(f"dinov3={tmp_path}").session(make_segments(1))
+    session.add(Picture(time_ns=0, rgb_HWC=square))
+    mean, deviation = (torch.tensor(numbers)[:, None, None] for numbers in FAMILIES["dinov3"].normal)
+    pixels = (torch.from_numpy(square).permute(2, 0, 1).float() / 255 - mean) / deviation
+    expected = DINOv3ViTModel.from_pretrained(tmp_path).eval()(pixels[None]).pooler_output[0].detach().numpy()
+    np.testing.assert_allclose(session.segments(make_segments(1), 1)[0], expected, atol=1e-5)
+
+
+def test_a_long_segment_is_the_mean_over_clips(tmp_path):
+    """Three clips of 4.8 s: each gives what a segment of its own would."""
+    torch.manual_seed(0)
+    MADE["timesformer"]().save_pretrained(tmp_path)
+    random = np.random.default_rng(0)
+    shown = [Picture(time_ns=n * NS // 5, rgb_HWC=random.integers(0, 255, (32, 32, 3), np.uint8)) for n in range(24)]
+
+    def read(length_s, number):
+        session = load_encoder(f"timesformer={tmp_path}").session(make_segments(length_s))
+        for picture in shown:
+            session.add(picture)
+        return session.segments(make_segments(length_s), number)
+
+    whole = read(4.8, 1)[0]
+    np.testing.assert_allclose(whole, read(1.6, 3).mean(axis=0), atol=1e-5)
+    assert np.abs(read(1.6, 3)[0] - whole).max() > 1e-3
 
 
 def test_what_is_not_here_is_said(tmp_path):

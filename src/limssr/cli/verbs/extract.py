@@ -26,10 +26,14 @@ class Extract:
     list: bool = False
     """Show the encoders: what each reads and gives, where its weights come from, licence, what was verified."""
     encoders: Annotated[
-        tuple[str, ...], conf.arg(metavar="NAME ...", help="Which to use; the default ones if not given.")
+        tuple[str, ...],
+        conf.arg(
+            metavar="NAME ...",
+            help="Which to use: names, NAME=SOURCE, or fs1000, fisv, rg for those of the published features.",
+        ),
     ] = ()
-    segments: Annotated[str, conf.arg(metavar="rg|fisv|fs1000|LENGTH[:STRIDE]")] = "rg"
-    """How a recording is cut, in seconds; rg and fisv are 1.28 s without overlap, fs1000 is 5 s that overlap by 3 s."""
+    segments: Annotated[str | None, conf.arg(metavar="rg|fisv|fs1000|LENGTH[:STRIDE]")] = None
+    """How a recording is cut; rg, fisv: 1.28 s, fs1000: 5 s with 3 s of overlap. Else as --encoders fs1000, or rg."""
     scale: Annotated[
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(metavar="NAME=LOW:HIGH", help="Scale that a criterion is judged on; repeat it for each criterion."),
@@ -64,11 +68,12 @@ class Extract:
             )
         from limssr.cli.verbs.data import scales
         from limssr.media.clock import parse_segments
+        from limssr.media.encoders.sets import set_of
         from limssr.media.extract import ExtractOptions, extract
 
         cluster = chosen_cluster(self.engine, self.address, self.needs, self.processes)
         options = ExtractOptions(
-            segments=parse_segments(self.segments),
+            segments=parse_segments(self.segments or set_of(self.encoders) or "rg"),
             encoders=self.encoders or None,
             words=self.words,
             name=self.name,

@@ -30,6 +30,9 @@ class Predict:
     """Whether the first line of text tables names their columns (detect, first-line, none); else as the run's data."""
     columns: Annotated[Literal["as-trained", "by-name", "by-place"], conf.arg(metavar="WORD")] = "as-trained"
     """Whether columns are found by their names (by-name) or by their place (by-place); else as the run's data."""
+    encoders: Annotated[
+        tuple[str, ...], conf.arg(metavar="NAME=SOURCE ...", help="Weights of encoders, for published features.")
+    ] = ()
     shard: Annotated[str | None, conf.arg(metavar="I/N")] = None
     """Score part I of N of the source, for N tasks of a scheduler; the part is kept next to --out until --join."""
     join: Annotated[int | None, conf.arg(metavar="N")] = None
@@ -63,6 +66,7 @@ class Predict:
                 self.run_folder,
                 self.source,
                 **{name: value for name, value in self._settings().items() if name != "reading"},
+                encoders=self.encoders,
             )
             table = scores.table
             more = {"failures": dict(scores.failures), "notes": list(scores.notes), "seconds": dict(scores.seconds)}

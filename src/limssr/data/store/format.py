@@ -76,6 +76,14 @@ class StoreInfo:
         """What was decided when the features were imported, a sentence each."""
         return self._from_source("decisions") or ()
 
+    @property
+    def importer(self) -> str | None:
+        """What read the features first, also where streams were hidden since."""
+        provenance: Mapping[str, Any] = self.provenance
+        while "parent" in provenance:
+            provenance = provenance["parent"]["provenance"]
+        return provenance.get("importer")
+
     def _from_source(self, key: str) -> Any:
         provenance: Mapping[str, Any] = self.provenance
         while key not in provenance and "parent" in provenance:

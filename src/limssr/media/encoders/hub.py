@@ -4,147 +4,33 @@ Weights are read from a folder or from the hub's cache on this machine; nothing 
 the model as the model expects it: evenly spaced pictures, or its sound.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from scipy.signal import resample_poly
 
 from limssr.core.errors import InputError
 from limssr.core.files import sha256_of
 from limssr.core.quoting import quoted
 from limssr.core.reading.documents import read_json
 from limssr.core.reading.model_folder import check_folder, outside_of
-from limssr.media.clock import Segments
+from limssr.media.clock import NS, Segments
 from limssr.media.decode import SOUND_RATE_HZ
-from limssr.media.encoders.contract import Encoder, EncoderCard, Need, Reads
+from limssr.media.encoders.contract import Encoder, EncoderCard, Need
+from limssr.media.encoders.families import FAMILIES
 from limssr.media.encoders.segmentwise import PictureSegments, SoundSegments
 from limssr.media.extras import INSTALL, import_cv2
 
 PICTURES_HZ = 12.5
 PICTURES = Need(module="cv2", package="opencv-python-headless", command=INSTALL)
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-
-COMPARED = "preparation and output against transformers, with small random weights"
-RUN_ONLY = "runs with small random weights; preparation and output are not compared with another program"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """A kind of published model.
-
-    Attributes:
-        reads: Pictures or sound.
-        source: Where its weights are by default, on the hub.
-        does: One sentence.
-        licence: Of the default weights.
-        load: Folder -> model.
-        features: Model and its input -> [1, D], or [N, D] for N pictures that are read one by one.
-        width: Configuration -> D.
-        num_pictures: Configuration -> pictures a clip; None: each picture by itself, and the mean.
-        normal: Mean and deviation of the colours, where the folder does not say.
-        verified: What was checked of it here.
-    """
-
-    reads: Reads
-    source: str
-    does: str
-    licence: str
-    load: Callable[[Path], nn.Module]
-    features: Callable[[nn.Module, Tensor], Tensor]
-    width: Callable[[Mapping[str, Any]], int] = lambda config: config["hidden_size"]
-    num_pictures: Callable[[Mapping[str, Any]], int] | None = None
-    normal: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
-    verified: str = RUN_ONLY
-
-
-def _loader(name: str) -> Callable[[Path], nn.Module]:
-    """Folder -> model of a class of transformers, from safetensors alone, and without asking the hub."""
-
-    def load(folder: Path) -> nn.Module:
-        import transformers
-
-        return getattr(transformers, name).from_pretrained(folder, use_safetensors=True, local_files_only=True)
-
-    return load
-
-
-FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        "ast": Family(
-            reads="sound",
-            source="MIT/ast-finetuned-audioset-10-10-0.4593",
-            does="audio spectrogram transformer: the sound of a segment (the paper's audio encoder)",
-            licence="BSD-3-Clause",
-            load=_loader("ASTModel"),
-            verified=COMPARED,
-            features=lambda model, spectrogram: model(spectrogram).pooler_output,
-        ),
-        "wav2vec2": Family(
-            reads="sound",
-            source="facebook/wav2vec2-base",
-            does="speech model: mean over the sound of a segment",
-            licence="Apache-2.0",
-            load=_loader("Wav2Vec2Model"),
-            features=lambda model, samples: model(samples).last_hidden_state.mean(dim=1),
-        ),
-        "timesformer": Family(
-            reads="picture",
-            source="facebook/timesformer-base-finetuned-k400",
-            does="video transformer: evenly spaced pictures of a segment",
-            licence="CC-BY-NC-4.0",
-            load=_loader("TimesformerModel"),
-            features=lambda model, pixels: model(pixels[None]).last_hidden_state[:, 0],
-            num_pictures=lambda config: config["num_frames"],
-            normal=((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
-        ),
-        "videomae": Family(
-            reads="picture",
-            source="MCG-NJU/videomae-base",
-            does="video transformer: mean over evenly spaced pictures of a segment",
-            licence="CC-BY-NC-4.0",
-            load=_loader("VideoMAEModel"),
-            verified=COMPARED,
-            features=lambda model, pixels: model(pixels[None]).last_hidden_state.mean(dim=1),
-            num_pictures=lambda config: config["num_frames"],
-        ),
-        "vjepa2": Family(
-            reads="picture",
-            source="facebook/vjepa2-vitl-fpc64-256",
-            does="video transformer: mean over evenly spaced pictures of a segment",
-            licence="MIT",
-            load=_loader("VJEPA2Model"),
-            features=lambda model, pixels: model(pixels[None], skip_predictor=True).last_hidden_state.mean(dim=1),
-            num_pictures=lambda config: config["frames_per_clip"],
-        ),
-        "dinov2": Family(
-            reads="picture",
-            source="facebook/dinov2-base",
-            does="picture transformer: mean over the pictures of a segment",
-            licence="Apache-2.0",
-            load=_loader("Dinov2Model"),
-            features=lambda model, pixels: model(pixels).pooler_output,
-        ),
-        "siglip2": Family(
-            reads="picture",
-            source="google/siglip2-base-patch16-224",
-            does="picture transformer trained on captions: mean over the pictures of a segment",
-            licence="Apache-2.0",
-            load=_loader("SiglipVisionModel"),
-            features=lambda model, pixels: model(pixels).pooler_output,
-            width=lambda config: config.get("vision_config", config)["hidden_size"],
-            normal=HALF,
-        ),
-    }
-)
 # Pictures a segment for models that read pictures one by one.
 SINGLE_PICTURES = 4
+CLAP_RATE_HZ, CLAP_LONGEST_S = 48_000, 10.0
 
 
 def is_hub(name: str) -> bool:
@@ -171,6 +57,7 @@ def hub_card(name: str) -> EncoderCard:
         weights=source or family.source,
         licence=family.licence,
         verified=family.verified,
+        version=family.version,
         needs=(PICTURES,) if family.reads == "picture" else (),
     )
 
@@ -211,6 +98,8 @@ class HubPictures(PictureSegments):
         mean, deviation = encoder.family.normal
         self._mean = torch.tensor(told.get("image_mean") or mean)[:, None, None]
         self._deviation = torch.tensor(told.get("image_std") or deviation)[:, None, None]
+        clip_s = encoder.family.clip_s
+        self._num_clips = 1 if clip_s is None else max(segments.length_ns // round(clip_s * NS), 1)
 
     def prepare(self, rgb_HWC: np.ndarray) -> np.ndarray:
         """The shorter side to the model's size, then the middle square."""
@@ -223,7 +112,13 @@ class HubPictures(PictureSegments):
         return np.ascontiguousarray(scaled[top : top + side, left : left + side])
 
     def encode(self, pictures: list[np.ndarray]) -> np.ndarray:
-        """Evenly spaced pictures through the model."""
+        """Evenly spaced pictures through the model; the mean over its clips."""
+        number = min(self._num_clips, len(pictures))
+        bounds = [place * len(pictures) // number for place in range(number + 1)]
+        clips = [self._clip(pictures[first:after]) for first, after in pairwise(bounds)]
+        return np.mean(clips, axis=0)
+
+    def _clip(self, pictures: list[np.ndarray]) -> np.ndarray:
         clip = self._encoder.family.num_pictures
         number = SINGLE_PICTURES if clip is None else clip(self._encoder.config)
         if clip is None:
@@ -240,22 +135,50 @@ class HubSound(SoundSegments):
 
     def __init__(self, encoder: HubEncoder, segments: Segments) -> None:
         super().__init__(segments, encoder.card.dim)
-        from transformers import ASTFeatureExtractor, Wav2Vec2FeatureExtractor
-
         self._encoder = encoder
-        config = encoder.config
-        if config["model_type"] == "audio-spectrogram-transformer":
-            self._extractor: Any = ASTFeatureExtractor(
-                max_length=config.get("max_length", 1024), num_mel_bins=config.get("num_mel_bins", 128)
-            )
-        else:
-            self._extractor = Wav2Vec2FeatureExtractor(do_normalize=True)
+        self._prepared = _preparation(encoder.config)
 
     def encode(self, samples_N: np.ndarray) -> np.ndarray:
         """The sound of a segment through the model."""
-        ready = self._extractor(samples_N, sampling_rate=SOUND_RATE_HZ, return_tensors="pt")
+        features = self._encoder.family.features
         with torch.inference_mode():
-            return self._encoder.family.features(self._encoder.model, ready["input_values"])[0].numpy()
+            parts = [features(self._encoder.model, part)[0].numpy() for part in self._prepared(samples_N)]
+        return np.mean(parts, axis=0)
+
+
+def _preparation(config: dict[str, Any]) -> Callable[[np.ndarray], list[torch.Tensor]]:
+    """Sound at `SOUND_RATE_HZ` -> what a model is given, by transformers' own extractor of its kind."""
+    from transformers import ASTFeatureExtractor, ClapFeatureExtractor, Wav2Vec2FeatureExtractor
+
+    def plain(extractor: Any) -> Callable[[np.ndarray], list[torch.Tensor]]:
+        return lambda samples_N: [
+            extractor(samples_N, sampling_rate=SOUND_RATE_HZ, return_tensors="pt")["input_values"]
+        ]
+
+    kind = config["model_type"]
+    if kind == "audio-spectrogram-transformer":
+        size = {"max_length": config.get("max_length", 1024), "num_mel_bins": config.get("num_mel_bins", 128)}
+        return plain(ASTFeatureExtractor(**size))
+    if not kind.startswith("clap"):
+        return plain(Wav2Vec2FeatureExtractor(do_normalize=True))
+    if config.get("audio_config", config).get("enable_fusion"):
+        raise InputError(
+            "Expected weights of CLAP that read 10 s at a time, found fused ones (enable_fusion): take "
+            f"{FAMILIES['clap'].source}."
+        )
+    extractor = ClapFeatureExtractor(
+        feature_size=config.get("audio_config", config).get("num_mel_bins", 64),
+        frequency_min=50,
+        truncation="rand_trunc",
+    )
+
+    def clap(samples_N: np.ndarray) -> list[torch.Tensor]:
+        number = int(np.ceil(len(samples_N) / SOUND_RATE_HZ / CLAP_LONGEST_S))
+        parts = np.array_split(resample_poly(samples_N, CLAP_RATE_HZ // SOUND_RATE_HZ, 1).astype(np.float32), number)
+        made = [extractor(part, sampling_rate=CLAP_RATE_HZ, return_tensors="pt") for part in parts]
+        return [one["input_features"] for one in made]
+
+    return clap
 
 
 @lru_cache(maxsize=16)

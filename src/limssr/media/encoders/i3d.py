@@ -178,5 +178,6 @@ def _padded(clip: Tensor, over_time: tuple[int, int], over_picture: tuple[int, i
 
 def _refused(path: Path, found: str) -> InputError:
     return InputError(
-        f"Expected weights of I3D at {path} (the layout of pytorch-i3d), found {found}: give such a file, i3d-flow=FILE."
+        f"Expected weights of I3D at {path} (the layout of pytorch-i3d), found {found}: give such a file, "
+        "i3d-flow=FILE."
     )

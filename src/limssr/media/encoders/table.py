@@ -8,8 +8,11 @@ from types import MappingProxyType
 from limssr.core.errors import InputError, MissingExtraError, unknown_name
 from limssr.core.lazy import LazyTable, PlugIns
 from limssr.media.encoders import face, image, motion, pitch, pose, sound, voice
+from limssr.media.encoders.clips import FILE_FAMILIES, FileEncoder, file_card, is_file_family
 from limssr.media.encoders.contract import Encoder, EncoderCard
-from limssr.media.encoders.hub import FAMILIES, HubEncoder, hub_card, is_hub
+from limssr.media.encoders.families import FAMILIES
+from limssr.media.encoders.hub import HubEncoder, hub_card, is_hub
+from limssr.media.encoders.sets import SETS, resolved, set_of
 from limssr.media.extras import installed
 
 
@@ -57,18 +60,25 @@ OTHERS: LazyTable[Entry] = LazyTable({}, PlugIns(group="limssr.encoders", made=_
 
 
 def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
-    """Names of encoders, checked; None means the default ones.
+    """Names of encoders, checked; None means the default ones. A set of them is replaced by what is in it.
 
     Raises:
         InputError: A name is unknown or repeated, or none is given.
     """
     if names is None:
         return DEFAULT
+    if set_of(names):
+        names = list(resolved(names))
     for name in names:
         card_of(name)
     if not names or len(set(names)) < len(names):
         raise InputError(f"Expected every encoder once and at least one, found {list(names)}: list each name once.")
     return tuple(names)
+
+
+def stream_names(names: Sequence[str] | None) -> dict[str, str]:
+    """Encoder -> what its stream is called, as far as a set says it."""
+    return resolved(names) if names and set_of(names) else {}
 
 
 def card_of(name: str) -> EncoderCard:
@@ -79,6 +89,8 @@ def card_of(name: str) -> EncoderCard:
     """
     if is_hub(name):
         return hub_card(name)
+    if is_file_family(name):
+        return file_card(name)
     return _entry(name).card
 
 
@@ -86,13 +98,13 @@ def _entry(name: str) -> Entry:
     if name in ENCODERS:
         return ENCODERS[name]
     if name not in OTHERS:
-        raise unknown_name("encoder", name, (*ENCODERS, *FAMILIES, *OTHERS))
+        raise unknown_name("encoder", name, (*ENCODERS, *FAMILIES, *FILE_FAMILIES, *SETS, *OTHERS))
     return OTHERS[name]
 
 
 def is_known(name: str) -> bool:
     """Whether there is an encoder of that name, with or without its weights."""
-    return name in ENCODERS or is_hub(name) or name in OTHERS
+    return name in ENCODERS or is_hub(name) or is_file_family(name) or name in OTHERS
 
 
 def missing_needs(card: EncoderCard) -> tuple[str, ...]:
@@ -124,4 +136,6 @@ def load_encoder(name: str) -> Encoder:
         InputError: No encoder of that name, or what it needs is not installed.
     """
     card_of(name)
+    if is_file_family(name):
+        return FileEncoder(name)
     return HubEncoder(name) if is_hub(name) else _entry(name).load()

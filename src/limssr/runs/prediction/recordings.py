@@ -1,7 +1,7 @@
 """Score recordings with a trained run: read them as its training data was read, then score what they have."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from limssr.core.errors import InputError
-from limssr.media.record import ExtractionRecord
+from limssr.media.encoders.sets import SETS
+from limssr.media.record import ExtractionRecord, published_record
 from limssr.media.samples import read_recordings
 from limssr.runs.folder import read_run
 from limssr.runs.load import load_scorer
@@ -44,6 +45,7 @@ def predict_recordings(
     weights: Weights = "trained",
     member: str | None = None,
     interval: float | None = None,
+    encoders: Sequence[str] = (),
 ) -> RecordingScores:
     """Score a recording, a folder of recordings, or a manifest of recordings.
 
@@ -54,19 +56,30 @@ def predict_recordings(
         weights: "int8": see `limssr.model.int8`.
         member: A reference of the run, such as ridge, in place of the run itself.
         interval: See `limssr.runs.prediction.predict.predict`.
+        encoders: For a run on published features (fs1000, fisv, rg): `NAME=SOURCE`, where the weights are.
 
     Raises:
         InputError: The run does not know how its features were made, an encoder differs, or nothing can be read.
     """
-    record = extraction_of(run)
+    published = published_set(run)
+    record = None if published else extraction_of(run)
+    if encoders and not published:
+        raise InputError(
+            f"Expected --encoders with a run on published features ({', '.join(SETS)}), found that {run} knows how its "
+            "features were made: leave --encoders out."
+        )
     begun = time.perf_counter()
     ready = load_scorer(run, member=member, device=device, weights=weights)
     errors = None if interval is None else calibration_of(ready, interval)
     loaded = time.perf_counter()
+    notes: list[str] = []
+    if record is None:
+        record = published_record(str(published), encoders, ready.modalities)
+        notes += _published_notes(str(published), record, [modality.name for modality in ready.modalities])
     found = read_recordings(source, record, ready.modalities)
     read = time.perf_counter()
-    table, notes = score_table(ready, list(found.samples)), [*found.notes]
-    notes += not_read(ready, table["streams"].to_pylist())
+    table = score_table(ready, list(found.samples))
+    notes += [*found.notes, *not_read(ready, table["streams"].to_pylist())]
     if errors is not None and interval is not None:
         table = with_intervals(table, errors, ready.criteria, level=interval, say=notes.append)
     table = with_unlike(table, ready, found.samples, column=interval is not None, say=notes.append)
@@ -76,6 +89,21 @@ def predict_recordings(
         "scoring": round(time.perf_counter() - read, 2),
     }
     return RecordingScores(table=table, failures=found.failures, notes=tuple(notes), seconds=seconds)
+
+
+def published_set(run: Path) -> str | None:
+    """The published data set whose features a run learnt from; None where it knows how its features were made."""
+    store = read_run(run).document["store"]
+    return store.get("importer") if store.get("extraction") is None and store.get("importer") in SETS else None
+
+
+def _published_notes(name: str, record: ExtractionRecord, streams: Sequence[str]) -> list[str]:
+    notes = [
+        f"the model learnt from the published features of {name}, whose own extraction is not published in full: "
+        "features made here resemble them, and the score is worth as much as they do"
+    ]
+    left = [stream for stream in streams if stream not in [one.name for one in record.streams]]
+    return [*notes, *([f"scored without {', '.join(left)}: no encoder was named for it"] if left else [])]
 
 
 def extraction_of(run: Path) -> ExtractionRecord:
