@@ -105,7 +105,7 @@ def test_a_model_of_published_features_scores_a_new_video(weights, clip, tmp_pat
     assert "without video, flow" in partly.notes[1]
     with pytest.raises(InputError, match="give vst=FILE"):
         predict_recordings(run, clip, device="cpu")
-    with pytest.raises(InputError, match="Expected beside the set 'rg'.*'timesformer"):
+    with pytest.raises(InputError, match=r"Expected beside the set 'rg'.*'timesformer"):
         predict_recordings(run, clip, encoders=[weights["timesformer"]], device="cpu")
 
 
