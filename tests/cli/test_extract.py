@@ -1,6 +1,7 @@
 """`limssr extract` at the command line."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -33,6 +34,9 @@ def test_recordings_become_a_store(limssr, recordings, tmp_path):
     assert told.document["streams"] == {"motion": 4}
     assert told.document["criteria"] == {"total": [0, 9]}
     assert limssr("data", "verify", tmp_path / "store").code == 0
+    said = limssr("extract", recordings / "good.csv", tmp_path / "said", "--encoders", "motion", "--segments", "2").out
+    assert len(set(said.splitlines())) == len(said.splitlines())
+    assert said.count("derived from the training scores") == 1
     again = limssr(*words, "--segments", "1")
     assert again.code == 2
     assert limssr(*words, "--segments", "1", "--resume").code == 0
@@ -107,8 +111,11 @@ def test_a_recording_is_scored_as_it_is_in_the_store(limssr, run):
     stored = limssr("predict", run / "run", run / "store", "--json").document["predictions"]
     expected = next(row for row in stored if row["id"] == "r4")
     assert told["predictions"][0]["total"] == pytest.approx(expected["total"], abs=1e-4)
-    assert set(told["seconds"]) == {"model", "reading", "scoring"}
-    assert "It took: model" in limssr("predict", run / "run", run / "r3.mp4").out
+    seconds = told["seconds"]
+    assert set(seconds) == {"starting", "model", "encoders", "reading", "scoring", "whole"}
+    parts = [seconds[name] for name in ("starting", "model", "encoders", "scoring")] + [*seconds["reading"].values()]
+    assert sum(parts) == pytest.approx(seconds["whole"], abs=0.1)
+    assert re.search(r"It took \d+\.\d s: starting \d", limssr("predict", run / "run", run / "r3.mp4").out)
 
 
 def test_folders_and_manifests_of_recordings_are_scored(limssr, run, tmp_path):

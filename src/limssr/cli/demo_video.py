@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from limssr.media.routine import Routine
 
 MISSING_RATE = 0.3
-# Every so many recordings one has no sound, and one breaks off.
-SILENT_EVERY, DAMAGED_EVERY = 7, 20
+# Every so many recordings one has no sound (never one of the test split), and one is damaged.
+SILENT_EVERY, DAMAGED_EVERY = 8, 20
 NUM_PICTURES = 4
 STYLE = (
     "body{font:16px system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"

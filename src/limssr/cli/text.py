@@ -246,7 +246,10 @@ def _text(value: Any) -> str:
 
 
 def seconds_lines(seconds: Mapping[str, Any]) -> list[str]:
-    """How long each part took."""
-    reading = sum(seconds["reading"].values())
-    parts = f"model {seconds['model']:.1f} s, reading {reading:.1f} s, scoring {seconds['scoring']:.1f} s"
-    return [f"It took: {parts}."]
+    """How long each part took; the parts add up to the whole."""
+    parts = {name: seconds[name] for name in ("starting", "model", "encoders", "scoring") if name in seconds}
+    parts["reading"] = sum(seconds["reading"].values())
+    rest = seconds["whole"] - sum(parts.values())
+    shown = [f"{name} {parts[name]:.1f} s" for name in ("starting", "model", "encoders", "reading") if name in parts]
+    shown.append(f"scoring {parts['scoring'] + max(rest, 0):.1f} s")
+    return [f"It took {seconds['whole']:.1f} s: {', '.join(shown)}."]

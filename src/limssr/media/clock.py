@@ -127,10 +127,17 @@ def to_ns(seconds: float | Fraction) -> int:
     return round(Fraction(seconds) * NS)
 
 
-def rows_ns(num_rows: int, rate_hz: float, offset_ns: int = 0) -> np.ndarray:
-    """The moments of rows that come at a fixed rate: row i stands for the moment i / rate_hz, int64 [num_rows]."""
+def rows_ns(num_rows: int, rate_hz: float, offset_ns: int = 0, *, first: int = 0) -> np.ndarray:
+    """The moments of rows that come at a fixed rate: row i stands for the moment i / rate_hz.
+
+    Args:
+        num_rows: How many moments, int64 [num_rows].
+        rate_hz: Rows a second.
+        offset_ns: The moment of row 0.
+        first: The first of the rows.
+    """
     # In float64 the error stays below a nanosecond for a hundred days.
-    return np.rint(np.arange(num_rows, dtype=np.float64) * (NS / rate_hz)).astype(np.int64) + offset_ns
+    return np.rint(np.arange(first, first + num_rows, dtype=np.float64) * (NS / rate_hz)).astype(np.int64) + offset_ns
 
 
 def _seconds(word: str, text: str) -> Fraction:

@@ -31,12 +31,14 @@ class NewRecordings:
 
     Attributes:
         samples: Each with the streams that its files have.
-        read_s: Sample -> seconds that reading its files took.
+        encoders_s: Seconds that loading the encoders took.
+        read_s: Recording -> seconds that reading its files took, also where it failed.
         failures: Recording -> why it cannot be read.
         notes: What was damaged.
     """
 
     samples: tuple[Sample, ...]
+    encoders_s: float
     read_s: Mapping[str, float]
     failures: Mapping[str, str]
     notes: tuple[str, ...]
@@ -54,10 +56,12 @@ def read_recordings(source: Path, record: ExtractionRecord, modalities: Sequence
         InputError: An encoder here differs from that of the training data, or nothing can be read.
         MissingExtraError: A package is missing.
     """
+    begun = time.perf_counter()
     names = tuple(modality.name for modality in modalities)
     streams = [stream for stream in record.streams if stream.name in names]
     check_same_encoders(record, names)
     rows, words = _rows(source, streams), word_streams(streams, record.segments)
+    encoders_s = time.perf_counter() - begun
     samples, read_s, failures, notes = [], {}, {}, []
     for row in rows:
         begun = time.perf_counter()
@@ -73,13 +77,16 @@ def read_recordings(source: Path, record: ExtractionRecord, modalities: Sequence
         except InputError as error:
             failures[row.id] = str(error)
             continue
-        read_s[row.id] = time.perf_counter() - begun
+        finally:
+            read_s[row.id] = time.perf_counter() - begun
         for result in media.values():
             notes += [f"'{row.id}' is damaged from {at_s:.1f} s on: {what}" for at_s, what in result.damage[:1]]
     if not samples:
         reason = next(iter(failures.values()))
         raise InputError(reason if len(failures) == 1 else f"None of {len(failures)} recordings can be read: {reason}")
-    return NewRecordings(samples=tuple(samples), read_s=read_s, failures=failures, notes=tuple(notes))
+    return NewRecordings(
+        samples=tuple(samples), encoders_s=encoders_s, read_s=read_s, failures=failures, notes=tuple(notes)
+    )
 
 
 def _rows(source: Path, streams: Sequence[StreamRecord]) -> list[Recording]:

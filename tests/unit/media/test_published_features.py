@@ -55,7 +55,9 @@ def of_set(name, weights):
 def test_streams_widths_and_segments_are_the_published_ones(name, weights, clip, layouts, tmp_path):
     assert tuple(WIDTHS[name].values()) == layouts.PUBLISHED_WIDTHS[name]
     table = tmp_path / "t.csv"
-    table.write_text("id,split,score:total,media:recording\na,train,1,clip.mp4\nd,train,2,d.mp4\nb,val,1,b.mp4\nc,test,1,c.mp4\n")
+    table.write_text(
+        "id,split,score:total,media:recording\na,train,1,clip.mp4\nd,train,2,d.mp4\nb,val,1,b.mp4\nc,test,1,c.mp4\n"
+    )
     for copy in ("b", "c", "d"):
         (tmp_path / f"{copy}.mp4").write_bytes(clip.read_bytes())
     options = ExtractOptions(segments=PRESETS[name], encoders=(name, *of_set(name, weights)))

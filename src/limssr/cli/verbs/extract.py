@@ -92,7 +92,7 @@ def _report_lines(report: "ExtractReport") -> tuple[RenderableType, ...]:
     from limssr.cli.text import outline
 
     document = report.imported.to_dict()
-    shown = {key: value for key, value in document.items() if key not in ("notes", "details")}
+    shown = {key: value for key, value in document.items() if key not in ("notes", "decisions", "details")}
     lines = [*outline(shown), *(f"note: {note}" for note in report.imported.notes)]
     if report.failures:
         lines.append(f"Not in the store: {len(report.failures)} of the performances ({report.failure_list}):")

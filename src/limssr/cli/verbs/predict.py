@@ -48,6 +48,7 @@ class Predict:
     def run(self) -> Answer:
         """Predict."""
         from limssr.cli.text import rows_table, seconds_lines
+        from limssr.core.started import running_s
         from limssr.media.recognise import is_recordings
         from limssr.runs.prediction.predict import check_output_file, predict, write_predictions
 
@@ -62,6 +63,7 @@ class Predict:
         if self.source.exists() and is_recordings(self.source):
             from limssr.runs.prediction.recordings import predict_recordings
 
+            starting_s = running_s()
             scores = predict_recordings(
                 self.run_folder,
                 self.source,
@@ -69,8 +71,10 @@ class Predict:
                 encoders=self.encoders,
             )
             table = scores.table
-            more = {"failures": dict(scores.failures), "notes": list(scores.notes), "seconds": dict(scores.seconds)}
-            lines = [*seconds_lines(scores.seconds), *(f"note: {note}" for note in scores.notes)]
+            seconds = {"starting": round(starting_s, 2), **scores.seconds}
+            seconds["whole"] = round(starting_s + scores.seconds["whole"], 2)
+            more = {"failures": dict(scores.failures), "notes": list(scores.notes), "seconds": seconds}
+            lines = [*seconds_lines(seconds), *(f"note: {note}" for note in scores.notes)]
             lines += [f"not scored: {name}: {reason}" for name, reason in scores.failures.items()]
         else:
             notes: list[str] = []

@@ -35,7 +35,7 @@ class Windows:
         if not number:
             return np.empty(0, np.int64), np.empty((0, self._window), np.float32)
         windows_NW = np.lib.stride_tricks.sliding_window_view(self._held, self._window)[:: self._hop][:number]
-        times_ns = rows_ns(self._num_out + number, SOUND_RATE_HZ / self._hop, self._start_ns)[self._num_out :]
+        times_ns = rows_ns(number, SOUND_RATE_HZ / self._hop, self._start_ns, first=self._num_out)
         self._num_out += number
         self._held = self._held[number * self._hop :]
         return times_ns, windows_NW

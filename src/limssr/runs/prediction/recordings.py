@@ -28,7 +28,8 @@ class RecordingScores:
         table: As from `predict`.
         failures: Recording -> why it could not be read.
         notes: What was damaged.
-        seconds: How long each part took: "model" (loading), "scoring", and "reading" for each recording.
+        seconds: How long each part took: "model" and "encoders" (loading them), "reading" for each recording,
+            "scoring", and the "whole".
     """
 
     table: pa.Table
@@ -61,6 +62,7 @@ def predict_recordings(
     Raises:
         InputError: The run does not know how its features were made, an encoder differs, or nothing can be read.
     """
+    begun = time.perf_counter()
     published = published_set(run)
     record = None if published else extraction_of(run)
     if encoders and not published:
@@ -68,7 +70,6 @@ def predict_recordings(
             f"Expected --encoders with a run on published features ({', '.join(SETS)}), found that {run} knows how its "
             "features were made: leave --encoders out."
         )
-    begun = time.perf_counter()
     ready = load_scorer(run, member=member, device=device, weights=weights)
     errors = None if interval is None else calibration_of(ready, interval)
     loaded = time.perf_counter()
@@ -76,6 +77,7 @@ def predict_recordings(
     if record is None:
         record = published_record(str(published), encoders, ready.modalities)
         notes += _published_notes(str(published), record, [modality.name for modality in ready.modalities])
+    named = time.perf_counter()
     found = read_recordings(source, record, ready.modalities)
     read = time.perf_counter()
     table = score_table(ready, list(found.samples))
@@ -85,8 +87,10 @@ def predict_recordings(
     table = with_unlike(table, ready, found.samples, column=interval is not None, say=notes.append)
     seconds = {
         "model": round(loaded - begun, 2),
+        "encoders": round(named - loaded + found.encoders_s, 2),
         "reading": {name: round(read_s, 2) for name, read_s in found.read_s.items()},
         "scoring": round(time.perf_counter() - read, 2),
+        "whole": round(time.perf_counter() - begun, 2),
     }
     return RecordingScores(table=table, failures=found.failures, notes=tuple(notes), seconds=seconds)
 
