@@ -19,7 +19,7 @@ NUM_RESAMPLES = 500
 LEVELS = (0.025, 0.975)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class World:
     """What is drawn: performances, in groups that are alike, judged by criteria and predicted by two systems.
 
@@ -66,17 +66,17 @@ class World:
 
 
 WORLDS = (
-    World("12 performances", 12, 1, 0.8),
-    World("30 performances", 30, 1, 0.8),
-    World("30 performances", 30, 1, 0.95),
-    World("64 performances", 64, 1, 0.5),
-    World("64 performances", 64, 1, 0.95),
-    World("64 performances, 4 criteria", 64, 1, 0.8, 4),
-    World("270 performances", 270, 1, 0.95),
-    World("30 groups of 9", 30, 9, 0.8, 3, 0.4),
-    World("12 groups of 22", 12, 22, 0.8, 3, 0.1),
-    World("12 groups of 22", 12, 22, 0.8, 3, 0.4),
-    World("6 groups of 10", 6, 10, 0.8, 3, 0.4),
+    World(name="12 performances", num_groups=12, per_group=1, rho=0.8),
+    World(name="30 performances", num_groups=30, per_group=1, rho=0.8),
+    World(name="30 performances", num_groups=30, per_group=1, rho=0.95),
+    World(name="64 performances", num_groups=64, per_group=1, rho=0.5),
+    World(name="64 performances", num_groups=64, per_group=1, rho=0.95),
+    World(name="64 performances, 4 criteria", num_groups=64, per_group=1, rho=0.8, num_criteria=4),
+    World(name="270 performances", num_groups=270, per_group=1, rho=0.95),
+    World(name="30 groups of 9", num_groups=30, per_group=9, rho=0.8, num_criteria=3, alike=0.4),
+    World(name="12 groups of 22", num_groups=12, per_group=22, rho=0.8, num_criteria=3, alike=0.1),
+    World(name="12 groups of 22", num_groups=12, per_group=22, rho=0.8, num_criteria=3, alike=0.4),
+    World(name="6 groups of 10", num_groups=6, per_group=10, rho=0.8, num_criteria=3, alike=0.4),
 )
 
 

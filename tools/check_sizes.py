@@ -1,4 +1,7 @@
-"""Check the size rules that no linter has: lines of a file, lines and positional arguments of a function."""
+"""Check the size rules that no linter has: lines of a file, of a function, and what is given by position.
+
+A function takes at most five positional arguments, and so does a dataclass: what has more fields is keyword-only.
+"""
 
 import ast
 import sys
@@ -18,6 +21,9 @@ def problems(path: Path) -> Iterator[str]:
     if num_lines > MAX_FILE_LINES:
         yield f"{path}:1: {num_lines} lines, at most {MAX_FILE_LINES}: split it by idea"
     for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef) and len(fields := _positional_fields(node)) > MAX_POSITIONAL:
+            found = f"the dataclass {node.name} takes {len(fields)} fields by position"
+            yield f"{path}:{node.lineno}: {found}, at most {MAX_POSITIONAL}: add kw_only=True"
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         # A docstring explains; it may be as long as it has to be.
@@ -32,6 +38,23 @@ def problems(path: Path) -> Iterator[str]:
         if len(positional) > MAX_POSITIONAL and not node.name.startswith("test_"):
             found = f"{node.name} takes {len(positional)} positional arguments"
             yield f"{path}:{node.lineno}: {found}, at most {MAX_POSITIONAL}"
+
+
+def _positional_fields(node: ast.ClassDef) -> list[str]:
+    """Names of the fields of a dataclass that it takes by position; none for other classes."""
+    made = [one for one in node.decorator_list if ast.unparse(one).partition("(")[0].split(".")[-1] == "dataclass"]
+    if not made or "kw_only=True" in ast.unparse(made[0]):
+        return []
+    found: list[str] = []
+    for field in node.body:
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        if ast.unparse(field.annotation).endswith("KW_ONLY"):
+            break
+        text = ast.unparse(field)
+        if not any(word in text for word in ("ClassVar", "init=False", "kw_only=True")):
+            found.append(field.target.id)
+    return found
 
 
 def _num_lines(node: ast.stmt) -> int:

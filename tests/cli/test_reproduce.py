@@ -131,7 +131,9 @@ def test_what_is_not_finished_is_a_dash(limssr, fisv, tmp_path):
     words, out = fisv
     overrides = ("train.epochs=1", "data.num_segments=8", "model.lora.rank=2", "evaluation.bootstrap=0")
     store = words[words.index("--store") + 1]
-    request = Request("fisv", store=Path(store), overrides=(*overrides, 'model.backbone.name="tiny"'), num_seeds=3)
+    request = Request(
+        dataset="fisv", store=Path(store), overrides=(*overrides, 'model.backbone.name="tiny"'), num_seeds=3
+    )
     (tmp_path / "runs").mkdir()
     for name in ("TES-limssr-seed42", "TES-limssr-seed43"):
         (tmp_path / "runs" / name).symlink_to(out / "runs" / name)

@@ -28,7 +28,7 @@ RG_HEADER = "Video_Name\tDifficulty_Score    Execution_Score Total_Score\tPenalt
 FISV_HEADER = "Video TES PCS Deduction"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Features:
     """How the feature arrays look.
 

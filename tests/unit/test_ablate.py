@@ -145,7 +145,9 @@ def _row_of(table, name):
     from limssr.studies.ablation.ablate import PARTS, RowResult
 
     row = next(row for row in table.rows if row.name == name)
-    return RowResult(row, 0, {}, {}, dict.fromkeys(PARTS), math.nan, 0)
+    return RowResult(
+        row=row, num_seeds=0, mean={}, deviation={}, difference=dict.fromkeys(PARTS), seconds=math.nan, trained=0
+    )
 
 
 @pytest.mark.parametrize(

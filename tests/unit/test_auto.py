@@ -166,7 +166,7 @@ def test_a_fold_that_takes_many_times_the_first_is_waited_for(shown, monkeypatch
     setting = Setting(
         modalities=MODALITIES, criteria=CRITERIA, backbone="tiny", num_layers=1, seed=0, device=torch.device("cpu")
     )
-    clock, folds = Clock(6000.0), Folds.of(shown, seed=0)
+    clock, folds = Clock(total_s=6000.0), Folds.of(shown, seed=0)
     judge_all(["slow"], shown, folds, setting, clock=clock, test_rows=1, reporter=SilentReporter())
     assert len(allowed) == 5
     assert all(second >= first for first, second in itertools.pairwise(allowed))

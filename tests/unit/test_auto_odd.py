@@ -153,7 +153,7 @@ class TestVerbs:
 
         store = write_store(tmp_path / "store", odd_samples(70, [4, 5]), [4, 5])
         runs = [searched(store, tmp_path / name, [name]) for name in ("ridge", "kernel-ridge")]
-        found = compare_runs(CompareOptions(tuple(map(str, runs))))
+        found = compare_runs(CompareOptions(runs=tuple(map(str, runs))))
         assert len(found.rows) == 2
 
     def test_a_dry_run_says_what_it_would_do_and_does_nothing(self, tmp_path):

@@ -141,7 +141,15 @@ def test_the_literal_computation_is_the_published_one(shared: Path) -> None:
     state = load_file(folder / "checkpoint.safetensors")
     table = state["language_model.base_model.model.model.embed_tokens.weight"]
     streams = (Modality("video", 32), Modality("audio", 768), Modality("flow", 1024))
-    shape = LiteralShape(streams, 4, 1, len(table) - 13, 0.15, LoraConfig(rank=4), PromptConfig(variant="published"))
+    shape = LiteralShape(
+        modalities=streams,
+        num_slots=4,
+        num_criteria=1,
+        vocabulary=len(table) - 13,
+        dropout=0.15,
+        lora=LoraConfig(rank=4),
+        prompt=PromptConfig(variant="published"),
+    )
     assert backbone.encode is not None
     literal = LiteralModel(shape, backbone.model.config, backbone.encode).eval()
     ours = {key.replace("base_model.model.", "", 1): tensor for key, tensor in state.items()}
@@ -303,6 +311,14 @@ def test_streams_may_be_called_as_methods_are() -> None:
 
     backbone = load_backbone(BackboneConfig(name="tiny"), seed=0)
     streams = (Modality("keys", 3), Modality("items", 2), Modality("audio", 4))
-    shape = LiteralShape(streams, 2, 1, 256, 0.1, LoraConfig(rank=2), PromptConfig(variant="published"))
+    shape = LiteralShape(
+        modalities=streams,
+        num_slots=2,
+        num_criteria=1,
+        vocabulary=256,
+        dropout=0.1,
+        lora=LoraConfig(rank=2),
+        prompt=PromptConfig(variant="published"),
+    )
     assert backbone.encode is not None
     assert len(LiteralModel(shape, backbone.model.config, backbone.encode).feature_to_llm) == 3

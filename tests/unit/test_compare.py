@@ -27,7 +27,7 @@ def labels(*runs, **options):
 
 
 def compared(*runs, **options):
-    return compare_runs(CompareOptions(tuple(str(run) for run in runs), **{"num_resamples": 200, **options}))
+    return compare_runs(CompareOptions(runs=tuple(str(run) for run in runs), **{"num_resamples": 200, **options}))
 
 
 def refused(*runs, **options):

@@ -21,7 +21,7 @@ def abouts(*runs):
 
 
 def compared(*runs):
-    return compare_runs(CompareOptions(tuple(str(run) for run in runs), num_resamples=100))
+    return compare_runs(CompareOptions(runs=tuple(str(run) for run in runs), num_resamples=100))
 
 
 def test_rows_repeat_what_their_systems_declare(scored_run):

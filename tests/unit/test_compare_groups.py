@@ -71,7 +71,7 @@ def test_a_reader_is_told_what_was_drawn() -> None:
 def test_a_comparison_over_groups_changes_intervals_and_no_score(scored_run) -> None:
     runs = tuple(str(scored_run(name, noise=noise)) for name, noise in (("first", 1.0), ("second", 4.0)))
     runs = (f"a={runs[0]}", f"b={runs[1]}")
-    options = CompareOptions(runs, num_resamples=200)
+    options = CompareOptions(runs=runs, num_resamples=200)
     by_sample = compare_runs(dataclasses.replace(options, resample="samples"))
     by_group = compare_runs(options)
     part = by_sample.scores.parts[0]

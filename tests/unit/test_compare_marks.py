@@ -20,7 +20,7 @@ SMALL_DMVG = ("model.hidden=16", "model.options.latent=8", "model.options.sample
 
 
 def compared(*runs, **options):
-    return compare_runs(CompareOptions(tuple(str(run) for run in runs), **{"num_resamples": 100, **options}))
+    return compare_runs(CompareOptions(runs=tuple(str(run) for run in runs), **{"num_resamples": 100, **options}))
 
 
 def sheet(found, key):

@@ -40,7 +40,7 @@ def write(run, tmp_path):
 
 
 def compared(run, *files, **options):
-    return compare_runs(CompareOptions((str(run),), predictions=tuple(str(file) for file in files), **options))
+    return compare_runs(CompareOptions(runs=(str(run),), predictions=tuple(str(file) for file in files), **options))
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

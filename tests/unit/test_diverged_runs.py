@@ -52,7 +52,7 @@ def test_nothing_half_written_is_left_and_the_message_says_what_is(store_path, t
     with pytest.raises(InputError, match="trained model"):
         evaluate_run(out)
     with pytest.raises(InputError, match="status 'diverged'"):
-        compare_runs(CompareOptions((str(out), str(out))))
+        compare_runs(CompareOptions(runs=(str(out), str(out))))
     assert "This run is not finished (status: diverged)" in write_report(out).read_text()
 
 

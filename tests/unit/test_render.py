@@ -47,7 +47,7 @@ def test_print_compiles_and_no_box_is_too_wide(tmp_path, scored_run):
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
     run = scored_run("run", noise=20.0, references={"ridge": 30.0, "extra-trees-imputed": 50.0})
-    found = compare_runs(CompareOptions((str(run),)))
+    found = compare_runs(CompareOptions(runs=(str(run),)))
     tables = [table_latex(grid(*size, label="a label of middling length here")) for size in SIZES]
     grids = [table.replace("tab:limssr-grid", f"tab:{n}") for n, table in enumerate(tables)]
     # So many floats in a row are more than LaTeX keeps waiting.
@@ -90,7 +90,7 @@ def test_markdown_and_csv_hold_every_cell():
 
 def test_a_comparison_by_criterion_and_by_chosen_metrics(scored_run):
     run = scored_run("run", noise=20.0, references={"ridge": 30.0})
-    found = compare_runs(CompareOptions((str(run),), metrics=("spearman", "mae", "relative_l2", "pearson")))
+    found = compare_runs(CompareOptions(runs=(str(run),), metrics=("spearman", "mae", "relative_l2", "pearson")))
     text = to_text(found)
     assert "Spearman by criterion, incomplete streams" in text
     assert "Relative L2 error" in text
@@ -111,6 +111,6 @@ def test_the_verdict_speaks_of_order_and_of_error(scored_run, noise, shift, word
         return [text for text in verdict_of(found) if label in text]
 
     runs = [scored_run("good", noise=1.0), scored_run("other", system="statistics", noise=noise, shift=shift)]
-    found = compare_runs(CompareOptions(tuple(map(str, runs)), against="attention"))
+    found = compare_runs(CompareOptions(runs=tuple(map(str, runs)), against="attention"))
     assert all("by Spearman" in text and "by MSE" in text for text in all_of("statistics"))
     assert any("The metrics disagree about statistics" in text for text in verdict_of(found)) == (word == "disagree")

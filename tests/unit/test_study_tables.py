@@ -116,7 +116,12 @@ def table():
     published = SeedRow("T²CR & co_1", "published", {"v": {"spearman": SeedCell(0.8), "mse": SeedCell(2.0)}})
     ours = SeedRow("limssr", "here", {"v": {"spearman": SeedCell(0.75, 0.01, 2), "mse": SeedCell(2.5, 0.25, 2)}})
     less = SeedRow("limssr here minus LIMSSR", "difference", {"v": {"spearman": SeedCell(-0.05), "mse": SeedCell(0.5)}})
-    return SeedTable("table1", "Table 1: 100 % of FS1000", ("v", "f"), (SeedGroup("TES", (published, ours, less)),))
+    return SeedTable(
+        key="table1",
+        title="Table 1: 100 % of FS1000",
+        columns=("v", "f"),
+        groups=(SeedGroup("TES", (published, ours, less)),),
+    )
 
 
 def test_text_shows_both_and_begins_with_the_banners(table):
@@ -169,7 +174,12 @@ def test_latex_escapes_every_sign_that_is_its_own():
 def test_the_page_is_one_file_and_escapes_what_it_shows(table, tmp_path):
     run = {"key": "TES-limssr-seed42", "status": "done", "link": "runs/TES-limssr-seed42/report.html"}
     page = Page(
-        "FS1000 <b>", ["Lead & more."], STAMPS, [table_of(table)], [run], "limssr reproduce fs1000 --store 'my store'"
+        title="FS1000 <b>",
+        lead=["Lead & more."],
+        banners=STAMPS,
+        tables=[table_of(table)],
+        runs=[run],
+        command="limssr reproduce fs1000 --store 'my store'",
     )
     write_page(tmp_path / "report.html", page)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -64,44 +64,51 @@ def test_systems_that_cannot_learn_from_the_samples_are_left_out_or_refused(conf
     assert {"gdlt", "cofinal", "asgtn", "t2cr"} <= set(plan.left_out)  # they read flow, which no training sample owns
     assert "attention" not in plan.left_out
     with pytest.raises(InputError, match="flow"):
-        plan_sweep(changed, SweepRequest(("limssr", "gdlt"), num_seeds=1, sizes="small"))
+        plan_sweep(changed, SweepRequest(systems=("limssr", "gdlt"), num_seeds=1, sizes="small"))
 
 
 def test_the_budget_is_said_in_words(config):
     epochs = config.train.epochs
-    longer = SweepRequest(("limssr", "attention", "gcnet"), num_seeds=2, tries=3, folds=5, sizes="small", epochs=99)
+    longer = SweepRequest(
+        systems=("limssr", "attention", "gcnet"), num_seeds=2, tries=3, folds=5, sizes="small", epochs=99
+    )
     assert budget_of(plan_sweep(config, longer)) == (
         "3 settings tried for each system, judged by validation loss, each by 5-fold cross-validation. Sizes of the "
         f"comparison systems: small. Epochs: 99 (limssr {epochs}). Seeds: 2."
     )
-    plain = budget_of(plan_sweep(config, SweepRequest(("limssr", "attention"), num_seeds=1)))
+    plain = budget_of(plan_sweep(config, SweepRequest(systems=("limssr", "attention"), num_seeds=1)))
     assert plain.startswith("One setting for each system, not tuned here. Sizes of the comparison systems: paper.")
     assert f"Epochs: {epochs}. " in plain
     patient = config.model_copy(update={"train": config.train.model_copy(update={"patience": 2})})
-    assert f"Epochs: at most {epochs}." in budget_of(plan_sweep(patient, SweepRequest(("limssr", "attention"))))
-    left = replace(plan_sweep(config, SweepRequest(("limssr", "attention"))), left_out={"sgn": "no video."})
+    assert f"Epochs: at most {epochs}." in budget_of(plan_sweep(patient, SweepRequest(systems=("limssr", "attention"))))
+    left = replace(plan_sweep(config, SweepRequest(systems=("limssr", "attention"))), left_out={"sgn": "no video."})
     assert budget_of(left).endswith("Left out: sgn (no video).")
 
 
 def test_what_cannot_be_swept_is_refused(config):
     with pytest.raises(InputError, match="attention"):
-        plan_sweep(config, SweepRequest(("attentoin",)))
+        plan_sweep(config, SweepRequest(systems=("attentoin",)))
     with pytest.raises(InputError, match="twice"):
-        plan_sweep(config, SweepRequest(("attention", "attention")))
+        plan_sweep(config, SweepRequest(systems=("attention", "attention")))
     with pytest.raises(InputError, match="seed"):
-        plan_sweep(config, SweepRequest(("attention",), num_seeds=0))
-    for request in (SweepRequest(("attention",), folds=5), SweepRequest(("attention",), folds=1, tries=2)):
+        plan_sweep(config, SweepRequest(systems=("attention",), num_seeds=0))
+    for request in (
+        SweepRequest(systems=("attention",), folds=5),
+        SweepRequest(systems=("attention",), folds=1, tries=2),
+    ):
         with pytest.raises(InputError, match="at least 2 of them and at least 2 tries"):
             plan_sweep(config, request)
     beside = config.model_copy(update={"model": config.model.model_copy(update={"system": "attention"})})
     with pytest.raises(InputError, match="recipe of limssr"):
-        plan_sweep(beside, SweepRequest(("attention",)))
+        plan_sweep(beside, SweepRequest(systems=("attention",)))
 
 
 @pytest.fixture(scope="module")
 def study(config, tmp_path_factory):
     out = tmp_path_factory.mktemp("sweep")
-    request = SweepRequest(("limssr", "attention"), num_seeds=2, tries=2, epochs=2, training=("available", "complete"))
+    request = SweepRequest(
+        systems=("limssr", "attention"), num_seeds=2, tries=2, epochs=2, training=("available", "complete")
+    )
     plan = plan_sweep(config, request)
     return plan, out, run_sweep(plan, out, device="cpu")
 
@@ -127,7 +134,7 @@ def test_tuned_on_validation_then_run_with_every_seed(study, config):
 
 
 def test_tries_are_judged_by_the_mean_over_folds(config, tmp_path):
-    plan = plan_sweep(config, SweepRequest(("attention",), num_seeds=1, tries=2, folds=3, epochs=1))
+    plan = plan_sweep(config, SweepRequest(systems=("attention",), num_seeds=1, tries=2, folds=3, epochs=1))
     result = run_sweep(plan, tmp_path, device="cpu")
     assert read_run(result.runs["attention"][0]).config.data.validation is None
     for n, loss in enumerate(result.losses["attention"]):

@@ -55,6 +55,24 @@ def test_what_is_too_large_is_named(tmp_path):
     assert "401 lines" in next(iter(check_sizes.problems(path)))
 
 
+def test_a_dataclass_of_many_fields_is_keyword_only(tmp_path):
+    fields = [f"    field{number}: int\n" for number in range(6)]
+    path = tmp_path / "dataclasses.py"
+
+    def found(decorator, body):
+        path.write_text(f"{decorator}\nclass Many:\n{''.join(body)}")
+        return list(check_sizes.problems(path))
+
+    assert "Many takes 6 fields by position" in found("@dataclass", fields)[0]
+    assert "Many takes 6 fields by position" in found("@dataclasses.dataclass(frozen=True)", fields)[0]
+    assert not found("@dataclass(frozen=True, kw_only=True)", fields)
+    assert not found("@dataclass", [*fields[:5], "    _: KW_ONLY\n", fields[5]])
+    assert not found(
+        "@dataclass", [*fields[:5], "    other: ClassVar[int] = 1\n", "    made: int = field(init=False)\n"]
+    )
+    assert not found("@register", fields)
+
+
 def test_flattery_is_what_the_test_split_adds_to_the_choice(tmp_path, capsys):
     numbers = [(3.0, 0.40, 9.0), (1.0, 0.50, 5.0), (2.0, 0.62, 4.0), (2.5, 0.55, 4.5)]
     for seed in (1, 2):

@@ -37,7 +37,7 @@ class BackboneState:
     how: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """What was found.
 

@@ -10,7 +10,7 @@ set's own unit, a `unit_score` in [0, 1]; only `Criterion` converts between them
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -102,6 +102,7 @@ class Sample:
     scores: np.ndarray = field(default_factory=lambda: np.empty(0))
     group: str = ""
     split: Split | None = None
+    _: KW_ONLY
     words: Mapping[str, Words] = field(default_factory=dict)
 
     @property
@@ -113,7 +114,7 @@ class Sample:
         """The same performance with only those of `names` that it owns."""
         kept = {name: self.streams[name] for name in names if name in self.streams}
         words = {name: self.words[name] for name in kept if name in self.words}
-        return Sample(self.id, kept, self.scores, self.group, self.split, words)
+        return Sample(self.id, kept, self.scores, self.group, self.split, words=words)
 
 
 @dataclass(frozen=True)

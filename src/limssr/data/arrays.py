@@ -188,7 +188,7 @@ def make_samples(
     placed_how: Counter[tuple[str, str]] = Counter()
     observed = Observed()
     made = []
-    texts = WordStreams([modality for modality in modalities if modality.words])
+    texts = WordStreams(modalities=[modality for modality in modalities if modality.words])
     for index, streams in enumerate(samples):
         arrays, words = {}, {}
         for key, stream in _as_mapping(streams, index).items():

@@ -96,7 +96,7 @@ def piece(sample: Sample, start: int, num_segments: int | None) -> Sample:
         return sample
     streams = {name: stream_TD[start : start + num_segments] for name, stream_TD in sample.streams.items()}
     words = {name: said.part(start, num_segments) for name, said in sample.words.items()}
-    return Sample(sample.id, streams, sample.scores, sample.group, sample.split, words)
+    return Sample(sample.id, streams, sample.scores, sample.group, sample.split, words=words)
 
 
 def collate(

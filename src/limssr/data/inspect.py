@@ -29,7 +29,7 @@ LABEL_LETTERS = 36
 LETTER_INCHES = 0.085
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreSummary:
     """One criterion: its scale, and the judged scores in its unit.
 
@@ -62,7 +62,7 @@ class ScoreSummary:
     bin_edges: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StreamSummary:
     """One stream.
 
@@ -83,7 +83,7 @@ class StreamSummary:
     words: WordsSummary | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StoreSummary:
     """What `describe_store` found.
 
@@ -225,7 +225,14 @@ def _stream(modality: Modality, rows: list[dict[str, Any]], store: FeatureStore)
     splits = {split: sum(row["split"] == split for row in owners) for split in SPLITS}
     said = [words[name] for words in store.words.values() if name in words] if modality.words else []
     words = describe_words(said, modality.words) if modality.words else None
-    return StreamSummary(name, modality.dim, len(owners), splits, valid / total if total else float("nan"), words)
+    return StreamSummary(
+        name=name,
+        dim=modality.dim,
+        num_samples=len(owners),
+        splits=splits,
+        valid_share=valid / total if total else float("nan"),
+        words=words,
+    )
 
 
 def _score(criterion: Criterion, rows: list[dict[str, Any]], store: FeatureStore) -> ScoreSummary:
@@ -233,15 +240,20 @@ def _score(criterion: Criterion, rows: list[dict[str, Any]], store: FeatureStore
     scores = np.array([score for score in given if score is not None], dtype=np.float64)
     span = (float(scores.min(initial=criterion.low)), float(scores.max(initial=criterion.high)))
     histogram, edges = np.histogram(scores, bins=NUM_BINS, range=span)
-    statistics = (scores.min(), scores.max(), scores.mean(), scores.std()) if scores.size else (float("nan"),) * 4
+    low, high, mean, deviation = (
+        (scores.min(), scores.max(), scores.mean(), scores.std()) if scores.size else (float("nan"),) * 4
+    )
     return ScoreSummary(
-        criterion.name,
-        criterion.low,
-        criterion.high,
-        criterion.unit,
-        "training scores" if criterion.name in store.info.derived_scales else "declared",
-        int(scores.size),
-        *(float(value) for value in statistics),
+        name=criterion.name,
+        low=criterion.low,
+        high=criterion.high,
+        unit=criterion.unit,
+        scale_from="training scores" if criterion.name in store.info.derived_scales else "declared",
+        num_judged=int(scores.size),
+        minimum=float(low),
+        maximum=float(high),
+        mean=float(mean),
+        deviation=float(deviation),
         histogram=tuple(int(count) for count in histogram),
         bin_edges=tuple(float(edge) for edge in edges),
     )

@@ -48,7 +48,7 @@ NUM_NUISANCES = 2
 GROUP_SHARE = 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorldOptions:
     """Everything that decides a world; two equal ones are the same world.
 
@@ -71,7 +71,7 @@ class WorldOptions:
     invalid_rate: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class World:
     """A simulated data set and what lies behind it.
 
@@ -121,7 +121,13 @@ def simulate_world(
     """
     low, high = num_segments
     options = WorldOptions(
-        num_samples, _names(modalities), seed, low, high, samples_per_group, invalid_rate=float(invalid_rate)
+        num_samples=num_samples,
+        names=_names(modalities),
+        seed=seed,
+        min_segments=low,
+        max_segments=high,
+        samples_per_group=samples_per_group,
+        invalid_rate=float(invalid_rate),
     )
     _check(options)
     generator = np.random.default_rng(integer("simulate", seed))
@@ -135,7 +141,15 @@ def simulate_world(
         features = _features(observed_NMK[row], streams, mixtures, options, generator)
         group = groups[row // samples_per_group]
         samples.append(Sample(f"performance-{row:05d}", features, scores_NC[row], group, split_of(group)))
-    return World(options, streams, CRITERIA, tuple(samples), latents_NK, observed_NMK, noise_MK)
+    return World(
+        options=options,
+        modalities=streams,
+        criteria=CRITERIA,
+        samples=tuple(samples),
+        latents_NK=latents_NK,
+        observed_NMK=observed_NMK,
+        noise_MK=noise_MK,
+    )
 
 
 def simulate(

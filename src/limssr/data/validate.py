@@ -126,7 +126,7 @@ def check_sample(
         raise InputError(f"Sample '{sample.id}': {unknown_name('split', str(sample.split), SPLITS)}")
     scores_C = _check_scores(sample, criteria, scores, derived_scales)
     words = {name: sample.words[name] for name in checked if name in sample.words}
-    return Sample(sample.id, checked, scores_C, group_name(sample.group), sample.split, words)
+    return Sample(sample.id, checked, scores_C, group_name(sample.group), sample.split, words=words)
 
 
 def check_stream(stream: np.ndarray, modality: Modality, *, where: str) -> tuple[np.ndarray, int]:

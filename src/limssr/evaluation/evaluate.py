@@ -250,11 +250,11 @@ def _subset_result(
         scale="fisher",
     )
     result = SubsetResult(
-        streams,
-        len(members),
-        means,
-        interval,
-        per_criterion,
+        streams=streams,
+        num_samples=len(members),
+        metrics=means,
+        spearman_ci=interval,
+        per_criterion=per_criterion,
         num_judged=dict(zip(names, map(int, num_C), strict=True)),
         num_cut=_cut_off(prediction_NC, asked.criteria),
         plain_spearman=plain,

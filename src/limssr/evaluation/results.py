@@ -54,7 +54,7 @@ class Coverage:
     num_subsets: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IncompleteAverage:
     """The mean over the incomplete subsets that read different streams.
 
@@ -155,7 +155,7 @@ def _mean(name: str, values: ByMetric, asked: Sequence[str]) -> tuple[Metric, Co
     return Metric(math.nan, "; ".join(gaps)), Coverage(mean.value, num_partial, len(asked))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SubsetResult:
     """How well the scores are predicted from one subset of streams.
 
@@ -201,7 +201,7 @@ class SubsetResult:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One system on one split, under subsets of the streams.
 

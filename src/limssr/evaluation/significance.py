@@ -14,7 +14,7 @@ MIN_SYSTEMS = 3
 """Friedman's test needs so many; two systems are compared by their paired difference alone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RankTest:
     """How systems rank over blocks (questions that all of them answered).
 
@@ -85,12 +85,12 @@ def rank_test(scores_BK: np.ndarray, *, alpha: float = 0.05) -> RankTest:
             found = stats.friedmanchisquare(*scores_BK.T)
         statistic, p_value = float(found.statistic), float(found.pvalue)
     return RankTest(
-        tuple(float(rank) for rank in ranks_BK.mean(axis=0)),
-        num_blocks,
-        statistic,
-        p_value,
-        critical_difference(num_systems, num_blocks, alpha=alpha),
-        alpha,
+        average_ranks=tuple(float(rank) for rank in ranks_BK.mean(axis=0)),
+        num_blocks=num_blocks,
+        statistic=statistic,
+        p_value=p_value,
+        critical_difference=critical_difference(num_systems, num_blocks, alpha=alpha),
+        alpha=alpha,
     )
 
 

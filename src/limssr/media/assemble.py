@@ -112,7 +112,11 @@ def word_streams(streams: Sequence[StreamRecord], segments: Segments, criteria: 
     Raises:
         InputError: A view is not available here, or has other weights than in training.
     """
-    return WordStreams([stream.modality for stream in streams if stream.words], segments.stride_s, criteria)
+    return WordStreams(
+        modalities=[stream.modality for stream in streams if stream.words],
+        segment_s=segments.stride_s,
+        criteria=criteria,
+    )
 
 
 def _words(source: Source, row: Recording) -> Words:

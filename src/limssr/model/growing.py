@@ -72,7 +72,7 @@ class Sums:
         return torch.stack([mean_MH - spread_MH, mean_MH + spread_MH], dim=1).flatten(0, 1)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class GrowingSample:
     """A performance so far, and what the model has read of it.
 

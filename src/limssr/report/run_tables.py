@@ -17,7 +17,7 @@ MAX_HEAT_COLUMNS = 9
 """More subsets than that become rows of the heat map."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One number with its interval.
 
@@ -232,7 +232,9 @@ def _cell(part: Mapping[str, Any], best: float | None, axis: tuple[float, float]
     reason = str((part.get("reasons") or {}).get("spearman", ""))
     if value is None:
         partial = partial_words(part, "spearman", lambda known: number(known, 3))
-        return Cell("n/a", partial, None, None, None, "", reason or "not recorded")
+        return Cell(
+            text="n/a", interval=partial, low=None, high=None, point=None, standing="", reason=reason or "not recorded"
+        )
     standing = ""
     if best is not None:
         standing = "best" if value >= best else "open" if high is not None and high >= best else ""
@@ -241,9 +243,25 @@ def _cell(part: Mapping[str, Any], best: float | None, axis: tuple[float, float]
         return round(100 * (at - axis[0]) / (axis[1] - axis[0]), 2)
 
     if low is None or high is None:
-        return Cell(number(value, 3), "", None, None, place(value), standing, reason)
+        return Cell(
+            text=number(value, 3),
+            interval="",
+            low=None,
+            high=None,
+            point=place(value),
+            standing=standing,
+            reason=reason,
+        )
     text = f"{number(low, 2)} to {number(high, 2)}"
-    return Cell(number(value, 3), text, place(low), place(high), place(value), standing, reason)
+    return Cell(
+        text=number(value, 3),
+        interval=text,
+        low=place(low),
+        high=place(high),
+        point=place(value),
+        standing=standing,
+        reason=reason,
+    )
 
 
 def _interval(part: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -27,7 +27,7 @@ COLUMNS = ("system", "split", "id", "criterion", "streams", "score", "prediction
 """Of predictions.parquet."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunFolder:
     """The files of a run.
 

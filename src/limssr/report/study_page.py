@@ -16,7 +16,7 @@ WIDE = 8
 """Columns from which a page takes all the width that there is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """What stands on the page.
 

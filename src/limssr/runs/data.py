@@ -20,7 +20,7 @@ from limssr.data.validate import check_collection
 from limssr.training.batches import check_training_input
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunData:
     """What a run reads.
 
@@ -97,7 +97,14 @@ def load_run_data(config: RunConfig, say: Callable[[str], None] | None = None, *
         splits["train"] = complete["train"]
     check_training_input(splits["train"], splits["val"], config, modalities, can_use_test=bool(splits["test"]))
     known = config.missing.availability is not None and store.info.availability is None
-    return RunData(store, modalities, criteria, splits, complete["train"] if known else None, left_out)
+    return RunData(
+        store=store,
+        modalities=modalities,
+        criteria=criteria,
+        splits=splits,
+        complete_train=complete["train"] if known else None,
+        left_out=left_out,
+    )
 
 
 def _check_complete_training(

@@ -32,7 +32,7 @@ REDUCED = 0.1
 """Share by which a loss in reduced precision may differ from the CPU's in float32."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """One comparison.
 
@@ -98,7 +98,15 @@ def check_device(requested: str) -> DeviceCheck:
         try:
             checks += _compared(reference, _Side(choice.device, precision, modalities, criteria, samples))
         except Exception as error:  # whatever a driver says is what the person needs to read
-            checks.append(Check("training", precision, None, 0.0, error=f"{type(error).__name__}: {error}"))
+            checks.append(
+                Check(
+                    what="training",
+                    precision=precision,
+                    difference=None,
+                    tolerance=0.0,
+                    error=f"{type(error).__name__}: {error}",
+                )
+            )
     return DeviceCheck(str(choice.device), choice.reason, tuple(checks))
 
 
@@ -154,14 +162,43 @@ def _config(precision: str) -> RunConfig:
 def _compared(reference: _Side, side: _Side) -> list[Check]:
     share = float(np.max(np.abs(side.losses - reference.losses) / np.abs(reference.losses)))
     if side.precision in DTYPES or side.precision == TF32:
-        return [Check(f"losses of {STEPS} steps", side.precision, share, REDUCED, side.seconds_a_step)]
+        return [
+            Check(
+                what=f"losses of {STEPS} steps",
+                precision=side.precision,
+                difference=share,
+                tolerance=REDUCED,
+                seconds_a_step=side.seconds_a_step,
+            )
+        ]
     untrained = float(np.max(np.abs(side.untrained_NC - reference.untrained_NC)))
     trained = float(np.max(np.abs(side.trained_NC - reference.trained_NC)))
     return [
-        Check("scores of the same weights", side.precision, untrained, TOLERANCES["scores"]),
-        Check(f"losses of {STEPS} steps", side.precision, share, TOLERANCES["losses"], side.seconds_a_step),
-        Check("scores after them", side.precision, trained, TOLERANCES["trained scores"]),
-        Check("weights saved and loaded", side.precision, side.change, TOLERANCES["saved weights"]),
+        Check(
+            what="scores of the same weights",
+            precision=side.precision,
+            difference=untrained,
+            tolerance=TOLERANCES["scores"],
+        ),
+        Check(
+            what=f"losses of {STEPS} steps",
+            precision=side.precision,
+            difference=share,
+            tolerance=TOLERANCES["losses"],
+            seconds_a_step=side.seconds_a_step,
+        ),
+        Check(
+            what="scores after them",
+            precision=side.precision,
+            difference=trained,
+            tolerance=TOLERANCES["trained scores"],
+        ),
+        Check(
+            what="weights saved and loaded",
+            precision=side.precision,
+            difference=side.change,
+            tolerance=TOLERANCES["saved weights"],
+        ),
     ]
 
 

@@ -86,7 +86,9 @@ def samples_of(
     how = served.reading.columns if columns == "as-trained" else columns
     unnamed: Unnamed = "by-place" if how == "by-place" else "refuse"
     known = {modality.name: modality for modality in served.found.modalities}
-    texts = WordStreams([one for one in served.found.modalities if one.words], served.reading.segment_s)
+    texts = WordStreams(
+        modalities=[one for one in served.found.modalities if one.words], segment_s=served.reading.segment_s
+    )
     samples, notes, seen = [], [], set()
     for body in bodies:
         if body.id in seen:

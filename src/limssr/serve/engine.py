@@ -36,7 +36,7 @@ class LiveSegments:
     streams: Mapping[str, Any]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Job:
     """Something to compute.
 

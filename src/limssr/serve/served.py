@@ -31,7 +31,7 @@ LEVEL = 0.9
 """Of the intervals where a request names no other."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Served:
     """One opened run.
 
@@ -261,4 +261,4 @@ def _open(key: str, run: Path, device: str) -> Served:
             extraction = extraction_of(run)
     if not found.modalities:
         raise ArtifactError(f"Expected streams in {run}, found none: train the run again.")
-    return Served(key, found, errors, extraction, evaluation, document)
+    return Served(id=key, found=found, errors=errors, extraction=extraction, evaluation=evaluation, document=document)

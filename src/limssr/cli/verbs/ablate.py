@@ -27,7 +27,7 @@ from limssr.cli.options import (
 from limssr.cli.output import Answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ablate:
     """Run every row of the paper's ablation tables (3 to 8), or of ours, and compare it with the full model."""
 

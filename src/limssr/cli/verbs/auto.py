@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from limssr.core.config import RunConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Auto:
     """Find the best model for a store in the time there is: judge several by folds of whole groups and mix them."""
 

@@ -26,7 +26,7 @@ MEASURED: tuple[SavingWord, ...] = tuple(word for word in SAVING_WORDS if word n
 AXIS_WORDS: tuple[AxisWord, ...] = get_args(AxisWord)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Benchmark:
     """Measure training and scoring against the published computation, in turns on the same weights and threads."""
 

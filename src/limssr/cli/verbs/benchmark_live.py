@@ -12,7 +12,7 @@ from limssr.cli.options import Common, Device, Position
 from limssr.cli.output import Answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkLive:
     """Measure a new segment of a live performance beside reading the whole of it again, in turns, on noise."""
 
@@ -60,7 +60,7 @@ class BenchmarkLive:
         return Answer(report.to_dict(), tuple(report.lines()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkServe:
     """Measure a served run under load beside a loop of its own and a plain handler; loopback only, bounded."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from limssr.core.types import Criterion
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportCheckpoint:
     """Turn a state dict saved by the published code into a run folder that predict, evaluate and describe read."""
 

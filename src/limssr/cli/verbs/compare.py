@@ -13,7 +13,7 @@ from limssr.cli.output import Answer
 MetricName = Literal["spearman", "pearson", "mse", "mae", "relative_l2"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Compare:
     """Compare runs on the same test performances: scores, paired differences, ranks, costs."""
 

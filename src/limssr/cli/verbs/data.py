@@ -31,7 +31,7 @@ class ImportPercepiano:
         return _import("percepiano", self.root, self.store, {})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportTable:
     """Read own data: a table that names one file of features a stream and sample."""
 
@@ -204,7 +204,7 @@ class Verify:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mask:
     """Write a copy of a store with streams removed, each with the same probability."""
 

@@ -11,7 +11,7 @@ from limssr.cli.options import Common, Device, Position, SplitName
 from limssr.cli.output import Answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explain:
     """Show why a run's scores are what they are and how far to trust them: numbers and figures in RUN/explain."""
 

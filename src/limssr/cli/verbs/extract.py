@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from limssr.media.extract import ExtractReport
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Extract:
     """Turn recordings (video, sound, sensor tables) into a store that is ready to train on."""
 

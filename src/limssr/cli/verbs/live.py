@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from limssr.runs.live.sources import Played
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Live:
     """Score a performance while it goes on: a score after each segment, from what was seen so far."""
 

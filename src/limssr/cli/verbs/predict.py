@@ -10,7 +10,7 @@ from limssr.cli.options import Address, Common, Device, EngineName, NeedsText, P
 from limssr.cli.output import PARTIAL, Answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Predict:
     """Score new samples, each with whatever streams it has."""
 

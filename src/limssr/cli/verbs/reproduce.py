@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from limssr.studies.paper.reproduce import ReproductionPlan, Request
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reproduce:
     """Train the paper's benchmark on its published features, several seeds, and write its tables beside ours."""
 
@@ -89,7 +89,15 @@ class Reproduce:
         from limssr.studies.recipes import shortcut_overrides
 
         overrides = (*self.set, *shortcut_overrides(backbone=self.backbone, store=None, seed=None))
-        return Request(self.dataset, self.store, self.protocol, self.criteria, self.seeds, self.systems, overrides)
+        return Request(
+            dataset=self.dataset,
+            store=self.store,
+            protocol=self.protocol,
+            targets=self.criteria,
+            num_seeds=self.seeds,
+            systems=self.systems,
+            overrides=overrides,
+        )
 
     def _preview(self, plan: "ReproductionPlan", out: Path) -> Answer:
         from limssr.core.progress import make_reporter

@@ -51,7 +51,7 @@ class Doctor:
         return Answer(document, (*lines, *device_check_lines(document["device_check"])), 0 if found.passed else 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Demo:
     """A complete example on simulated data with a known answer: simulate, mask, train, evaluate, compare, report."""
 
@@ -117,7 +117,7 @@ class Demo:
         return Answer({**document, **more}, lines)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Train:
     """Train a model as a recipe says, evaluate it on the test split and write the report, all into one run folder."""
 
@@ -197,7 +197,7 @@ class Train:
         return Answer(document, (*evaluation_lines(document), f"Report: {document['report']}"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Score every sample of a split with every subset of its streams and print one line a subset."""
 
@@ -256,7 +256,7 @@ class Report:
         return Answer({"report": str(path)}, (f"Report: {path}",))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Describe:
     """Count a recipe's parameters and multiply-accumulates and its sequence lengths, without weights or data."""
 

@@ -11,7 +11,7 @@ from limssr.cli.options import Common, Device, Position
 from limssr.cli.output import Answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Serve:
     """Serve trained runs: a page for people at /, an interface for programs below /v1 (described at /docs)."""
 

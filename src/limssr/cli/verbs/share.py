@@ -22,7 +22,7 @@ Licence = Annotated[
 DataLicence = Annotated[str | None, conf.arg(metavar="TEXT", help="Licence of the data, for the card.")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """Write the model card of a run: what it scores, how well, how sure, from which data, and its limits."""
 
@@ -53,7 +53,7 @@ class Card:
         return Answer({"card": str(path), "text": text}, (f"Card: {path}",))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Export:
     """Pack a run into one file for others: weights, settings, results and card; no data, no paths of this machine."""
 
@@ -86,7 +86,7 @@ class Export:
         return Answer({"file": str(self.file), "files": names, "bytes": size}, lines)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Push:
     """Send a run to a repository of the Hugging Face Hub, with its card; a new repository is private."""
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 WHERE = ("processes", "engine", "address", "needs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sweep:
     """Train LIMSSR and the comparison systems on one store with the same budget of tuning, and compare them."""
 
@@ -130,7 +130,7 @@ class Sweep:
                 plan, out, processes=self.processes, device=self.device, cluster=cluster, reporter=reporter
             )
         options = CompareOptions(
-            result.compared(), order="score", resample=self.resample, budget=" ".join([budget_of(plan), *notes])
+            runs=result.compared(), order="score", resample=self.resample, budget=" ".join([budget_of(plan), *notes])
         )
         document, lines, files = _comparison(options, out, self._command(out), reporter)
         files = (out / "sweep.json", *files)

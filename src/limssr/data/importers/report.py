@@ -9,7 +9,7 @@ from limssr.core.types import SPLITS
 from limssr.data.store.reader import FeatureStore
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportReport:
     """What was read, and what was decided on the way.
 

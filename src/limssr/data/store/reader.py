@@ -161,7 +161,7 @@ class FeatureStore:
         shard = self._shard(row.shard)
         streams = {name: shard.stream(sample_id, name) for name in row.streams}
         said = {name: words for name, words in self.words.get(sample_id, {}).items() if name in streams}
-        return Sample(sample_id, streams, row.scores, row.group, row.split, said)
+        return Sample(sample_id, streams, row.scores, row.group, row.split, words=said)
 
     def described(self, sample_id: str) -> Sample:
         """A sample without its streams, from the index alone."""

@@ -13,7 +13,7 @@ from limssr.data.words.clock import last_moment
 MAX_SCRIPTS = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WordsSummary:
     """The texts of one stream.
 
@@ -52,12 +52,12 @@ def describe_words(said: Sequence[Words], view: str) -> WordsSummary:
         if words.times and last_moment(words) > 0
     ]
     return WordsSummary(
-        view,
-        (min(lengths), float(np.median(lengths)), max(lengths)),
-        sum(words.times is not None for words in said),
-        float(np.median(rates)) if rates else None,
-        sum(piece is None for words in said for piece in words.pieces),
-        _scripts(said),
+        view=view,
+        words=(min(lengths), float(np.median(lengths)), max(lengths)),
+        timed=sum(words.times is not None for words in said),
+        words_a_minute=float(np.median(rates)) if rates else None,
+        gaps=sum(piece is None for words in said for piece in words.pieces),
+        scripts=_scripts(said),
     )
 
 

@@ -17,7 +17,7 @@ LOOKED_AT = 200
 """Texts of a stream in which the language is looked at."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class WordStreams:
     """Streams of words of many performances, and what was decided on the way.
 

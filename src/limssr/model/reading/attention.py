@@ -33,7 +33,7 @@ class _KeysFound(Exception):
         self.found = (key, value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """What attention has to know of the row that is being read.
 
@@ -266,14 +266,14 @@ def _leave_out_unread(number: int, layer: Any, args: tuple[Any, ...], kwargs: di
     before = dict(reading.before)
     if len(unread_U):
         length = args[0].shape[1]
-        keys_only = Reading(None, draws=reading.draws_of(unread_U))
+        keys_only = Reading(plan=None, draws=reading.draws_of(unread_U))
         others = _keys_and_values(
             layer, _select(args, unread_U, length), _select(kwargs, unread_U, length) | {"reading": keys_only}
         )
         before[number] = joined(before[number], others) if number in before else others
         args, kwargs = _select(args, read_R, length), _select(kwargs, read_R, length)
     draws = reading.draws_of(read_R) if len(unread_U) else reading.draws
-    return args, kwargs | {"reading": Reading(plan, before, draws=draws)}
+    return args, kwargs | {"reading": Reading(plan=plan, before=before, draws=draws)}
 
 
 def _take_draws(current: CurrentDraws, _: Any, __: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -117,7 +117,7 @@ def grow(
     if layers is not None:
         hidden = layers.read(row, positions, growths)
     else:
-        reading = Reading(_plan(growths, row.device), _before(growths), keep=keep)
+        reading = Reading(plan=_plan(growths, row.device), before=_before(growths), keep=keep)
         hidden = read_row(backbone, row, positions, reading).to(like.dtype)
     found, begin = [], 0
     for one in growths:

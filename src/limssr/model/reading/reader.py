@@ -313,7 +313,7 @@ class Reader:
     ) -> Tensor:
         """The tokens that heads read [R, H]."""
         last = (packed.read_R, packed.unread_U, packed.last_attention)
-        reading = Reading(packed.attention, kept.keys if kept else {}, last=last, draws=draws)
+        reading = Reading(plan=packed.attention, before=kept.keys if kept else {}, last=last, draws=draws)
         row_NH = bank_RH.index_select(0, packed.source_N).to(self._dtype)
         return read_row(self.backbone, row_NH, packed.position_N, reading).to(bank_RH.dtype)
 
@@ -365,7 +365,7 @@ class Reader:
         packed = pack_prompts(prompts, device_type=bank_RH.device.type).to(bank_RH.device)
         keys: dict[int, KeysAndValues] = {}
         row_NH = bank_RH.index_select(0, packed.source_N).to(self._dtype)
-        read_row(self.backbone, row_NH, packed.position_N, Reading(packed.attention, keep=keys))
+        read_row(self.backbone, row_NH, packed.position_N, Reading(plan=packed.attention, keep=keys))
         return packed.first, keys
 
     def _state_of_weights(self, device_type: str) -> Hashable:

@@ -29,7 +29,7 @@ MOST_SLOWNESS, MOST_WRITING = 20.0, 0.25
 """Bounds of what is kept for the end on a busy machine: times, and share of the budget."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Clock:
     """A budget of seconds, of which a part is kept for what comes after judging.
 

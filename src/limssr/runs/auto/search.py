@@ -110,7 +110,7 @@ def search(material: Material, settings: AutoSettings, *, seed: int, device: tor
     samples, began = material.samples, time.monotonic()
     plan = Plan.of(material, settings, seed=seed)
     shown, folds, names, pairs, estimate_s = plan.shown, plan.folds, plan.names, plan.pairs, plan.estimate_s
-    clock = Clock(60.0 * settings.minutes, began, writing_s=SURE_S + SUBSET_S * material.num_subsets)
+    clock = Clock(total_s=60.0 * settings.minutes, began=began, writing_s=SURE_S + SUBSET_S * material.num_subsets)
     for line in plan.lines:
         reporter.note(line)
     setting = Setting(

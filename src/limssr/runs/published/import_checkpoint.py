@@ -41,7 +41,7 @@ LORA_ALPHA = 32
 """A constant of the format, as are the four heads of path 2's attention."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportedCheckpoint:
     """What was imported.
 
@@ -122,8 +122,15 @@ def import_checkpoint(
     source = {"file": path.name, "sha256": sha256_of(path), "sizes": asdict(sizes)}
     _write(out, model, num_segments, source)
     rows = sum(tensor.shape[0] for tensor in model.tokens.state_dict().values())
-    names = tuple(modality.name for modality in modalities), tuple(criterion.name for criterion in criteria)
-    return ImportedCheckpoint(out, sizes, *names, len(state), num_compared, rows)
+    return ImportedCheckpoint(
+        run=out,
+        sizes=sizes,
+        streams=tuple(modality.name for modality in modalities),
+        criteria=tuple(criterion.name for criterion in criteria),
+        num_tensors=len(state),
+        num_compared=num_compared,
+        table_rows=rows,
+    )
 
 
 def keep_used_rows(model: LimssrModel) -> None:

@@ -16,7 +16,7 @@ from limssr.runs.published.keys import STREAMS, KeyMap
 SHOWN = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PublishedSizes:
     """What shapes say about a published model.
 

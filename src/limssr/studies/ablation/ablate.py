@@ -63,7 +63,7 @@ class Difference:
     by_seed: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowResult:
     """A row of a finished table.
 
@@ -301,14 +301,14 @@ def _row_result(
             deviation[part, measure] = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
     runs = [result.run for result in done.values()]
     return RowResult(
-        row,
-        len(done),
-        mean,
-        deviation,
-        difference,
-        float(np.mean([run["timings"]["training_s"] for run in runs])) if runs else float("nan"),
-        int(runs[0]["parameters"]["trained"]) if runs else 0,
-        left_out,
+        row=row,
+        num_seeds=len(done),
+        mean=mean,
+        deviation=deviation,
+        difference=difference,
+        seconds=float(np.mean([run["timings"]["training_s"] for run in runs])) if runs else float("nan"),
+        trained=int(runs[0]["parameters"]["trained"]) if runs else 0,
+        left_out=left_out,
     )
 
 

@@ -68,7 +68,18 @@ def write_tables(
     ]
     banners = [Banner("note", "Settings", note) for note in notes]
     lead = ["Every row is the recipe with a few keys changed; the full model is the recipe itself."]
-    write_page(out / "ablation.html", Page("Ablation", lead, banners, shown, runs, command, template="compare.html.j2"))
+    write_page(
+        out / "ablation.html",
+        Page(
+            title="Ablation",
+            lead=lead,
+            banners=banners,
+            tables=shown,
+            runs=runs,
+            command=command,
+            template="compare.html.j2",
+        ),
+    )
     return (*(out / name for name in texts), out / "ablation.html")
 
 

@@ -29,7 +29,7 @@ OUTSIDE = "predictions from a file, no model"
 REGRESSION = "a regression on pooled statistics, no network"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """Of one row.
 

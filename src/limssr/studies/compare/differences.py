@@ -11,7 +11,7 @@ from limssr.studies.compare.numbers import CONFIDENCE, MetricName, Scores
 from limssr.studies.compare.rows import CompareRow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairedDifference:
     """A row minus the chosen one.
 
@@ -64,7 +64,9 @@ def paired_differences(
             plain = [_difference(scores, label, against, part, metric) for label in others]
             adjusted = holm([one.p_value for one in plain])
             for label, one, p in zip(others, plain, adjusted, strict=True):
-                found[label, part, metric] = PairedDifference(one.value, one.low, one.high, one.p_value, p, one.reason)
+                found[label, part, metric] = PairedDifference(
+                    value=one.value, low=one.low, high=one.high, p_value=one.p_value, adjusted_p=p, reason=one.reason
+                )
     return found
 
 
@@ -97,8 +99,15 @@ def _difference(scores: Scores, label: str, against: str, part: str, metric: Met
     one, other = scores.numbers[label, part, metric], scores.numbers[against, part, metric]
     for name, number in ((label, one), (against, other)):
         if not number.is_defined:
-            return PairedDifference(*[math.nan] * 5, reason=f"{name} has no number: {number.reason}")
+            return PairedDifference(
+                value=math.nan,
+                low=math.nan,
+                high=math.nan,
+                p_value=math.nan,
+                adjusted_p=math.nan,
+                reason=f"{name} has no number: {number.reason}",
+            )
     value, drawn_R, uncertainty = one.value - other.value, one.drawn_R - other.drawn_R, scores.uncertainty
     low, high = uncertainty.interval(value, drawn_R, num_units=one.num_units, confidence=CONFIDENCE)
     p_value = uncertainty.p_value(value, drawn_R, num_units=one.num_units)
-    return PairedDifference(value, low, high, p_value, math.nan, "")
+    return PairedDifference(value=value, low=low, high=high, p_value=p_value, adjusted_p=math.nan, reason="")

@@ -35,7 +35,7 @@ POOLED_ABSENT: dict[Strategy, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowDescription:
     """What a row is.
 

@@ -18,7 +18,7 @@ NAMES = ("system", "split", "id", "criterion", "streams")
 """Columns of predictions.parquet without gaps; the numbers are score and prediction."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answers:
     """Predictions of one system for one split, under every subset of the streams.
 
@@ -181,7 +181,17 @@ def _answers(rows: pa.Table, names: list[str], reasons_S: tuple[str, ...], run: 
     for place, group in zip(row, rows.column("group").to_pylist() if has_groups else (), strict=False):
         groups[place] = group
     of_sample = tuple(groups) if has_groups else ()
-    return Answers(splits[0], ids, criteria, tuple(names), owned_SN, truth_NC, predicted_SNC, reasons_S, of_sample)
+    return Answers(
+        split=splits[0],
+        ids=ids,
+        criteria=criteria,
+        subsets=tuple(names),
+        owned_SN=owned_SN,
+        truth_NC=truth_NC,
+        predicted_SNC=predicted_SNC,
+        reasons_S=reasons_S,
+        groups_N=of_sample,
+    )
 
 
 def _refuse_repeated(places: np.ndarray, names: Sequence[Sequence[str]], path: Path) -> None:

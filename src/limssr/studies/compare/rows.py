@@ -30,7 +30,7 @@ class NothingToCompare(InputError):
         self.label = label
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One scored system of one run folder.
 
@@ -222,7 +222,18 @@ def _entries(run: Path, label: str, references: Which) -> list[Entry]:
     answers = read_answers(run, document["modalities"])
     if own not in answers:
         raise ArtifactError(f"Expected predictions of {own} in {run}, found those of {', '.join(answers)}.")
-    entries = [Entry(run, own, False, label, record.config, document, {}, answers[own])]
+    entries = [
+        Entry(
+            run=run,
+            system=own,
+            is_reference=False,
+            label=label,
+            config=record.config,
+            document=document,
+            record={},
+            answers=answers[own],
+        )
+    ]
     if references == "without" or document.get("auto"):
         return entries  # members of a searched run share names with references and are something else
     known = {str(one["name"]): one for one in document.get("references") or ()}
@@ -236,7 +247,18 @@ def _entries(run: Path, label: str, references: Which) -> list[Entry]:
             )
         is_network = REFERENCES[name].pooled is None
         config = reference_config(name, record.config) if is_network else record.config
-        entries.append(Entry(run, name, True, "", config, document, known[name], answers[name]))
+        entries.append(
+            Entry(
+                run=run,
+                system=name,
+                is_reference=True,
+                label="",
+                config=config,
+                document=document,
+                record=known[name],
+                answers=answers[name],
+            )
+        )
     return entries
 
 

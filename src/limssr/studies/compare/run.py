@@ -22,7 +22,7 @@ from limssr.studies.compare.scores import score_rows
 Order = Literal["given", "score"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CompareOptions:
     """What is asked.
 
@@ -58,7 +58,7 @@ class CompareOptions:
     budget: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A finished comparison.
 
@@ -154,19 +154,23 @@ def compare_runs(
     if options.budget:
         banners.append(Banner("note", "Budget", options.budget))
     return Comparison(
-        options,
-        rows,
-        against,
-        marks,
-        tuple(sorted((*banners_of_groups(groups, resample), *banners), key=lambda banner: banner.kind != "warning")),
-        scores,
-        differences,
-        rank_rows(rows, scores, against, alpha=options.alpha),
-        sample,
-        {row.label: cost_of(row, sample, options.store) for row in rows},
-        timing,
-        {row.label: describe_row(row) for row in rows},
+        options=options,
+        rows=rows,
+        against=against,
+        marks=marks,
+        banners=_warnings_first((*banners_of_groups(groups, resample), *banners)),
+        scores=scores,
+        differences=differences,
+        ranking=rank_rows(rows, scores, against, alpha=options.alpha),
+        sample=sample,
+        costs={row.label: cost_of(row, sample, options.store) for row in rows},
+        timing=timing,
+        about={row.label: describe_row(row) for row in rows},
     )
+
+
+def _warnings_first(banners: Sequence[Banner]) -> tuple[Banner, ...]:
+    return tuple(sorted(banners, key=lambda banner: banner.kind != "warning"))
 
 
 def _outside_rows(words: Sequence[str], rows: Sequence[CompareRow]) -> list[CompareRow]:

@@ -36,7 +36,7 @@ DEFAULT_SEGMENTS = 95
 """T that is counted where a recipe keeps performances whole (the paper's T for FS1000)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Description:
     """Sizes of a model.
 

@@ -23,7 +23,7 @@ LIMSSR = "LIMSSR"
 """Name of the paper's own system in its tables."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PublishedScore:
     """One cell of a table of the paper.
 
@@ -89,14 +89,14 @@ def _incomplete() -> Iterator[PublishedScore]:
     header, *rows = _rows("incomplete")
     for table, dataset, target, system, *cells in rows:
         for subset, cell in zip(header[4:], cells, strict=True):
-            yield PublishedScore(int(table), dataset, target, system, subset, *_pair(cell))
+            yield _cell(cell, table=int(table), dataset=dataset, target=target, system=system, subset=subset)
 
 
 def _complete() -> Iterator[PublishedScore]:
     for dataset, system, *cells in _rows("complete")[1:]:
         for cell in cells:
             target, _, numbers = cell.partition(" ")
-            yield PublishedScore(2, dataset, target, system, FULL, *_pair(numbers))
+            yield _cell(numbers, table=2, dataset=dataset, target=target, system=system, subset=FULL)
 
 
 def _ablations() -> Iterator[PublishedScore]:
@@ -104,13 +104,24 @@ def _ablations() -> Iterator[PublishedScore]:
     for table, setting, *cells in rows:
         for column, cell in zip(header[2:], cells, strict=True):
             dataset, subset = column.split(" ")
-            yield PublishedScore(int(table), dataset, AVERAGE, setting, subset, *_pair(cell))
+            yield _cell(cell, table=int(table), dataset=dataset, target=AVERAGE, system=setting, subset=subset)
 
 
 def _error_bars() -> Iterator[PublishedScore]:
     for dataset, subset, num_seeds, spearman, mse in _rows("error_bars")[1:]:
         (rho, rho_sd), (error, error_sd) = _pair(spearman), _pair(mse)
-        yield PublishedScore(9, dataset, AVERAGE, LIMSSR, subset, rho, error, rho_sd, error_sd, int(num_seeds))
+        yield PublishedScore(
+            table=9,
+            dataset=dataset,
+            target=AVERAGE,
+            system=LIMSSR,
+            subset=subset,
+            spearman=rho,
+            mse=error,
+            spearman_sd=rho_sd,
+            mse_sd=error_sd,
+            num_seeds=int(num_seeds),
+        )
 
 
 def _rows(name: str) -> list[list[str]]:
@@ -122,6 +133,13 @@ def _rows(name: str) -> list[list[str]]:
 def _pair(cell: str) -> tuple[float, float]:
     first, second = cell.split("/")
     return _number(first), _number(second)
+
+
+def _cell(cell: str, *, table: int, dataset: str, target: str, system: str, subset: str) -> PublishedScore:
+    spearman, mse = _pair(cell)
+    return PublishedScore(
+        table=table, dataset=dataset, target=target, system=system, subset=subset, spearman=spearman, mse=mse
+    )
 
 
 def _number(text: str) -> float:

@@ -36,7 +36,7 @@ ALL_TARGETS = "all"
 """Criterion of the recipes: one model for all targets; an addition of ours."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What is asked.
 

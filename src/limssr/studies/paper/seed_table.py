@@ -56,7 +56,7 @@ class SeedGroup:
     rows: tuple[SeedRow, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SeedTable:
     """A table of the study.
 

@@ -142,7 +142,7 @@ def _incomplete(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) ->
     label = f"mean over {len(benchmark.targets)} targets"
     group = _group(label, published, systems, _by_subset(scores, AVERAGE))
     title = f"Table 1: {benchmark.name} under every subset of streams"
-    return SeedTable("table1", title, _subset_columns(), (group,), f"{LETTERS} {MEANS}")
+    return SeedTable(key="table1", title=title, columns=_subset_columns(), groups=(group,), hint=f"{LETTERS} {MEANS}")
 
 
 def _complete(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> SeedTable:
@@ -152,7 +152,9 @@ def _complete(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> S
         return {target: {metric: scores.cell(system, target, FULL, metric) for metric in METRICS} for target in columns}
 
     group = _group("all streams", published_scores(2, benchmark.name), systems, ours, column=lambda cell: cell.target)
-    return SeedTable("table2", f"Table 2: {benchmark.name} with all streams", columns, (group,), MEANS)
+    return SeedTable(
+        key="table2", title=f"Table 2: {benchmark.name} with all streams", columns=columns, groups=(group,), hint=MEANS
+    )
 
 
 def _by_class(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> SeedTable:
@@ -162,7 +164,7 @@ def _by_class(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> S
         published = [cell for cell in published_scores(number, benchmark.name) if cell.target == target]
         groups.append(_group(target, published, systems, _by_subset(scores, target)))
     title = f"SeedTable {number}: {benchmark.name} under every subset of streams, by target"
-    return SeedTable(f"table{number}", title, _subset_columns(), tuple(groups), LETTERS)
+    return SeedTable(key=f"table{number}", title=title, columns=_subset_columns(), groups=tuple(groups), hint=LETTERS)
 
 
 def _error_bars(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> SeedTable:
@@ -174,7 +176,7 @@ def _error_bars(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) ->
         _by_subset(scores, AVERAGE, (INCOMPLETE, FULL)),
     )
     title = f"Table 9: {benchmark.name}, mean and standard deviation over seeds"
-    return SeedTable("table9", title, columns, (group,), f"{LETTERS} {MEANS}")
+    return SeedTable(key="table9", title=title, columns=columns, groups=(group,), hint=f"{LETTERS} {MEANS}")
 
 
 def _by_subset(

@@ -18,7 +18,7 @@ Prompt = Literal["per_sample", "shared", "cached"]
 """Whether a prompt is read once a sample, once a batch and pattern, or not at all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sizes:
     """What the counts depend on.
 

@@ -32,7 +32,7 @@ LETTERS: Mapping[str, str] = {"video": "v", "audio": "a", "flow": "f"}
 NUM_ATTENTION_HEADS = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LiteralShape:
     """What a literal model is built from.
 

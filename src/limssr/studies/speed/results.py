@@ -73,7 +73,7 @@ class GrowthReport:
 FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorkResult:
     """One work on both sides.
 
@@ -108,7 +108,7 @@ class WorkResult:
     seconds: Mapping[str, list[float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SavingResult:
     """One saving, switched off and on.
 
@@ -131,7 +131,7 @@ class SavingResult:
     scores_apart: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkReport:
     """Everything that was measured in one run.
 

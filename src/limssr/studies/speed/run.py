@@ -187,13 +187,13 @@ def _switch_off(
             repeats = options.repeats or SAVING_REPEATS
             seconds = take_turns(contestants, repeats=repeats, device=setting.device)
             yield SavingResult(
-                saving.name,
-                saving.title,
-                name,
-                Spread.of(seconds["without"]),
-                Spread.of(seconds["with"]),
-                ratios(seconds["without"], seconds["with"]),
-                difference,
+                name=saving.name,
+                title=saving.title,
+                work=name,
+                without_s=Spread.of(seconds["without"]),
+                with_s=Spread.of(seconds["with"]),
+                ratio=ratios(seconds["without"], seconds["with"]),
+                scores_apart=difference,
             )
 
 

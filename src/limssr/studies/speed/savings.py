@@ -14,7 +14,7 @@ from limssr.studies.speed.setup import BenchmarkOptions, Setting, build_ours, pr
 from limssr.studies.speed.workloads import WorkloadName
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Saving:
     """One thing that ours does not do.
 
@@ -65,22 +65,22 @@ def update_one_by_one(side: OurImplementation) -> None:
 
 
 SAVINGS = (
-    Saving("headless", "headless backbone", ("step", "score"), spoil=compute_logits),
-    Saving("states", "last hidden states alone", ("step", "score"), spoil=keep_states),
-    Saving("used-rows", "used rows", ("step",), ("model.train_embeddings=all",)),
-    Saving("fused", "fused optimizer", ("step",), spoil=update_one_by_one),
+    Saving(name="headless", title="headless backbone", works=("step", "score"), spoil=compute_logits),
+    Saving(name="states", title="last hidden states alone", works=("step", "score"), spoil=keep_states),
+    Saving(name="used-rows", title="used rows", works=("step",), settings=("model.train_embeddings=all",)),
+    Saving(name="fused", title="fused optimizer", works=("step",), spoil=update_one_by_one),
     Saving(
-        "packed",
-        "packed reading",
-        ("step", "score", "epoch"),
-        ("model.backbone.reading=padded",),
+        name="packed",
+        title="packed reading",
+        works=("step", "score", "epoch"),
+        settings=("model.backbone.reading=padded",),
     ),
-    Saving("kept-prompts", "kept prompts", ("score-one", "score"), spoil=forget_prompts),
+    Saving(name="kept-prompts", title="kept prompts", works=("score-one", "score"), spoil=forget_prompts),
     Saving(
-        "length",
-        "batches by length (padded)",
-        ("epoch",),
-        ("model.backbone.reading=padded", "train.batches=random"),
+        name="length",
+        title="batches by length (padded)",
+        works=("epoch",),
+        settings=("model.backbone.reading=padded", "train.batches=random"),
         compared_with=("model.backbone.reading=padded", "train.batches=length"),
     ),
 )

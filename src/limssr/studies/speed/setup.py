@@ -41,7 +41,7 @@ CRITERION = Criterion("score", 0.0, 1.0)
 SHORTEST, LONGEST, MEDIAN_LENGTH, LENGTH_SPREAD = 9, 170, 24, 0.8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkOptions:
     """What to measure.
 
@@ -81,7 +81,7 @@ class BenchmarkOptions:
     seed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """Everything that both sides share.
 
@@ -124,16 +124,16 @@ def prepare(options: BenchmarkOptions) -> Setting:
     names = [modality.name for modality in modalities]
     prompt = prompt_text(config.model.prompt, names, [True] * len(names))
     return Setting(
-        options,
-        config,
-        modalities,
-        criteria,
-        backbone,
-        len(backbone.table_VH),
-        encode,
-        tokenizer,
-        len(encode(prompt)),
-        choose_device(options.device).device,
+        options=options,
+        config=config,
+        modalities=modalities,
+        criteria=criteria,
+        backbone=backbone,
+        vocabulary=len(backbone.table_VH),
+        encode=encode,
+        tokenizer=tokenizer,
+        prompt_tokens=len(encode(prompt)),
+        device=choose_device(options.device).device,
     )
 
 
@@ -188,13 +188,13 @@ def build_literal(setting: Setting, ours: LimssrModel) -> LiteralModel:
             "model.num_missing_tokens as they are, or measure ours alone."
         )
     shape = LiteralShape(
-        setting.modalities,
-        config.num_fusion_tokens,
-        len(setting.criteria),
-        setting.vocabulary,
-        config.dropout,
-        config.lora,
-        config.prompt,
+        modalities=setting.modalities,
+        num_slots=config.num_fusion_tokens,
+        num_criteria=len(setting.criteria),
+        vocabulary=setting.vocabulary,
+        dropout=config.dropout,
+        lora=config.lora,
+        prompt=config.prompt,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(setting.options.seed)

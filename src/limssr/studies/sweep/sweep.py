@@ -29,7 +29,7 @@ from limssr.systems.table import SYSTEMS
 Training = Literal["available", "complete"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepRequest:
     """What is asked.
 

@@ -46,7 +46,7 @@ class LabelRow:
         return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelFile:
     """A label file as it was read.
 
@@ -114,7 +114,9 @@ def _read(path: Path, split: Split, columns: tuple[str, ...], header: Literal["n
         raise InputError(f"{path}: expected labels, one sample a line, found none: fetch the file again.")
     num_longer = sum(len(row) > len(columns) for _, row in cells[has_header:])
     decided = "header" if has_header else "no header"
-    return LabelFile(path, split, tuple(rows), decided, sha256_of(path), num_longer)
+    return LabelFile(
+        path=path, split=split, rows=tuple(rows), header=decided, sha256=sha256_of(path), num_longer=num_longer
+    )
 
 
 def _number(cell: str) -> float | None:

@@ -41,7 +41,7 @@ csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_CELL))
 Cell = str | int | float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A manifest whose columns are known to be right.
 
@@ -104,14 +104,14 @@ def load_manifest(path: Path | str, *, use: Literal["import", "predict"]) -> Man
     if not found.rows:
         raise InputError(f"{path}: expected at least one sample, found only column names: add rows.")
     return Manifest(
-        path,
-        _named(columns, STREAM_PREFIX),
-        _named(columns, SCORE_PREFIX),
-        tuple(found.rows),
-        tuple(found.lines),
-        "split" in columns,
-        found.remarks,
-        _named(columns, TEXT_PREFIX),
+        path=path,
+        streams=_named(columns, STREAM_PREFIX),
+        criteria=_named(columns, SCORE_PREFIX),
+        rows=tuple(found.rows),
+        lines=tuple(found.lines),
+        has_split="split" in columns,
+        remarks=found.remarks,
+        texts=_named(columns, TEXT_PREFIX),
     )
 
 

@@ -79,7 +79,7 @@ def import_table(
     streams, cells = StreamReader.of(table, reading), WordCells(table, reading, table.texts)
     cells.check()
     of_words = [words_modality(name, reading.words) for name in table.texts]
-    words = WordStreams(of_words, segment_s or reading.segment_s, table.criteria)
+    words = WordStreams(modalities=of_words, segment_s=segment_s or reading.segment_s, criteria=table.criteria)
     provenance: dict[str, Any] = {
         "importer": "table",
         "manifest": table.path.name,
@@ -153,7 +153,7 @@ def read_manifest(
     # Where new samples carry only some of the scores, the others were not judged.
     read = wanted if any(criterion in table.criteria for criterion in wanted) else ()
     streams = StreamReader(table, reading, tuple(modality for modality in known if not modality.words))
-    words = WordStreams([modality for modality in known if modality.words], reading.segment_s)
+    words = WordStreams(modalities=[modality for modality in known if modality.words], segment_s=reading.segment_s)
     cells = WordCells(table, reading, tuple(modality.name for modality in words.modalities))
     samples, seen = [], set()
     for row in range(len(table.rows)):
