@@ -7,6 +7,9 @@ from limssr.core.errors import InputError
 from limssr.runs import device_check
 from limssr.runs.device_check import check_device
 
+pytestmark = pytest.mark.filterwarnings("ignore:bf16 on device")
+"""Whether it is slow here depends on the machine and what else runs on it."""
+
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
