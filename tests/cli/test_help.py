@@ -62,6 +62,8 @@ FLAGS = {
         "--backbone",
         "--store",
         "--seed",
+        # Several runs and their account, which no recipe of one run can ask for.
+        "--folds",
         # The wish of whoever has several GPUs and no launcher.
         "--processes",
         # Leaves the machine only where somebody asks for it, which no recipe should do.

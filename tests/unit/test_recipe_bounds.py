@@ -79,6 +79,7 @@ VALUES = {
     "data.num_segments": ("100000000",),
     "data.stream_dims": ("{a: 100000000000}", "{a: 0}", "{a: -5}"),
     "data.validation.folds": ("100000",),
+    "data.test": ("{folds: 1}", "{folds: 3, fold: 3}", "{folds: 100000}"),
     "missing.availability.seed": ("-1",),
     "model.num_fusion_tokens": ("100000000", "1" + "0" * 23),
     "model.num_missing_tokens": ("100000000",),

@@ -50,6 +50,16 @@ def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
     return tuple(lines)
 
 
+def fold_lines(folds: Sequence[Document]) -> tuple[RenderableType, ...]:
+    """A row a fold of a cross-validation."""
+    table = _table("fold", "groups", "samples", "incomplete", "all streams")
+    for one in folds[:MAX_ROWS]:
+        cells = [f"{one['num_groups']}", f"{one['num_samples']}", _text(one["incomplete"]), _text(one["full"])]
+        table.add_row(one["run"], *cells)
+    more = (f"... and {len(folds) - MAX_ROWS} more in run.json",) if len(folds) > MAX_ROWS else ()
+    return ("Each fold by itself (Spearman):", table, *more)
+
+
 def int8_lines(change: Document) -> tuple[RenderableType, ...]:
     """What int8 weights change on the validation split."""
     table = _table("what int8 weights change", "float32", "int8", "change")

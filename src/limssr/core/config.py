@@ -36,8 +36,8 @@ class ValidationConfig(_Config):
     """A validation split other than the store's: a share of the training samples, or one fold of several."""
 
     share: float = Field(default=0.15, gt=0.0, lt=1.0)
-    """Share of the training samples that is held out, for a store without a validation split. Samples of one group move
-    together; at least one group is held out and at least one stays in training."""
+    """Share of the training samples that is held out; a validation split of the store's own is joined with them first.
+    Samples of one group move together; at least one group is held out and at least one stays in training."""
     folds: int | None = Field(default=None, ge=2, le=1_000)
     """Number of folds for cross-validation. Training and validation samples together are divided into folds of whole
     groups; fold number `fold` is for validation, the others are for training, and `share` is ignored."""
@@ -53,6 +53,23 @@ class ValidationConfig(_Config):
             raise ValueError(
                 f"fold is {self.fold} and folds is {self.folds}: expected folds, and a fold from 0 that is below them"
             )
+        return self
+
+
+class HeldOutConfig(_Config):
+    """A test split other than the store's: one fold of all samples, whatever their split, by whole groups."""
+
+    folds: int = Field(default=5, ge=2, le=10_000)
+    """Number of folds. As many as there are groups: each group is tested by itself."""
+    fold: int = Field(default=0, ge=0, le=10_000)
+    """Number of the fold that is for testing, counted from 0; the others are for training and validation."""
+    seed: Seed = 0
+    """Decides which groups share a fold. It is separate from the seed of the run."""
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "HeldOutConfig":
+        if self.fold >= self.folds:
+            raise ValueError(f"fold is {self.fold} of {self.folds} folds: expected a fold from 0 that is below them")
         return self
 
 
@@ -72,6 +89,9 @@ class DataConfig(_Config):
     the centre when scoring. null: no cropping."""
     validation: ValidationConfig | None = None
     """Makes a validation split other than the store's. null: the store's validation split."""
+    test: HeldOutConfig | None = None
+    """Makes a test split other than the store's; `limssr train --folds` trains a run for each fold. A validation split
+    is then held out of what is left as `validation` says, or its defaults. null: the store's test split."""
     padding: Literal["masked", "attended"] = "masked"
     """masked: the model never reads padding. attended: every performance is padded with zeros to `num_segments` and the
     model reads them like data, as the published code does."""

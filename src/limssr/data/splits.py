@@ -104,6 +104,31 @@ def cross_validate(samples: Sequence[Sample], *, num_folds: int, fold: int, seed
     ]
 
 
+def hold_out_fold(samples: Sequence[Sample], *, num_folds: int, fold: int, seed: int) -> list[Sample]:
+    """All samples divided anew: those of one fold to "test", all others to "train".
+
+    Args:
+        samples: N samples of any split. Those of a group stay together; a sample without one is a group of its own.
+        num_folds: At least 2.
+        fold: The one that is tested, from 0.
+        seed: Another seed, other folds.
+
+    Raises:
+        InputError: Fewer groups than folds.
+    """
+    labels = labels_of(samples)
+    if len(set(labels)) < num_folds:
+        raise InputError(
+            f"data.test divides whole groups into folds: expected at least {num_folds} groups, found "
+            f"{len(set(labels))}: ask for fewer folds."
+        )
+    fold_of = folds_of(labels, num_folds, seed=seed)
+    return [
+        dataclasses.replace(sample, split="test" if fold_of[label] == fold else "train")
+        for sample, label in zip(samples, labels, strict=True)
+    ]
+
+
 def divide(labels: Sequence[str], shares: Mapping[Split, float], *, seed: int) -> dict[str, Split]:
     """Group -> its split, so that the splits hold the shares of the samples as nearly as whole groups allow.
 

@@ -50,6 +50,23 @@ def unseen_words(scorer: Scorer, streams: Collection[str]) -> tuple[str, ...]:
     return tuple(f"'{name}' is not read: no training sample owned it" for name in unseen if name in streams)
 
 
+class KeptScorer:
+    """A scorer that looks up predictions that were made before; NaN where there is none.
+
+    Args:
+        kept: (sample id, streams joined with +) -> scores [C].
+        num_criteria: C.
+    """
+
+    def __init__(self, kept: Mapping[tuple[str, str], np.ndarray], num_criteria: int) -> None:
+        self._kept, self._nothing_C = kept, np.full(num_criteria, np.nan)
+
+    def score(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Scores [N, C] of samples that hold just the streams to be scored from."""
+        rows = [self._kept.get((sample.id, "+".join(sample.streams)), self._nothing_C) for sample in samples]
+        return np.stack(rows) if rows else np.empty((0, len(self._nothing_C)))
+
+
 class ModelScorer:
     """A network as a `Scorer`: centre crop, similar lengths together, eval mode, no gradients.
 

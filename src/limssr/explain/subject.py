@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from limssr.core.config import RunConfig
-from limssr.core.errors import ArtifactError, InputError, unknown_name
+from limssr.core.errors import InputError, unknown_name
 from limssr.core.types import Criterion, Sample, Split
 from limssr.evaluation.conformal import Errors
 from limssr.evaluation.scorer import ModelScorer
@@ -15,7 +15,7 @@ from limssr.media.recognise import is_recordings
 from limssr.model.limssr import LimssrModel
 from limssr.runs.data import load_split
 from limssr.runs.evaluate import check_same_content, own_store
-from limssr.runs.folder import RunRecord, read_run
+from limssr.runs.folder import RunRecord, check_has_model, read_run
 from limssr.runs.load import Loaded, load_scorer
 from limssr.runs.prediction.predict import open_source
 from limssr.runs.reliability.calibration import errors_in
@@ -90,8 +90,7 @@ def open_subject(
         ArtifactError: The run folder or the store is damaged, unfinished or of a newer format.
     """
     record = read_run(run)
-    if not (run / "model").is_dir():
-        raise ArtifactError(f"Expected a trained model in {run}, found none: go on with its training with --resume.")
+    check_has_model(run, record.document)
     found = load_scorer(run, member=member, device=device)
     is_own = store is None
     chosen = own_store(run, record) if store is None else store

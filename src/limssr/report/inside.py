@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from limssr.core.reading.records import ExplainDocument, own_file, read_document
+from limssr.core.reading.explained import ExplainDocument
+from limssr.core.reading.records import own_file, read_document
 from limssr.core.reading.regular import read_bytes
 
 FOLDER, DOCUMENT = "explain", "explain.json"

@@ -72,11 +72,8 @@ def run_warnings(config: RunConfig) -> list[str]:
 
 def say_what_to_know(config: RunConfig, data: RunData, reporter: Reporter) -> None:
     """Tell what was decided about the data, and what is allowed but unwise."""
-    if config.data.validation is None and (held := validation_of(config, data.store)) is not None:
-        reporter.note(
-            f"validation: {len(data.splits['val'])} of the training samples were held out by whole groups, for the "
-            f"store has no validation split (data.validation: {{share: {held.share:g}, seed: {held.seed}}})"
-        )
+    if text := _validation_words(config, data):
+        reporter.note(text)
     if text := left_out_words(data):
         reporter.note(text)
     if text := unseen_words(data):
@@ -85,6 +82,23 @@ def say_what_to_know(config: RunConfig, data: RunData, reporter: Reporter) -> No
         reporter.note(text)
     for text in run_warnings(config):
         reporter.warn(text)
+
+
+def _validation_words(config: RunConfig, data: RunData) -> str:
+    """How validation came about where it is not simply the store's; empty where it is, or where there is none."""
+    held, asked, num_held = validation_of(config, data.store), config.data.validation, len(data.splits["val"])
+    if held is not None and asked is None:
+        why = "test split is one of several folds" if config.data.test else "store has no validation split"
+        return (
+            f"validation: {num_held} of the training samples were held out by whole groups, for the {why} "
+            f"(data.validation: {{share: {held.share:g}, seed: {held.seed}}})"
+        )
+    if asked is not None and asked.folds is None and config.data.test is None and data.store.ids("val"):
+        return (
+            f"validation: the store's own split was joined with training, and {num_held} samples of both were held out "
+            "by whole groups (data.validation)"
+        )
+    return ""
 
 
 Resume = Literal["never", "auto", "cannot"]

@@ -14,7 +14,7 @@ from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
 from limssr.data.columns import as_known
 from limssr.data.mask import make_incomplete
 from limssr.data.missing import check_pattern
-from limssr.data.splits import cross_validate, hold_out
+from limssr.data.splits import cross_validate, hold_out, hold_out_fold
 from limssr.data.store.reader import FeatureStore
 from limssr.data.validate import check_collection
 from limssr.training.batches import check_training_input
@@ -51,11 +51,12 @@ def validation_of(config: RunConfig, store: FeatureStore) -> ValidationConfig | 
     """How validation is held out: as the recipe says; None: the store's own split, or none is needed.
 
     Where the recipe says nothing, the store has no validation split and the epoch is chosen on one, whole groups of the
-    training samples are held out as the defaults of `ValidationConfig` say.
+    training samples are held out as the defaults of `ValidationConfig` say; so they are where the test split is one of
+    several folds, whose training samples come from every split of the store.
     """
-    if config.data.validation is not None or config.train.selection != "val" or store.ids("val"):
+    if config.data.validation is not None or config.train.selection != "val":
         return config.data.validation
-    return ValidationConfig()
+    return ValidationConfig() if config.data.test is not None or not store.ids("val") else None
 
 
 def load_run_data(config: RunConfig, say: Callable[[str], None] | None = None, *, needs_test: bool = True) -> RunData:
@@ -84,8 +85,11 @@ def load_run_data(config: RunConfig, say: Callable[[str], None] | None = None, *
     store.check(say)
     if config.missing.availability is not None:
         check_pattern(config.missing.availability.pattern, [modality.name for modality in modalities])
-    complete, left_out = _judged_splits(store, modalities, criteria, validation_of(config, store))
-    optional = {"val": config.train.selection != "val", "test": not (needs_test or store.ids("test"))}
+    complete, left_out = _judged_splits(store, modalities, criteria, config)
+    optional = {
+        "val": config.train.selection != "val",
+        "test": not (needs_test or config.data.test or store.ids("test")),
+    }
     required: list[Split] = [split for split in SPLITS if not optional.get(split)]
     for split in required:
         _check_judged(store, split, len(complete[split]), left_out[split], criteria)
@@ -128,24 +132,24 @@ def _judged_splits(
     store: FeatureStore,
     modalities: Sequence[Modality],
     criteria: Sequence[Criterion],
-    validation: ValidationConfig | None,
+    config: RunConfig,
 ) -> tuple[dict[Split, list[Sample]], dict[Split, int]]:
-    """The samples with a score of one of the criteria by split, validation held out, and how many others there are."""
+    """The samples with a score of one of the criteria by split, as the recipe divides them, and how many have none."""
+    validation, test = validation_of(config, store), config.data.test
     names = [modality.name for modality in modalities], [criterion.name for criterion in criteria]
     every: dict[Split, list[Sample]] = {split: store.samples(split, *names) for split in SPLITS}
     judged: dict[Split, list[Sample]] = {split: _judged(samples) for split, samples in every.items()}
     left_out: dict[Split, int] = {split: len(samples) - len(judged[split]) for split, samples in every.items()}
+    if test is not None:
+        together = [sample for samples in judged.values() for sample in samples]
+        divided = hold_out_fold(together, num_folds=test.folds, fold=test.fold, seed=test.seed)
+        judged = {split: [one for one in divided if one.split == split] for split in SPLITS}
     if validation is not None:
-        if every["val"] and validation.folds is None:
-            raise InputError(
-                f"data.validation holds out part of the training samples where a store has no validation split, found "
-                f"{len(every['val'])} validation samples in {store.path}: use data.validation=null to choose on them, "
-                "or data.validation={folds: 5, fold: 0} to divide both anew."
-            )
+        both = [*judged["train"], *judged["val"]]
         if validation.folds is None:
-            divided = hold_out(judged["train"], share=validation.share, seed=validation.seed)
+            both = [dataclasses.replace(sample, split="train") for sample in both]
+            divided = hold_out(both, share=validation.share, seed=validation.seed)
         else:
-            both = [*judged["train"], *judged["val"]]
             divided = cross_validate(both, num_folds=validation.folds, fold=validation.fold, seed=validation.seed)
         for part in ("train", "val"):
             judged[part] = [one for one in divided if one.split == part]
@@ -220,7 +224,7 @@ def load_split(
             raise InputError(f"{opened.path} does not fit the model: expected {expected}, found {actual}.")
     opened.check()
     if incomplete:
-        divided, left_out = _judged_splits(opened, modalities, criteria, validation_of(config, opened))
+        divided, left_out = _judged_splits(opened, modalities, criteria, config)
         samples, num_left_out = divided[split], left_out[split]
     else:
         every = opened.samples(split, *names)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limssr.core.errors import ArtifactError, InputError
+from limssr.core.errors import InputError
 from limssr.core.progress import Reporter, SilentReporter, counted
 from limssr.core.reading.regular import exists
 from limssr.core.runtime import check_model_precision, choose_device
@@ -16,7 +16,7 @@ from limssr.evaluation.evaluate import Evaluation, evaluate
 from limssr.evaluation.uncertainty import SEED
 from limssr.model.int8 import check_int8, use_int8
 from limssr.runs.data import load_split
-from limssr.runs.folder import RunRecord, read_run
+from limssr.runs.folder import RunRecord, check_has_model, read_run
 from limssr.runs.record import availability_record
 from limssr.runs.references import scorer_of
 from limssr.systems.saving import Weights, load_pretrained
@@ -50,10 +50,7 @@ def evaluate_run(
     """
     record, reporter = read_run(run), reporter or SilentReporter()
     config = record.config
-    if not (run / "model").is_dir():
-        raise ArtifactError(
-            f"Expected a trained model in {run}, found none: the run is not finished; go on with --resume."
-        )
+    check_has_model(run, record.document)
     choice = choose_device(device)
     check_model_precision(config.model, choice.device)
     chosen_store = store or own_store(run, record)
@@ -172,8 +169,7 @@ def int8_change(run: Path, *, device: str = "auto", progress: Callable[[int, int
     """
     record, chosen = read_run(run), choose_device(device).device
     check_same_content(run, record, own_store(run, record))
-    if not (run / "model").is_dir():
-        raise ArtifactError(f"Expected a trained model in {run}, found none: go on with its training with --resume.")
+    check_has_model(run, record.document)
     model, config = load_pretrained(run / "model"), record.config
     check_int8(model, chosen)
     _, samples = load_split(model, config, "val", store=own_store(run, record), incomplete=True)

@@ -44,6 +44,24 @@ def read_run(run: Path) -> RunRecord:
     return RunRecord(read_config(run), document)
 
 
+def check_has_model(run: Path, document: Mapping[str, Any]) -> None:
+    """Refuse a run folder without a trained model.
+
+    Raises:
+        ArtifactError: Its training is not finished, or it has the predictions of folds alone.
+    """
+    if (run / "model").is_dir():
+        return
+    todo = "its training is not finished; go on with --resume."
+    if folds := document.get("folds"):
+        first = run / folds["runs"][0]["run"]
+        todo = (
+            f"it has what {folds['num_folds']} folds predicted; take the run of a fold, such as {first}, or train "
+            "without --folds for a model of all samples."
+        )
+    raise ArtifactError(f"Expected a trained model in {run}, found none: {todo}")
+
+
 def owned_in_training(document: Mapping[str, Any]) -> frozenset[str] | None:
     """Streams that some training sample owned, from run.json; None: the run does not say."""
     counts = (document.get("owned_streams") or {}).get("train")

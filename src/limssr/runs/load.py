@@ -16,7 +16,7 @@ from limssr.core.runtime import check_model_precision, choose_device
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.arrays import as_streams, make_samples
 from limssr.evaluation.scorer import ModelScorer, Scorer
-from limssr.runs.folder import ESTIMATOR_FORMAT, FORMAT_VERSION, read_run
+from limssr.runs.folder import ESTIMATOR_FORMAT, FORMAT_VERSION, check_has_model, read_run
 from limssr.systems.pooled import SETTINGS as POOLED_SETTINGS
 from limssr.systems.pooled import PooledModel
 from limssr.systems.saving import MEMBERS, Weights, load_pretrained
@@ -155,10 +155,7 @@ def _model_folder(folder: Path) -> tuple[Path, DataConfig]:
     """Where the weights are, and how performances are cropped and padded for them."""
     if (folder / "run.json").exists():
         record = read_run(folder)
-        if not (folder / "model").is_dir():
-            raise ArtifactError(
-                f"Expected a trained model in {folder}, found none: its training is not finished; resume it."
-            )
+        check_has_model(folder, record.document)
         return folder / "model", record.config.data
     if (folder / "reference.json").exists():
         return _reference_model(folder)

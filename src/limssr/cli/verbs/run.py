@@ -142,6 +142,8 @@ class Train:
     store: StoreOfRecipe = None
     seed: Annotated[int | None, conf.arg(metavar="N")] = None
     """Short for --set seed=N."""
+    folds: Annotated[str | None, conf.arg(metavar="K|groups")] = None
+    """Cross-validate: a run for each of K folds of whole groups, or for each group; PATH gets them all."""
     processes: Annotated[int, conf.arg(metavar="N")] = 1
     """Train with N processes of this machine, one a GPU where there are any; with the numbers of one process."""
     track: Annotated[Literal["tensorboard", "wandb", "mlflow"] | None, conf.arg(metavar="NAME")] = None
@@ -180,6 +182,8 @@ class Train:
             from limssr.cli.verbs.auto import auto_answer, auto_preview
 
             return auto_preview(config, out) if self.dry_run else auto_answer(config, out, self.device)
+        if self.folds is not None:
+            return self._folds(config, out)
         if self.dry_run:
             return _preview(config, out, resume, self.device)
         with launched_team() as team:
@@ -195,6 +199,24 @@ class Train:
         if tracked is not None:
             tracked.close(scores_to_track(document))
         return Answer(document, (*evaluation_lines(document), f"Report: {document['report']}"))
+
+    def _folds(self, config: "RunConfig", out: Path) -> Answer:
+        from limssr.cli.text import evaluation_lines, fold_lines
+        from limssr.core.errors import InputError
+        from limssr.core.progress import make_reporter
+        from limssr.studies.cross_validation import fold_rows, parse_folds, plan_folds, train_folds
+
+        if self.processes != 1 or self.track:
+            raise InputError("--folds trains one run after another: use it without --processes and --track.")
+        folds = parse_folds(self.folds or "")
+        if self.dry_run:
+            runs = plan_folds(config, folds)
+            folders = [str(out / one.key) for one in runs]
+            return Answer({"runs": folders}, tuple(folders))
+        run = train_folds(config, out, folds, device=self.device, reporter=make_reporter())
+        document = {**run_document(run), "folds": fold_rows(run)}
+        lines = (*fold_lines(document["folds"]), *evaluation_lines(document), f"Report: {document['report']}")
+        return Answer(document, lines)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,6 +86,23 @@ class LearnedRecord(Record):
     reliabilities: dict[str, Number] | None = None
 
 
+class FoldRecord(Record):
+    """One fold of a cross-validation."""
+
+    run: str
+    num_samples: int = Field(ge=0)
+    num_groups: int = Field(ge=0)
+    incomplete: Number | None
+    full: Number | None
+
+
+class FoldsRecord(Record):
+    """What a cross-validation says of its folds."""
+
+    num_folds: int = Field(ge=1)
+    runs: list[FoldRecord] = Field(min_length=1)
+
+
 class RunDocument(Record):
     """run.json."""
 
@@ -119,6 +136,7 @@ class RunDocument(Record):
     best_epoch: int | None = Field(default=None, ge=0)
     epochs_run: int | None = Field(default=None, ge=0)
     status: str | None = None
+    folds: FoldsRecord | None = None
 
 
 class MetricsRecord(Record):
@@ -203,36 +221,6 @@ class CoverageRecord(Record):
     level: Number
     num_calibration: int
     subsets: list[CoveredRecord]
-
-
-class FigureRecord(Record):
-    """A figure of `limssr explain`."""
-
-    name: str
-    words: str
-
-
-class StreamShareRecord(Record):
-    """What a stream adds to scores."""
-
-    share: Number | None = None
-
-
-class ContributionsRecord(Record):
-    """What streams add to scores."""
-
-    streams: dict[str, StreamShareRecord]
-
-
-class ExplainDocument(Record):
-    """explain/explain.json, as far as the report reads it."""
-
-    format_version: int
-    split: str | None = None
-    figures: list[FigureRecord]
-    contributions: ContributionsRecord | None = None
-    not_applicable: dict[str, str] | None = None
-    notes: list[str] | None = None
 
 
 class EvaluationDocument(SystemRecord):

@@ -14,7 +14,7 @@ from limssr.evaluation.evaluate import evaluate
 from limssr.evaluation.scorer import ModelScorer, Scorer
 from limssr.report import write_report
 from limssr.runs.auto.document import document_of, references_of
-from limssr.runs.auto.held_out import OutOfFoldScorer, out_of_fold_errors, out_of_fold_table
+from limssr.runs.auto.held_out import out_of_fold_errors, out_of_fold_scorer, out_of_fold_table
 from limssr.runs.auto.look import Material
 from limssr.runs.auto.search import Found, Plan, search
 from limssr.runs.auto.settings import AutoSettings
@@ -140,10 +140,10 @@ def _scored(found: Found, data: RunData, config: RunConfig, device: torch.device
             systems[name] = ModelScorer(one.to(device), device=device, batch_size=config.evaluation.batch_size)
     else:
         samples, split = found.shown.samples, OUT_OF_FOLD
-        systems["auto"] = OutOfFoldScorer(found.shown, found.choice.levelled["auto"])
+        systems["auto"] = out_of_fold_scorer(found.shown, found.choice.levelled["auto"])
         for one in found.judged:
             if one.name in found.model.members:
-                systems[one.name] = OutOfFoldScorer(found.shown, found.choice.levelled[one.name])
+                systems[one.name] = out_of_fold_scorer(found.shown, found.choice.levelled[one.name])
     scores = []
     for name, scorer in systems.items():
         evaluation = evaluate(

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from limssr.core.types import Criterion, Modality, Sample
+from limssr.core.types import Criterion, Modality
 from limssr.evaluation.conformal import Errors
 from limssr.evaluation.intervals import intervals
+from limssr.evaluation.scorer import KeptScorer
 from limssr.runs.auto.folds import Folds
 from limssr.runs.auto.judge import Shown
 
@@ -15,26 +16,15 @@ LEVEL = 0.9
 """Of the intervals whose coverage is measured."""
 
 
-class OutOfFoldScorer:
-    """A scorer that looks up what was predicted of each sample while it was held out; NaN where it was not asked.
+def out_of_fold_scorer(shown: Shown, predicted_RC: np.ndarray) -> KeptScorer:
+    """A scorer that knows what was predicted of each sample while it was held out.
 
     Args:
         shown: The rows.
         predicted_RC: Scores.
     """
-
-    def __init__(self, shown: Shown, predicted_RC: np.ndarray) -> None:
-        self._rows = {(shown.samples[n].id, streams): row for row, (n, streams) in enumerate(shown.rows)}
-        self._predicted_RC = predicted_RC
-
-    def score(self, samples: Sequence[Sample]) -> np.ndarray:
-        """Scores [N, C] of samples that hold just the streams to be scored from."""
-        found_NC = np.full((len(samples), self._predicted_RC.shape[1]), np.nan)
-        for n, sample in enumerate(samples):
-            row = self._rows.get((sample.id, tuple(sample.streams)))
-            if row is not None:
-                found_NC[n] = self._predicted_RC[row]
-        return found_NC
+    keys = [(shown.samples[n].id, "+".join(streams)) for n, streams in shown.rows]
+    return KeptScorer(dict(zip(keys, predicted_RC, strict=True)), predicted_RC.shape[1])
 
 
 def out_of_fold_errors(

@@ -20,7 +20,7 @@ from limssr.core.reading.regular import Outside, open_regular
 from limssr.core.version import __version__
 from limssr.report.card import estimator_card, model_card
 from limssr.report.runfolder import read_run_folder
-from limssr.runs.folder import read_run
+from limssr.runs.folder import check_has_model, read_run
 from limssr.runs.reliability.calibration import CALIBRATION
 
 LIST = "limssr-files.json"
@@ -64,9 +64,7 @@ def write_bundle(
     """
     is_estimator = (run / ESTIMATOR).is_file()
     if not is_estimator:
-        read_run(run)
-        if not (run / "model").is_dir():
-            raise ArtifactError(f"Expected a trained model in {run}, found none: its training is not finished.")
+        check_has_model(run, read_run(run).document)
     sources = dict(_files_below(run, run)) if is_estimator else dict(_copied(run, references=references))
     check_disk(folder.parent, sum(path.stat().st_size for path in sources.values()))
     with new_folder(folder, "bundle") as partial:
