@@ -15,7 +15,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from limssr.core.config import DataConfig, ModelConfig, RunConfig
+from limssr.core.config import ModelConfig, RunConfig
+from limssr.core.config_data import DataConfig
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.inspect import describe_store
 from limssr.data.store.reader import FeatureStore

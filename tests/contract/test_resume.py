@@ -12,16 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from limssr.core.config import (
-    AvailabilityConfig,
-    BackboneConfig,
-    DataConfig,
-    EvalConfig,
-    MissingConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-)
+from limssr.core.config import BackboneConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config_data import AvailabilityConfig, DataConfig, MissingConfig
 from limssr.core.recipes import dump_config
 from limssr.data.simulate import simulate_store
 

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from contract.together_child import CASES
-from limssr.core.config import BackboneConfig, DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config import BackboneConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config_data import DataConfig
 from limssr.core.errors import InputError
 from limssr.core.recipes import dump_config, load_recipe
 from limssr.core.team import Team, launched_team

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.core.config import BackboneConfig, DataConfig, LoraConfig, ModelConfig, PromptConfig, RunConfig
+from limssr.core.config import BackboneConfig, LoraConfig, ModelConfig, PromptConfig, RunConfig
+from limssr.core.config_data import DataConfig
 from limssr.core.errors import InputError, LimssrError
 from limssr.core.timing import Spread, ratios, take_turns
 from limssr.core.types import Criterion, Modality

@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from limssr.cli import main
-from limssr.core.config import HeldOutConfig, RunConfig
+from limssr.core.config import RunConfig
+from limssr.core.config_data import HeldOutConfig
 from limssr.core.errors import ArtifactError, InputError
 from limssr.core.recipes import parse_config
 from limssr.core.types import Criterion, Modality, Sample

@@ -2,7 +2,8 @@
 
 import pytest
 
-from limssr.core.config import BackboneConfig, DataConfig, ModelConfig, RunConfig
+from limssr.core.config import BackboneConfig, ModelConfig, RunConfig
+from limssr.core.config_data import DataConfig
 from limssr.core.types import Criterion, Modality
 from limssr.model.limssr import LimssrModel
 from limssr.studies.paper.describe import Description, describe, published_figures

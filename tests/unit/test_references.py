@@ -4,16 +4,8 @@ import json
 import pytest
 import torch
 
-from limssr.core.config import (  # fmt: skip
-    AvailabilityConfig,
-    BackboneConfig,
-    DataConfig,
-    EvalConfig,
-    MissingConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-)
+from limssr.core.config import BackboneConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config_data import AvailabilityConfig, DataConfig, MissingConfig
 from limssr.core.errors import InputError
 from limssr.core.progress import SilentReporter
 from limssr.runs import references

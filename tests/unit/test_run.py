@@ -7,13 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from limssr.core.config import (
-    AvailabilityConfig,
-    EvalConfig,
-    MissingConfig,
-    ModelConfig,
-    TrainConfig,
-)
+from limssr.core.config import EvalConfig, ModelConfig, TrainConfig
+from limssr.core.config_data import AvailabilityConfig, MissingConfig
 from limssr.core.errors import ArtifactError, InputError, ResourceError
 from limssr.core.progress import SilentReporter
 from limssr.core.recipes import parse_config

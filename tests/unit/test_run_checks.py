@@ -1,6 +1,7 @@
 import pytest
 
-from limssr.core.config import DataConfig, RunConfig, TrainConfig
+from limssr.core.config import RunConfig, TrainConfig
+from limssr.core.config_data import DataConfig
 from limssr.core.errors import InputError
 from limssr.runs.checks import folder_status, run_warnings
 

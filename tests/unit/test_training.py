@@ -7,15 +7,8 @@ import pytest
 import torch
 
 from limssr.core import runtime as precision
-from limssr.core.config import (
-    BackboneConfig,
-    DataConfig,
-    EvalConfig,
-    MissingConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-)
+from limssr.core.config import BackboneConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config_data import DataConfig, MissingConfig
 from limssr.core.errors import InputError, LimssrError
 from limssr.core.progress import SilentReporter
 from limssr.core.types import Criterion, Modality, Sample, ScoreOutput

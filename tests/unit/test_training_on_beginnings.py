@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from limssr.core.config import BackboneConfig, DataConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config import BackboneConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config_data import DataConfig, MissingConfig
 from limssr.core.errors import InputError
 from limssr.core.progress import SilentReporter
 from limssr.core.recipes import parse_config

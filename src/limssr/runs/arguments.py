@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from limssr.core.config import BackboneConfig, EvalConfig, MissingConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config import BackboneConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from limssr.core.config_data import MissingConfig
 from limssr.core.errors import InputError
 from limssr.core.quoting import listed
 from limssr.core.recipes import parse_config

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from limssr.core.config import RunConfig, ValidationConfig
+from limssr.core.config import RunConfig
+from limssr.core.config_data import ValidationConfig
 from limssr.core.errors import InputError
 from limssr.core.types import SPLITS, Criterion, Modality, Sample, Split
 from limssr.data.columns import as_known

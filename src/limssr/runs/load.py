@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from limssr.core.config import DataConfig
+from limssr.core.config_data import DataConfig
 from limssr.core.errors import ArtifactError, InputError, unknown_name
 from limssr.core.reading.fields import checked
 from limssr.core.reading.records import EstimatorDocument, ReferenceDocument, own_file, read_document

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from limssr.core.config import HeldOutConfig, RunConfig
+from limssr.core.config import RunConfig
+from limssr.core.config_data import HeldOutConfig
 from limssr.core.errors import InputError
 from limssr.core.files import check_folder, remove_leftovers
 from limssr.core.progress import Reporter, SilentReporter

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from limssr.core.config import RunConfig, ValidationConfig
+from limssr.core.config import RunConfig
+from limssr.core.config_data import ValidationConfig
 from limssr.core.errors import InputError
 from limssr.core.reading.documents import read_json
 from limssr.core.reading.model_folder import outside_of

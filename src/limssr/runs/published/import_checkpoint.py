@@ -12,16 +12,8 @@ from typing import Any, Literal
 
 import torch
 
-from limssr.core.config import (
-    BackboneConfig,
-    DataConfig,
-    LoraConfig,
-    MissingConfig,
-    ModelConfig,
-    PromptConfig,
-    RunConfig,
-    TrainConfig,
-)
+from limssr.core.config import BackboneConfig, LoraConfig, ModelConfig, PromptConfig, RunConfig, TrainConfig
+from limssr.core.config_data import DataConfig, MissingConfig
 from limssr.core.errors import InputError
 from limssr.core.files import check_disk, check_new, new_folder, sha256_of
 from limssr.core.reading.checkpoints import read_checkpoint

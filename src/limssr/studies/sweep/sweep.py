@@ -7,7 +7,8 @@ from statistics import fmean
 from typing import Any, Literal
 
 from limssr.core.cluster import Cluster
-from limssr.core.config import RunConfig, ValidationConfig
+from limssr.core.config import RunConfig
+from limssr.core.config_data import ValidationConfig
 from limssr.core.errors import InputError
 from limssr.core.files import write_json
 from limssr.core.progress import Reporter, SilentReporter
