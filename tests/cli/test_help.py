@@ -66,6 +66,8 @@ FLAGS = {
         "--folds",
         # The wish of whoever has several GPUs and no launcher.
         "--processes",
+        # A slice of a training, for a scheduler and for a search that gives up some of its tries.
+        "--until",
         # Leaves the machine only where somebody asks for it, which no recipe should do.
         "--track",
         "--device",
@@ -137,6 +139,7 @@ FLAGS = {
         "--systems",
         "--seeds",
         "--tries",
+        *("--sampler", "--halving"),
         "--folds",
         "--sizes",
         "--epochs",

@@ -70,6 +70,42 @@ def test_a_scheduler_can_do_the_runs_and_the_study_takes_them_up(limssr, words):
     assert len(done.document["systems"][0]["runs"]) == 2
 
 
+def test_a_scheduler_can_halve_the_tries(limssr, words):
+    out, (verb, what, recipe, *_) = words
+    command = (
+        verb,
+        what,
+        recipe,
+        "--systems",
+        "attention",
+        "--seeds",
+        "1",
+        "--tries",
+        "2",
+        "--epochs",
+        "4",
+        "--out",
+        out,
+    )
+    more = ("--set", "evaluation.references=[]", "--halving", "--sizes", "small")
+    lists = []
+    while printed := limssr(*command, *more, "--print-commands").out.splitlines():
+        lists.append([shlex.split(line) for line in printed])
+        for _, *train in lists[-1]:
+            paused = limssr(*train, "--json")
+            assert paused.code == 0, paused.err
+            assert ("--until" in train) == (paused.document.get("status") == "paused")
+    untils = [[int(one[one.index("--until") + 1]) if "--until" in one else 4 for one in many] for many in lists]
+    assert untils == [[1, 1], [2], [4]]
+    done = limssr(*command, *more, "--json")
+    assert done.code == 0, done.err
+    assert done.document["halving"] is True
+    lengths = [len((out / f"attention-try{n}" / "metrics.jsonl").read_text().splitlines()) for n in range(2)]
+    assert sorted(lengths) == [1, 4]
+    refused = limssr("train", recipe, "--until", "0", "--json")
+    assert "--until 1 or more" in refused.document["error"]["message"]
+
+
 def test_epochs_and_kinds_of_training_are_refused_by_the_names_of_their_flags(limssr, words):
     _, command = words
     for more, said in (

@@ -8,7 +8,8 @@ import pytest
 from limssr.core.errors import InputError
 from limssr.core.recipes import parse_config
 from limssr.runs.folder import read_run
-from limssr.studies.sweep.sweep import SweepRequest, budget_of, plan_sweep, preview, run_sweep, to_document
+from limssr.studies.sweep.plan import SweepRequest, plan_sweep
+from limssr.studies.sweep.sweep import budget_of, preview, run_sweep, to_document
 from limssr.studies.sweep.tuning import NUM_SETTINGS, Setting, best_of, settings, validation_loss
 from limssr.systems.table import SYSTEMS
 

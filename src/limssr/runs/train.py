@@ -34,7 +34,7 @@ from limssr.systems.build import build_model
 from limssr.systems.references import REFERENCES
 from limssr.systems.saving import save_pretrained
 from limssr.training.divergence import DivergedTwice
-from limssr.training.loop import fit
+from limssr.training.loop import Paused, fit
 from limssr.training.selection import EpochValue
 from limssr.training.together import check_same
 
@@ -47,6 +47,7 @@ def train_run(
     resume: Literal["never", "auto"] = "never",
     reporter: Reporter | None = None,
     team: Team | None = None,
+    until: int | None = None,
 ) -> Path:
     """Train and evaluate what `config` describes.
 
@@ -59,6 +60,7 @@ def train_run(
         reporter: Is told of the progress; None: nobody is.
         team: The processes that train together, each of which calls this; None: this one alone. The first of them
             writes, and does alone what comes after the training.
+        until: Pause after so many epochs in all; the run is then as one that was interrupted, and can be resumed.
 
     Returns:
         The run folder.
@@ -77,7 +79,10 @@ def train_run(
             return held.enter_context(_opened(out, config, resume, reporter)) if team.is_first else True
 
         if team.told_by_first(team.agree(open_folder)):
-            _train_locked(config, out, device=device, reporter=reporter, team=team)
+            try:
+                _train_locked(config, out, device=device, reporter=reporter, team=team, until=until)
+            except Paused as paused:
+                reporter.note(f"{out} is {paused}; --resume goes on")
     return out
 
 
@@ -136,7 +141,9 @@ def _write_beginning(document: dict[str, Any], config: RunConfig, out: Path) -> 
     write_run(out, {**document, "status": "running"})
 
 
-def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Reporter, team: Team) -> None:
+def _train_locked(
+    config: RunConfig, out: Path, *, device: str, reporter: Reporter, team: Team, until: int | None
+) -> None:
     # 1. everything that can be wrong, before anything is written
     found = team.agree(lambda: _check(config, out, device, reporter, team))
     data, model, choice = found.data, found.model, found.choice
@@ -160,6 +167,7 @@ def _train_locked(config: RunConfig, out: Path, *, device: str, reporter: Report
                 resume="auto",
                 test_value=found.chooser,
                 team=team,
+                until=until,
             )
         except DivergedTwice as error:
             if not team.is_first:

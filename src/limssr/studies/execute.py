@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from limssr.core.progress import Reporter, SilentReporter
 from limssr.report.text import duration
 from limssr.runs.folder import write_config
 from limssr.runs.train import train_run
-from limssr.studies.plan import PlannedRun, RunsFailed, check_runs, check_study, distinct_runs
+from limssr.studies.plan import PlannedRun, RunsFailed, check_runs, check_study, distinct_runs, is_paused
 from limssr.studies.processes import Job, run_jobs
 from limssr.systems.table import SYSTEMS
 
@@ -30,6 +30,7 @@ def run_all(
     device: str = "auto",
     cluster: Cluster | None = None,
     reporter: Reporter | None = None,
+    until: Mapping[str, int] | None = None,
 ) -> None:
     """Train what is not done, resume what was interrupted, leave alone what is done.
 
@@ -44,6 +45,7 @@ def run_all(
         cluster: Trains them in place of this machine, each in a process of its own, with what is declared for it. A run
             whose machine is lost goes on elsewhere, after its last whole epoch.
         reporter: Is told of the progress.
+        until: Key -> epochs after which its run pauses, to be resumed or not; None: none does.
 
     Raises:
         InputError: Something is wrong with a run, or another process works in the folder; found before the first one
@@ -54,18 +56,21 @@ def run_all(
     reporter = reporter or SilentReporter()
     num_runs = len({id(run) for run in distinct_runs(runs).values()})
     with being_written(out, "study"):
-        waiting = check_runs(runs, out, device=device)
+        until = until or {}
+        waiting = [
+            run for run in check_runs(runs, out, device=device) if not is_paused(out / run.key, until.get(run.key))
+        ]
         if processes > 1 or cluster is not None:
             _check_other_processes_know(waiting)
         if len(waiting) < num_runs:
             reporter.note(f"{num_runs - len(waiting)} of {num_runs} runs are done already")
         tally = _Tally(waiting, reporter, min(processes, max(1, len(waiting))))
         if cluster is not None:
-            _on_cluster(waiting, out, device, cluster=cluster, tally=tally)
+            _on_cluster(waiting, out, device, cluster=cluster, tally=tally, until=until)
         elif processes == 1:
-            _one_by_one(waiting, out, device, tally)
+            _one_by_one(waiting, out, device, tally, until)
         else:
-            _side_by_side(waiting, out, device, tally)
+            _side_by_side(waiting, out, device, tally, until)
     if tally.failures:
         raise RunsFailed(tally.failures, num_runs)
 
@@ -116,16 +121,16 @@ class _Tally:
         return f", about {duration((time.monotonic() - self._started) * left / done)} left"
 
 
-def _one_by_one(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _Tally) -> None:
+def _one_by_one(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _Tally, until: Mapping[str, int]) -> None:
     for run in waiting:
         tally.begin(run.key)
-        tally.end(run.key, _trained(run.config, out / run.key, device, tally.reporter))
+        tally.end(run.key, _trained(run.config, out / run.key, device, tally.reporter, until.get(run.key)))
 
 
-def _trained(config: RunConfig, folder: Path, device: str, reporter: Reporter) -> LimssrError | None:
+def _trained(config: RunConfig, folder: Path, device: str, reporter: Reporter, until: int | None) -> LimssrError | None:
     """Train one run, or go on with it; why it failed, None where it did not."""
     try:
-        train_run(config, folder, device=device, resume="auto", reporter=reporter)
+        train_run(config, folder, device=device, resume="auto", reporter=reporter, until=until)
     except LimssrError as failure:
         return failure
     except Exception as failure:  # one run's misfortune, such as a full memory, is not the others'
@@ -133,8 +138,16 @@ def _trained(config: RunConfig, folder: Path, device: str, reporter: Reporter) -
     return None
 
 
-def _on_cluster(waiting: Sequence[PlannedRun], out: Path, device: str, *, cluster: Cluster, tally: _Tally) -> None:
-    tasks = [(run.config, out / run.key) for run in waiting]
+def _on_cluster(
+    waiting: Sequence[PlannedRun],
+    out: Path,
+    device: str,
+    *,
+    cluster: Cluster,
+    tally: _Tally,
+    until: Mapping[str, int],
+) -> None:
+    tasks = [(run.config, out / run.key, until.get(run.key)) for run in waiting]
     for place, found in cluster.run(partial(train_task, device=device), tasks, process="fresh"):
         error = LimssrError(f"its process was lost: {found.reason}") if isinstance(found, LostTask) else None
         if isinstance(found, tuple):
@@ -143,19 +156,19 @@ def _on_cluster(waiting: Sequence[PlannedRun], out: Path, device: str, *, cluste
         tally.end(waiting[place].key, error)
 
 
-def train_task(run: tuple[RunConfig, Path], *, device: str) -> tuple[int, str] | None:
+def train_task(run: tuple[RunConfig, Path, int | None], *, device: str) -> tuple[int, str] | None:
     """One run, as a task of a cluster.
 
     Args:
-        run: Its configuration and its folder.
+        run: Its configuration, its folder, and after how many epochs it pauses.
         device: See `limssr.core.runtime.choose_device`.
 
     Returns:
         Exit code and message of what went wrong; None where nothing did.
     """
-    config, folder = run
+    config, folder, until = run
     _wait_until_free(folder)
-    error = _trained(config, folder, device, SilentReporter())
+    error = _trained(config, folder, device, SilentReporter(), until)
     return None if error is None else (error.exit_code, str(error))
 
 
@@ -169,12 +182,15 @@ def _wait_until_free(folder: Path) -> None:
         time.sleep(1.0)
 
 
-def _side_by_side(waiting: Sequence[PlannedRun], out: Path, device: str, tally: _Tally) -> None:
+def _side_by_side(
+    waiting: Sequence[PlannedRun], out: Path, device: str, tally: _Tally, until: Mapping[str, int]
+) -> None:
     planned = {run.key: run for run in waiting}
     jobs = []
     for key in planned:
-        words = ("train", str(out / key / "config.yaml"), "--out", str(out / key), "--resume", "--json")
-        jobs.append(Job(key, words, out / f"{key}.log"))
+        words = ["train", str(out / key / "config.yaml"), "--out", str(out / key), "--resume", "--json"]
+        words += ["--until", str(until[key])] if key in until else []
+        jobs.append(Job(key, tuple(words), out / f"{key}.log"))
 
     def begin(key: str) -> None:
         if not (out / key / "run.json").exists():  # else it goes on with what is written there, which is the same

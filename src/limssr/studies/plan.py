@@ -9,7 +9,7 @@ from typing import Any
 from limssr.core.config import BackboneConfig, RunConfig
 from limssr.core.errors import ArtifactError, InputError, LimssrError, unknown_name
 from limssr.core.files import check_folder
-from limssr.core.reading.records import EvaluationDocument, read_document
+from limssr.core.reading.records import EpochRecord, EvaluationDocument, read_document, read_lines
 from limssr.core.runtime import check_model_precision, check_precision, choose_device
 from limssr.model.backbone.load import load_backbone
 from limssr.runs.checks import check_references, check_same_store, folder_status
@@ -107,6 +107,12 @@ def unfinished_runs(runs: Sequence[PlannedRun], out: Path) -> list[PlannedRun]:
     """
     owners = {run.key: run for run in distinct_runs(runs).values()}
     return [run for run in owners.values() if folder_status(out / run.key, run.config, "auto") != "done"]
+
+
+def is_paused(folder: Path, until: int | None) -> bool:
+    """Whether a run has done the epochs after which it pauses."""
+    metrics = folder / "metrics.jsonl"
+    return until is not None and metrics.is_file() and len(read_lines(metrics, EpochRecord)) >= until
 
 
 def check_study(out: Path, *, processes: int) -> None:

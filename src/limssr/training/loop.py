@@ -36,6 +36,18 @@ from limssr.training.together import exchange_gradients, join, restored, take_ov
 TERMS = ("total", "task", "consistency", "slots", "auxiliary")
 
 
+class Paused(Exception):
+    """Training has done the epochs that were asked for, and can be resumed.
+
+    Attributes:
+        epochs: How many are done.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__(f"paused after {epochs} epochs")
+        self.epochs = epochs
+
+
 @dataclass(frozen=True)
 class FitResult:
     """What training found.
@@ -65,6 +77,7 @@ def fit(
     resume: Literal["never", "auto"] = "never",
     test_value: EpochValue | None = None,
     team: Team | None = None,
+    until: int | None = None,
 ) -> FitResult:
     """Train a model; afterwards it holds the weights of the chosen epoch and is in evaluation mode.
 
@@ -79,18 +92,21 @@ def fit(
         resume: "auto" goes on from the newest checkpoint in `folder`, if there is one.
         test_value: What `train.selection: test` chooses by.
         team: The processes that train together, all of which call this with the same arguments; None: this one alone.
+        until: Pause after so many epochs in all, those before an interruption included; None: train all of them.
 
     Training that diverges begins once more, at a tenth of every learning rate.
 
     Raises:
         InputError: The samples or the device do not fit the configuration.
         DivergedTwice: Training diverged again. What `folder` had of it is removed.
+        Paused: `until` is reached before the training is over; `folder` has its checkpoint.
     """
     if team is None:
         check_one_process()
     reporter, team = reporter or SilentReporter(), team or Team.alone()
     start = as_cpu(state_to_save(model))
     settings: Any = {"config": config, "folder": folder, "device": device, "reporter": reporter, "team": team}
+    settings |= {"last": min(until or config.train.epochs, config.train.epochs)}
     try:
         return _fit(model, train_samples, val_samples, resume=resume, test_value=test_value, **settings)
     except Diverged as first:
@@ -130,6 +146,7 @@ def _fit(
     team: Team,
     resume: Literal["never", "auto"],
     test_value: EpochValue | None,
+    last: int,
     share: float = 1.0,
 ) -> FitResult:
     train, device = config.train, device or torch.device("cpu")
@@ -145,7 +162,7 @@ def _fit(
     limit = DivergenceLimit.of(parts.model, train_samples, history)
     reporter.start("training", train.epochs, len(history), unit="epoch")
     # 3. the epochs
-    while len(history) < train.epochs and not out_of_patience(history, train):
+    while len(history) < last and not out_of_patience(history, train):
         epoch, started, waited_s = len(history), time.monotonic(), team.waited_s
         place = place_of(stages, epoch, train.epochs)
         if history and place.epoch == 0:  # what rests from now on rests as it was in the epoch that its stage keeps
@@ -170,12 +187,22 @@ def _fit(
         parts.save(folder, history)
         reporter.epoch(history[-1], total=train.epochs, best_epoch=chosen_epoch(history, train))
         reporter.advance("training")
-    reporter.finish()
+    _end_or_pause(history, last, train, reporter)
     # 4. the weights of the chosen epoch
     whole = parts.accelerator.unwrap_model(parts.model, keep_fp32_wrapper=False)
     load_saved_state(whole, kept[chosen_epoch(history, train)])
     whole.join(Team.alone())
     whole.eval()
+    return _found(history, train)
+
+
+def _end_or_pause(history: Sequence[dict[str, Any]], last: int, train: TrainConfig, reporter: Reporter) -> None:
+    reporter.finish()
+    if last <= len(history) < train.epochs and not out_of_patience(history, train):
+        raise Paused(len(history))
+
+
+def _found(history: Sequence[dict[str, Any]], train: TrainConfig) -> FitResult:
     stopped = "epochs" if len(history) == train.epochs else "patience"
     return FitResult(chosen_epoch(history, train), len(history), stopped, tuple(history))
 

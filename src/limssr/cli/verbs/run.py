@@ -146,6 +146,8 @@ class Train:
     """Cross-validate: a run for each of K folds of whole groups, or for each group; PATH gets them all."""
     processes: Annotated[int, conf.arg(metavar="N")] = 1
     """Train with N processes of this machine, one a GPU where there are any; with the numbers of one process."""
+    until: Annotated[int | None, conf.arg(metavar="N")] = None
+    """Pause after N epochs in all, for a scheduler that gives time in slices; --resume goes on."""
     track: Annotated[Literal["tensorboard", "wandb", "mlflow"] | None, conf.arg(metavar="NAME")] = None
     """Tell a tracker of every epoch: tensorboard (files in the run folder), wandb or mlflow; none unless asked."""
     device: Device = "auto"
@@ -178,6 +180,8 @@ class Train:
         config = read_config(self.recipe, changes, system=self.system)
         out = self.out or Path("runs") / default_folder(self.recipe, changes, config)
         resume: Literal["never", "auto"] = "auto" if self.resume else "never"
+        if self.until is not None and (self.until < 1 or self.track is not None):
+            raise InputError("Expected --until 1 or more, without --track, which tells of whole runs: change one.")
         if config.model.system == "auto":
             from limssr.cli.verbs.auto import auto_answer, auto_preview
 
@@ -192,9 +196,13 @@ class Train:
             is_first = team.is_first
             tracked = TrackedReporter(make_reporter(), self.track, out, config) if is_first and self.track else None
             reporter = tracked or (make_reporter() if is_first else None)
-            run = train_run(config, out, device=self.device, resume=resume, reporter=reporter, team=team)
+            run = train_run(
+                config, out, device=self.device, resume=resume, reporter=reporter, team=team, until=self.until
+            )
         if not is_first:
             return Answer({})
+        if self.until is not None and not (run / "evaluation.json").exists():
+            return Answer({"run": str(run), "status": "paused"}, (f"Paused: {run}; --resume goes on.",))
         document = run_document(run)
         if tracked is not None:
             tracked.close(scores_to_track(document))

@@ -54,6 +54,10 @@ class Sweep:
     """Runs of each system: with the recipe's seed and the seeds after it."""
     tries: Annotated[int, conf.arg(metavar="N")] = 1
     """Settings tried for each system, the unchanged one included; the lowest validation loss wins."""
+    sampler: Literal["random", "tpe"] = "random"
+    """Where tries come from: one drawn list for all systems, or Optuna's TPE, which learns from the tries before."""
+    halving: bool = False
+    """Train all tries for a quarter of the epochs, the better half for half of them, the better half of those fully."""
     folds: Annotated[int | None, conf.arg(metavar="N")] = None
     """Judge each try by cross-validation over training and validation samples, not on the one validation split."""
     sizes: Literal["paper", "small"] = "paper"
@@ -90,15 +94,8 @@ class Sweep:
         from limssr.studies.compare.run import CompareOptions
         from limssr.studies.plan import check_study
         from limssr.studies.recipes import Changes, default_folder, fitted_config
-        from limssr.studies.sweep.sweep import (
-            SweepRequest,
-            budget_of,
-            next_runs,
-            plan_sweep,
-            preview,
-            run_sweep,
-            to_document,
-        )
+        from limssr.studies.sweep.plan import SweepRequest, plan_sweep
+        from limssr.studies.sweep.sweep import budget_of, next_runs, preview, run_sweep, to_document
 
         check_study(self.out or Path("runs"), processes=self.processes)
         cluster = chosen_cluster(self.engine, self.address, self.needs, self.processes)
@@ -113,6 +110,8 @@ class Sweep:
             epochs=self.epochs,
             training=self.training,
             resample=self.resample,
+            sampler=self.sampler,
+            halving=self.halving,
         )
         out = self.out or Path("runs") / "sweep" / default_folder(self.recipe, changes, config)
         check_study(out, processes=self.processes)
@@ -124,7 +123,8 @@ class Sweep:
         for note in notes:
             reporter.note(note)
         if self.print_commands:
-            return commands_answer(commands(next_runs(plan, out), out, device=self.device))
+            now = next_runs(plan, out)
+            return commands_answer(commands(now.runs, out, device=self.device, until=now.until))
         with cluster or nullcontext():
             result = run_sweep(
                 plan, out, processes=self.processes, device=self.device, cluster=cluster, reporter=reporter
@@ -146,6 +146,7 @@ class Sweep:
         for flag in (
             "seeds",
             "tries",
+            "sampler",
             "folds",
             "sizes",
             "epochs",
@@ -155,6 +156,7 @@ class Sweep:
         ):
             value = getattr(self, flag)
             words += [f"--{flag}", str(value)] if value != getattr(Sweep, flag) else []
+        words += ["--halving"] if self.halving else []
         words += ["--training", *self.training] if self.training != Sweep.training else []
         words += ["--store", str(self.store)] if self.store is not None else []
         words += ["--backbone", self.backbone] if self.backbone is not None else []

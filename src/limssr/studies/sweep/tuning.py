@@ -65,13 +65,17 @@ def settings(tries: int, *, seed: int = 0) -> tuple[Setting, ...]:
     return (Setting(), *(grid[place] for place in drawn[: tries - 1]))
 
 
-def validation_loss(run: Path) -> float:
-    """The lowest validation loss of a finished run, over the epochs that could be chosen.
+def validation_loss(run: Path, epochs: int | None = None) -> float:
+    """The lowest validation loss of a run, over the epochs that could be chosen.
+
+    Args:
+        run: Its folder.
+        epochs: Only of the first ones; None: of all.
 
     Raises:
         ArtifactError: The run has no validation losses.
     """
-    records = read_lines(run / "metrics.jsonl", EpochRecord)
+    records = read_lines(run / "metrics.jsonl", EpochRecord)[:epochs]
     losses = [record["val_loss"] for record in records if record.get("val_loss") is not None]
     if not losses:
         raise ArtifactError(f"Expected validation losses in {run / 'metrics.jsonl'}, found none.")
