@@ -174,6 +174,7 @@ FLAGS = {
         *("--backbone", "--weights", "--num-layers", "--modalities", "--segments", "--sessions", "--repeats"),
         *("--threads", "--int8", "--out", "--device"),
     },
+    "benchmark extract": {"--encoders", "--segments", "--rates", "--repeats", "--out"},
     "benchmark serve": {"--clients", "--requests", "--wait-ms", "--out"},
     "benchmark": {
         "--backbone",

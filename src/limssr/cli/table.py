@@ -7,7 +7,7 @@ from limssr.cli.options import Verb
 from limssr.cli.verbs.ablate import Ablate
 from limssr.cli.verbs.auto import Auto
 from limssr.cli.verbs.benchmark import Benchmark
-from limssr.cli.verbs.benchmark_live import BenchmarkLive, BenchmarkServe
+from limssr.cli.verbs.benchmark_live import BenchmarkExtract, BenchmarkLive, BenchmarkServe
 from limssr.cli.verbs.checkpoint import ImportCheckpoint
 from limssr.cli.verbs.compare import Compare
 from limssr.cli.verbs.completion import Completion
@@ -115,6 +115,7 @@ VERBS: Mapping[str, Mapping[str, Entry]] = {
         ),
         "benchmark": Entry(verb=Benchmark, line="our computation against the published one"),
         "benchmark live": Entry(verb=BenchmarkLive, line="a new segment beside reading all of it again"),
+        "benchmark extract": Entry(verb=BenchmarkExtract, line="what reading a recording costs"),
         "benchmark serve": Entry(verb=BenchmarkServe, line="a served run under load"),
     },
 }

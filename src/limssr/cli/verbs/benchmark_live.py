@@ -1,4 +1,4 @@
-"""`limssr benchmark live | serve`."""
+"""`limssr benchmark live | serve | extract`."""
 
 import json
 import sys
@@ -85,6 +85,48 @@ class BenchmarkServe:
 
         report = measure_load(
             self.run_folder, clients=self.clients, requests=self.requests, wait_ms=self.wait_ms, say=_tell
+        )
+        _write(self.out, report.to_dict())
+        return Answer(report.to_dict(), tuple(report.lines()))
+
+
+@dataclass(frozen=True)
+class BenchmarkExtract:
+    """Measure what reading a recording costs on one core: the decoder, each encoder, all in one pass, plain loops."""
+
+    recording: Annotated[Position[Path], conf.arg(metavar="RECORDING")]
+    """A video or sound file."""
+    encoders: Annotated[
+        tuple[str, ...], conf.arg(metavar="NAME ...", help="Which to measure; the default ones if not given.")
+    ] = ()
+    segments: Annotated[str, conf.arg(metavar="rg|fisv|fs1000|LENGTH[:STRIDE]")] = "rg"
+    """How the recording is cut."""
+    rates: Annotated[
+        tuple[float, ...], conf.arg(metavar="HZ ...", help="Pictures a second whose features are compared, too.")
+    ] = (5.0, 8.0, 12.0)
+    repeats: Annotated[int, conf.arg(metavar="N")] = 3
+    """Rounds; each does every work once."""
+    out: Annotated[Path | None, conf.arg(metavar="PATH")] = None
+    """A .json file to write the figures to."""
+    common: Common = field(default_factory=Common)
+
+    def run(self) -> Answer:
+        """Measure."""
+        from limssr.core.errors import InputError
+        from limssr.media.clock import parse_segments
+        from limssr.studies.speed.extract import measure_extract
+
+        if self.repeats < 1 or any(not 0.1 <= hz <= 1_000 for hz in self.rates):
+            raise InputError(
+                "Expected at least one round, and 0.1 to 1000 pictures a second, found others: correct it."
+            )
+        report = measure_extract(
+            self.recording,
+            encoders=self.encoders or None,
+            segments=parse_segments(self.segments),
+            rates_hz=self.rates,
+            repeats=self.repeats,
+            say=_tell,
         )
         _write(self.out, report.to_dict())
         return Answer(report.to_dict(), tuple(report.lines()))
