@@ -5,7 +5,7 @@ length of a file. Where a file is damaged, what can be decoded is, and the rest 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from limssr.core.errors import InputError
 from limssr.media.clock import NS, rows_ns
 from limssr.media.containers import duration_s, open_media, tracks_of, words_of
 from limssr.media.extras import import_av
+from limssr.media.vectors import OPTIONS, VectorReader, Vectors
 
 SOUND_RATE_HZ = 16_000
 LONGEST_PX = 640
@@ -65,6 +66,7 @@ class Reader:
         path: Of the file.
         pictures_hz: Deliver at most so many pictures a second, evenly spaced in time; 0: none.
         sound: Whether to deliver sound.
+        vectors: Whether to deliver the motion vectors of the codec, before the picture that they belong to.
         longest_px: Pictures are scaled down so that their longer side has at most so many pixels.
 
     Attributes:
@@ -76,7 +78,15 @@ class Reader:
         InputError: No such file, no media in it, or (while iterating) nothing that can be decoded.
     """
 
-    def __init__(self, path: Path, *, pictures_hz: float, sound: bool = True, longest_px: int = LONGEST_PX) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        pictures_hz: float,
+        sound: bool = True,
+        vectors: bool = False,
+        longest_px: int = LONGEST_PX,
+    ) -> None:
         self.path = path
         self.damage: list[tuple[float, str]] = []
         self.picture_end_ns = 0
@@ -84,6 +94,7 @@ class Reader:
         self._pictures_hz = pictures_hz
         self._longest_px = longest_px
         self._sound_wanted = sound
+        self._vectors = VectorReader() if vectors else None
         self._num_pictures = 0
         self._last_picture_ns = -1
         self._last_slot = -1
@@ -92,7 +103,7 @@ class Reader:
         self._limit_ns = LONGEST_NS
         self._zero_ns = 0
 
-    def __iter__(self) -> Iterator[Picture | Sound]:
+    def __iter__(self) -> Iterator[Picture | Sound | Vectors]:
         """Decode to the end, or to where nothing more can be decoded."""
         container = open_media(self.path)
         try:
@@ -102,12 +113,12 @@ class Reader:
                 self._limit_ns = round(length_s * NS) + BEYOND_NS
             # AAC begins with a few milliseconds before zero, which are no sound of the recording.
             self._zero_ns = max(round((container.start_time or 0) * NS / 1_000_000), 0)
-            wanted = [picture] if picture is not None and self._pictures_hz > 0 else []
+            wanted = [picture] if picture is not None and (self._pictures_hz > 0 or self._vectors) else []
             wanted += [sound] if sound is not None and self._sound_wanted else []
             # A stream must not be touched once its file is closed.
             kinds = {stream.type for stream in wanted}
             for stream in wanted:
-                _configure(stream)
+                _configure(stream, OPTIONS if self._vectors and stream.type == "video" else {})
             for frame, stream in self._frames(container, wanted):
                 yield from self._picture(frame, stream) if stream.type == "video" else self._sound(frame)
             if self._run is not None:
@@ -159,7 +170,7 @@ class Reader:
             return otherwise
         return round(stamp * frame.time_base * NS) - self._zero_ns
 
-    def _picture(self, frame: Any, stream: Any) -> Iterator[Picture]:
+    def _picture(self, frame: Any, stream: Any) -> Iterator[Picture | Vectors]:
         time_ns = self._time_ns(frame, self.picture_end_ns)
         if frame.is_corrupt:
             self._note(max(time_ns, 0), "a picture is damaged")
@@ -174,10 +185,16 @@ class Reader:
         self._last_picture_ns = time_ns
         self._num_pictures += 1
         self.picture_end_ns = time_ns + _shown_ns(frame, stream)
+        found = None if self._vectors is None else self._vectors.read(frame, time_ns)
+        if found is not None:
+            yield found
         slot = math.floor(time_ns * self._pictures_hz / NS)
-        if slot == self._last_slot:
+        if slot == self._last_slot or not self._pictures_hz:
             return
         self._last_slot = slot
+        yield from self._upright(frame, stream, time_ns)
+
+    def _upright(self, frame: Any, stream: Any, time_ns: int) -> Iterator[Picture]:
         if self._shape is None:
             self._shape = _delivered_shape(frame, stream, self._longest_px)
         height, width = self._shape
@@ -289,10 +306,10 @@ class _SoundRun:
         return Sound(start_ns=start_ns, samples_N=samples_N)
 
 
-def _configure(stream: Any) -> None:
+def _configure(stream: Any, more: Mapping[str, str]) -> None:
     # One thread: what is concealed in a damaged picture must not depend on how threads were scheduled.
     stream.codec_context.thread_count = 1
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), **more}
 
 
 def _shown_ns(frame: Any, stream: Any) -> int:

@@ -102,6 +102,7 @@ def _media_streams(
         "picture": any(file.picture is not None for file in files),
         "sound": any(file.sound is not None for file in files),
     }
+    has["vectors"] = has["picture"]
     source = f"media:{name}"
     if name in ENCODERS:
         if files and not has[card_of(name).reads]:

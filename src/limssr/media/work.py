@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from limssr.media.containers import probe
 from limssr.media.decode import LONGEST_PX, Picture, Reader, Sound
 from limssr.media.encoders.contract import Session, Thinner
 from limssr.media.encoders.table import card_of, load_encoder
+from limssr.media.vectors import Vectors
 
 # Raised when decoding delivers something else for the same file.
 DECODER_VERSION = 1
@@ -88,6 +89,7 @@ def encode_file(job: Job) -> FileResult:
     with one_thread():
         info = probe(job.path)
         has = {"picture": info.picture is not None, "sound": info.sound is not None}
+        has["vectors"] = has["picture"]
         wanted = [name for name in job.encoders if has[card_of(name).reads]]
         if job.cache is None:
             facts, values = _encode(job, wanted)
@@ -128,12 +130,18 @@ def _encode(job: Job, encoders: Sequence[str]) -> tuple[dict[str, Any], dict[str
     sessions: dict[str, Session] = {name: load_encoder(name).session(job.segments) for name in encoders}
     thinners = {name: Thinner(card.pictures_hz) for name, card in cards.items() if card.reads == "picture"}
     listeners = [sessions[name] for name, card in cards.items() if card.reads == "sound"]
-    reader = Reader(job.path, pictures_hz=max((card.pictures_hz for card in cards.values()), default=0.0) or 1.0)
+    counters = [sessions[name] for name, card in cards.items() if card.reads == "vectors"]
+    pictures_hz = max((card.pictures_hz for card in cards.values()), default=0.0) or 1.0
+    reader = Reader(job.path, pictures_hz=pictures_hz, vectors=bool(counters))
     for piece in reader:
         if isinstance(piece, Sound):
             shifted = Sound(start_ns=piece.start_ns + job.offset_ns, samples_N=piece.samples_N)
             for session in listeners:
                 session.add(shifted)
+            continue
+        if isinstance(piece, Vectors):
+            for session in counters:
+                session.add(replace(piece, time_ns=piece.time_ns + job.offset_ns))
             continue
         for name, thinner in thinners.items():
             if thinner.lets(piece.time_ns):

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from limssr.media.clock import NS, Segments
-from limssr.media.decode import Picture, Sound
 from limssr.media.encoders.pooling import pooled
 
-Reads = Literal["picture", "sound"]
+Reads = Literal["picture", "sound", "vectors"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class EncoderCard:
 
     Attributes:
         name: Also that of its stream.
-        reads: Pictures or sound.
+        reads: Pictures, sound, or the motion vectors of the codec.
         does: One sentence.
         columns: Names of the D features of a segment.
         pictures_hz: How many pictures a second it looks at; 0 for sound.
@@ -70,8 +69,8 @@ class Session(ABC):
     """Encodes one recording: gets its pieces in order of time and is then asked for the segments."""
 
     @abstractmethod
-    def add(self, piece: Picture | Sound) -> None:
-        """Take in the next piece."""
+    def add(self, piece: Any) -> None:
+        """Take in the next piece: `Picture`, `Sound` or `Vectors`, as its card says."""
 
     @abstractmethod
     def segments(self, segments: Segments, num_segments: int) -> Float32[np.ndarray, "T D"]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from limssr.core.errors import InputError, MissingExtraError, unknown_name
 from limssr.core.lazy import LazyTable, PlugIns
-from limssr.media.encoders import face, image, motion, pitch, pose, sound, voice
+from limssr.media.encoders import codec_motion, face, image, motion, pitch, pose, sound, voice
 from limssr.media.encoders.clips import FILE_FAMILIES, FileEncoder, file_card, is_file_family
 from limssr.media.encoders.contract import Encoder, EncoderCard
 from limssr.media.encoders.families import FAMILIES
@@ -37,13 +37,14 @@ ENCODERS: Mapping[str, Entry] = MappingProxyType(
             Entry(card=face.CARD, load=face.FaceEncoder),
             Entry(card=image.CARD, load=image.ImageEncoder),
             Entry(card=motion.CARD, load=motion.MotionEncoder),
+            Entry(card=codec_motion.CARD, load=codec_motion.CodecMotionEncoder),
             Entry(card=sound.CARD, load=sound.SoundEncoder),
             Entry(card=pitch.CARD, load=pitch.PitchEncoder),
             Entry(card=voice.CARD, load=voice.VoiceEncoder),
         )
     }
 )
-DEFAULT = tuple(ENCODERS)
+DEFAULT = tuple(name for name in ENCODERS if name != codec_motion.CARD.name)
 
 
 def _plugged(name: str, found: object) -> Entry:

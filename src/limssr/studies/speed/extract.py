@@ -10,7 +10,7 @@ import numpy as np
 
 from limssr.core.timing import Spread
 from limssr.media.clock import NS, Segments
-from limssr.media.decode import Picture, Reader, Sound
+from limssr.media.decode import Picture, Reader
 from limssr.media.encoders.contract import Thinner
 from limssr.media.encoders.table import card_of, check_needs, chosen, load_encoder
 from limssr.media.work import Job, encode_file, one_thread
@@ -173,11 +173,12 @@ def _looked_at(
 ) -> np.ndarray:
     """The features of one encoder, from so many pictures a second, [T, D]."""
     session, reads = load_encoder(name).session(segments), card_of(name).reads
-    size = {} if longest_px is None else {"longest_px": longest_px}
-    reader = Reader(recording, pictures_hz=hz if reads == "picture" else 0.0, sound=reads == "sound", **size)
+    size: dict[str, Any] = {} if longest_px is None else {"longest_px": longest_px}
+    what = {"sound": reads == "sound", "vectors": reads == "vectors"}
+    reader = Reader(recording, pictures_hz=hz if reads == "picture" else 0.0, **what, **size)
     thinner = Thinner(hz)
     for piece in reader:
-        if isinstance(piece, Sound) or (isinstance(piece, Picture) and thinner.lets(piece.time_ns)):
+        if not isinstance(piece, Picture) or thinner.lets(piece.time_ns):
             session.add(piece)
     return session.segments(segments, segments.number(reader.end_ns))
 
