@@ -90,7 +90,7 @@ class BenchmarkServe:
         return Answer(report.to_dict(), tuple(report.lines()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkExtract:
     """Measure what reading a recording costs on one core: the decoder, each encoder, all in one pass, plain loops."""
 
