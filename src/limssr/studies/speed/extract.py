@@ -136,12 +136,12 @@ def measure_extract(
     return ExtractBenchmark(
         recording=recording.name,
         length_s=length_s,
-        decoder=Spread.of(per_s["decoder"]),
-        encoders={name: Spread.of(taken) for name, taken in own.items()},
-        together=Spread.of(per_s["together"]),
-        plain=Spread.of(per_s["plain"]),
-        share=Spread.of(added / per_s["together"]),
-        saving=Spread.of(per_s["plain"] / per_s["together"]),
+        decoder=_spread(per_s["decoder"]),
+        encoders={name: _spread(taken) for name, taken in own.items()},
+        together=_spread(per_s["together"]),
+        plain=_spread(per_s["plain"]),
+        share=_spread(added / per_s["together"]),
+        saving=_spread(per_s["plain"] / per_s["together"]),
         rates=rates,
     )
 
@@ -208,6 +208,10 @@ def _correlations(values_TD: np.ndarray, every_TD: np.ndarray) -> np.ndarray:
     scale_D = np.sqrt((pair[0] ** 2).sum(axis=0) * (pair[1] ** 2).sum(axis=0))
     varies_D = np.sqrt((pair[1] ** 2).mean(axis=0)) > 1e-6
     return (pair[0] * pair[1]).sum(axis=0)[varies_D] / np.maximum(scale_D[varies_D], 1e-12)
+
+
+def _spread(values: np.ndarray) -> Spread:
+    return Spread.of([float(value) for value in values])
 
 
 def _words(ratio: Spread) -> str:
