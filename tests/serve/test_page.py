@@ -7,6 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
+from limssr.cli import main
+from limssr.core.recipes import parse_config
+from limssr.media.write import write_media
+from limssr.runs.train import train_run
+
 CHROMIUM = os.environ.get("LIMSSR_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -132,6 +137,52 @@ def test_a_performance_is_played_live(page, takes, performances, client, tools):
     expected = client.post("/v1/score", tools.body_of(performances[0])).document["samples"][0]["scores"]["execution"]
     assert float(told.split()[0]) == pytest.approx(expected["score"], abs=0.006)
     assert page.locator("#live-scores polyline").count() == 2
+
+
+@pytest.fixture
+def film(tmp_path):
+    """A run on features of recordings, and a recording of two seconds."""
+    dice = np.random.default_rng(0)
+    lines = ["id,split,score:total,media:clip"]
+    for number, split in enumerate(("train", "train", "train", "val", "test")):
+        pictures = [(time_s, dice.integers(0, 255, (48, 64, 3), np.uint8)) for time_s in np.arange(50) / 25]
+        write_media(tmp_path / f"r{number}.mp4", pictures=pictures)
+        lines.append(f"r{number},{split},{number},r{number}.mp4")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    words = ["extract", tmp_path / "table.csv", tmp_path / "store", "--encoders", "motion", "--segments", "0.5"]
+    assert main([str(word) for word in words]) == 0
+    document = {
+        "data": {"store": str(tmp_path / "store")},
+        "model": {"system": "attention", "hidden": 8},
+        "train": {"epochs": 1, "warmup_epochs": 0},
+        "evaluation": {"bootstrap": 0, "references": []},
+    }
+    return train_run(parse_config(document, where="test"), tmp_path / "run"), tmp_path / "r4.mp4"
+
+
+def test_a_recording_is_played_and_scored_in_step(browser, start, settings, film):
+    run, recording = film
+    with start(settings, runs=(run,)) as client:
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.set_default_timeout(30_000)
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        page.locator("#wanted:not(:empty)").wait_for()
+        page.set_input_files("#files", str(recording))
+        page.locator("#result:not([hidden])").wait_for()
+        assert page.locator("#player").is_visible()
+        assert not page.locator("#speed").is_visible()
+        page.click("#play")
+        page.get_by_text("after 4 of 4 segments").wait_for()
+        page.get_by_role("button", name="Play").wait_for()
+        assert page.evaluate("document.getElementById('player').currentTime") >= 1.9
+        assert page.locator("#problem").is_hidden()
+        file = {"recording": (recording.name, recording.read_bytes())}
+        expected = client.form("/v1/score", file).document["samples"][0]["scores"]["total"]["score"]
+        told = float(page.locator("#live-scores .value").first.inner_text().split()[0])
+        assert told == pytest.approx(expected, abs=0.006)
+        if os.environ.get("LIMSSR_PICTURES"):
+            page.screenshot(path=f"{os.environ['LIMSSR_PICTURES']}/film.png", full_page=True)
+        page.close()
 
 
 def test_names_for_readers_of_the_screen_and_contrast(browser, client):

@@ -163,6 +163,15 @@ def test_an_explanation_adds_up(client, performances, tools):
     assert again["subsets"] == found["subsets"]
 
 
+def test_what_the_model_is_given_is_told(client, performances, tools):
+    sample = performances[0]
+    files = {name: (f"{name}.npy", tools.npy(values)) for name, values in sample.streams.items()}
+    found = client.form("/v1/features", files, {"model": "run", "id": "take"}).document["sample"]
+    assert found == {"id": "take", "streams": {name: tools.as_rows(x) for name, x in sample.streams.items()}}
+    two = {f"{take}/{name}": one for take in "ab" for name, one in files.items()}
+    assert client.form("/v1/features", two, {"model": "run"}).status == 422
+
+
 def test_the_service_says_how_it_is(client):
     assert client.get("/healthz").document == {"status": "ok"}
     assert client.get("/readyz").document == {"status": "ready"}

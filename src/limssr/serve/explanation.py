@@ -59,3 +59,8 @@ def numbers(values: Sequence[float] | np.ndarray) -> list[float | None]:
 
 def _by_criterion(criteria: Sequence[Criterion], values_C: np.ndarray) -> dict[str, float | None]:
     return dict(zip((one.name for one in criteria), numbers(values_C), strict=True))
+
+
+def numbers_or_gaps(array_TD: np.ndarray) -> list[list[float] | None]:
+    """Segments as JSON has them; null where one is not valid."""
+    return [None if np.isnan(row).any() else row for row in array_TD.tolist()]

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from limssr.core.errors import InputError
 from limssr.serve.asked import FORM, JSON, read_request
 from limssr.serve.engine import Job
-from limssr.serve.explanation import explained
+from limssr.serve.explanation import explained, numbers_or_gaps
 from limssr.serve.schema import AskBody, ExplainBody, ProblemAnswer, ScoreAnswer, ScoreBody
 from limssr.serve.state import State
 from limssr.serve.wording import for_clients
@@ -54,6 +54,21 @@ def score_routes(state: State) -> APIRouter:
             "notes": [for_clients(note) for note in (*asked.notes, *more)],
             "timings_ms": {name: round(1000 * value, 2) for name, value in timings.items()},
         })  # fmt: skip
+
+    @router.post("/v1/features", response_model=None, openapi_extra=_body(ExplainBody), responses=refusals)
+    async def features(request: Request) -> Response:
+        """What the model is given of one sample: each stream's segments, null where one is missing.
+
+        For a recording these are its features, so that it can be played and scored live.
+        """
+        with state.engine.admission():
+            asked = await read_request(request, state, ExplainBody)
+            if len(asked.samples) != 1:
+                raise InputError(f"Expected one sample, found {len(asked.samples)}: send one.")
+            sample = asked.samples[0]
+        streams = {name: numbers_or_gaps(array) for name, array in sample.streams.items()}
+        notes = [for_clients(note) for note in asked.notes]
+        return JSONResponse({"model": asked.served.id, "sample": {"id": sample.id, "streams": streams}, "notes": notes})
 
     @router.post("/v1/explain", response_model=None, openapi_extra=_body(ExplainBody), responses=refusals)
     async def explain(request: Request) -> Response:

@@ -25,6 +25,25 @@ export function shown(value, scale) {
   return value.toFixed(span > 30 ? 1 : 2);
 }
 
+// The name of a score as a heading has it.
+export function readable(name) {
+  return name.replaceAll("_", " ").replaceAll("/", " / ");
+}
+
+// An end of a scale: whole, or as few digits as tell it.
+export function end(value) {
+  return String(Number(value.toPrecision(3)));
+}
+
+function outOf(one) {
+  return ` of ${end(one.scale[1])} ${one.unit.includes("/") ? `(${one.unit})` : one.unit}`;
+}
+
+// More scores than a reader takes in at a glance stand closer.
+function arrange(place, number) {
+  place.classList.toggle("many", number > 6);
+}
+
 export function signed(value, scale) {
   const size = Math.abs(value);
   return `${value < 0 ? "−" : "+"}${size < 1 ? size.toFixed(size < 0.1 ? 3 : 2) : shown(size, scale)}`;
@@ -33,14 +52,20 @@ export function signed(value, scale) {
 export function describe(name, one, level) {
   if (one.score === null) return `${name}: no score can be given`;
   const interval = one.low === null ? "" : `; ${Math.round(100 * level)} % interval from ${shown(one.low, one.scale)} to ${shown(one.high, one.scale)}`;
-  return `${name}: ${shown(one.score, one.scale)} on a scale from ${one.scale[0]} to ${one.scale[1]} ${one.unit}${interval}`;
+  return `${name}: ${shown(one.score, one.scale)} on a scale from ${end(one.scale[0])} to ${end(one.scale[1])} ${one.unit}${interval}`;
 }
 
-export function drawScore(place, name, one, level, remark) {
+export function drawScores(place, scores, level, remarks) {
+  place.textContent = "";
+  arrange(place, Object.keys(scores).length);
+  for (const [name, one] of Object.entries(scores)) drawScore(place, name, one, level, remarks(name, one));
+}
+
+function drawScore(place, name, one, level, remark) {
   const card = make("article", place);
-  make("h3", card, name);
+  make("h3", card, readable(name));
   const value = make("p", card, shown(one.score, one.scale), "value");
-  make("small", value, ` of ${one.scale[1]} ${one.unit}`);
+  make("small", value, outOf(one));
   if (remark) make("p", card, remark, "quiet");
   const svg = shape("svg", card, { viewBox: "0 0 300 44", role: "img", "aria-label": describe(name, one, level) });
   const at = (score) => 6 + (288 * (score - one.scale[0])) / (one.scale[1] - one.scale[0]);
@@ -49,21 +74,28 @@ export function drawScore(place, name, one, level, remark) {
     shape("rect", svg, { x: at(one.low), width: Math.max(at(one.high) - at(one.low), 1), y: 9, height: 14, rx: 4, fill: "var(--band)" });
   }
   if (one.score !== null) shape("circle", svg, { cx: at(one.score), cy: 16, r: 7, fill: "var(--accent)", stroke: "var(--card)", "stroke-width": 2 });
-  shape("text", svg, { x: 2, y: 40 }, String(one.scale[0]));
-  shape("text", svg, { x: 298, y: 40, "text-anchor": "end" }, String(one.scale[1]));
+  shape("text", svg, { x: 2, y: 40 }, end(one.scale[0]));
+  shape("text", svg, { x: 298, y: 40, "text-anchor": "end" }, end(one.scale[1]));
   if (one.score === null) make("p", card, "From these streams no score can be given.", "quiet");
   else if (one.low !== null) {
     make("p", card, `${Math.round(100 * level)} % interval: ${shown(one.low, one.scale)} to ${shown(one.high, one.scale)}`, "quiet");
   }
 }
 
-export function drawLive(place, name, points, total, level) {
+export function drawLive(place, points, total, level) {
+  const names = Object.keys(points[points.length - 1].scores);
+  place.textContent = "";
+  arrange(place, names.length);
+  for (const name of names) drawLine(place, name, points, total, level);
+}
+
+function drawLine(place, name, points, total, level) {
   const last = points[points.length - 1];
   const one = last.scores[name];
   const card = make("article", place);
-  make("h3", card, name);
+  make("h3", card, readable(name));
   const value = make("p", card, shown(one.score, one.scale), "value");
-  make("small", value, ` of ${one.scale[1]} ${one.unit}, after ${last.segments} of ${total} segments`);
+  make("small", value, outOf(one));
   const svg = shape("svg", card, { viewBox: "0 0 300 120", role: "img", "aria-label": describe(name, one, level) });
   const x = (point) => 4 + (292 * point.segments) / Math.max(total, 1);
   const y = (score) => 100 - (96 * (score - one.scale[0])) / (one.scale[1] - one.scale[0]);

@@ -1,8 +1,9 @@
 // The page: drop a performance, see its scores, switch streams off, look at what helps, compare, export, play live.
 "use strict";
 
-import { drawLive, drawScore, drawTimeline, listStretches, make, shown, signed } from "/static/draw.js";
-import { assign, rowsOf } from "/static/files.js";
+import { drawScores, drawTimeline, listStretches, make, readable, shown, signed } from "/static/draw.js";
+import { assign } from "/static/files.js";
+import { arraysOf, play } from "/static/live.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { models: [], limits: {}, model: null, parts: null, title: "", whole: null, level: null, found: null, rows: [], token: sessionStorage.getItem("limssr-token") || "" };
@@ -76,7 +77,7 @@ async function take(files) {
   const { parts, left, title } = assign([...files], state.model);
   if (!parts.size) throw new Error(`Expected files whose names hold a stream (${state.model.streams.map((one) => one.name).join(", ")}), found ${[...files].map((file) => file.name).slice(0, 5).join(", ") || "none"}. Rename them.`);
   const total = [...parts.values()].reduce((sum, file) => sum + file.size, 0);
-  if (total > state.limits.max_body) throw new Error(`Expected at most ${state.limits.max_body.toLocaleString()} bytes, found ${total.toLocaleString()}: start the server with a higher --max-body.`);
+  if (total > state.limits.max_body) throw new Error(`Expected at most ${state.limits.max_body.toLocaleString()} bytes, found ${total.toLocaleString()}: choose smaller files.`);
   state.parts = parts;
   state.title = title;
   const answer = await ask("/v1/score", { method: "POST", body: form() });
@@ -94,12 +95,11 @@ async function take(files) {
 }
 
 function showScores(sample) {
-  $("scores").textContent = "";
-  for (const [name, one] of Object.entries(sample.scores)) {
+  drawScores($("scores"), sample.scores, state.level, (name, one) => {
     const before = state.whole.scores[name].score;
     const isChanged = sample !== state.whole && one.score !== null && before !== null;
-    drawScore($("scores"), name, one, state.level, isChanged ? `${signed(one.score - before, one.scale)} against all streams` : "");
-  }
+    return isChanged ? `${signed(one.score - before, one.scale)} against all streams` : "";
+  });
   $("flags").textContent = "";
   for (const flag of sample.flags) make("li", $("flags"), flag);
 }
@@ -137,7 +137,7 @@ function showWhy() {
   state.found = null;
   for (const name of ["timeline", "stretches"]) $(name).textContent = "";
   $("criterion").textContent = "";
-  for (const name of Object.keys(state.whole.scores)) make("option", $("criterion"), name).value = name;
+  for (const name of Object.keys(state.whole.scores)) make("option", $("criterion"), readable(name)).value = name;
   $("why").hidden = false;
   const recording = state.parts.get("recording");
   $("player").hidden = !recording;
@@ -151,24 +151,36 @@ function drawWhy() {
   listStretches($("stretches"), state.found, $("criterion").value, state.model.segment_s);
 }
 
+// A row a performance; with many scores a row a score, so that performances stand side by side.
 function showTable() {
   const table = $("table");
   table.textContent = "";
   const names = [...new Set(state.rows.flatMap((row) => Object.keys(row.scores)))];
-  const head = make("tr", make("thead", table));
-  for (const text of ["Performance", ...names.flatMap((name) => [name, "interval", "against the first"])]) make("th", head, text).scope = "col";
-  const body = make("tbody", table);
-  state.rows.forEach((row, number) => {
-    const line = make("tr", body);
-    make("td", line, `${row.title} (${row.streams.join(", ")})`);
-    for (const name of names) {
-      const one = row.scores[name];
-      const first = state.rows[0].scores[name];
-      make("td", line, one ? shown(one.score, one.scale) : "–");
-      make("td", line, one && one.low !== null ? `${shown(one.low, one.scale)} – ${shown(one.high, one.scale)}` : "–");
-      make("td", line, number && one && first && one.score !== null && first.score !== null ? signed(one.score - first.score, one.scale) : "");
-    }
-  });
+  const cells = (row, number, name) => {
+    const one = row.scores[name];
+    const first = state.rows[0].scores[name];
+    const isBoth = number && one && first && one.score !== null && first.score !== null;
+    return [
+      one ? shown(one.score, one.scale) : "–",
+      one && one.low !== null ? `${shown(one.low, one.scale)} – ${shown(one.high, one.scale)}` : "–",
+      ...(number || names.length <= 3 ? [isBoth ? signed(one.score - first.score, one.scale) : ""] : []),
+    ];
+  };
+  const title = (row) => `${row.title} (${row.streams.join(", ")})`;
+  let lines = [["Performance", ...names.flatMap((name) => [readable(name), "interval", "against the first"])],
+    ...state.rows.map((row, number) => [title(row), ...names.flatMap((name) => cells(row, number, name))])];
+  if (names.length > 3) {
+    lines = [["Score", ...state.rows.flatMap((row, number) => [title(row), "interval", ...(number ? ["against the first"] : [])])],
+      ...names.map((name) => [readable(name), ...state.rows.flatMap((row, number) => cells(row, number, name))])];
+  }
+  const [head, ...body] = lines;
+  const top = make("tr", make("thead", table));
+  for (const text of head) make("th", top, text).scope = "col";
+  const rest = make("tbody", table);
+  for (const line of body) {
+    const row = make("tr", rest);
+    line.forEach((text, place) => { make(place ? "td" : "th", row, text).scope = place ? "" : "row"; });
+  }
   $("compare").hidden = !state.rows.length;
 }
 
@@ -190,47 +202,41 @@ function exportTable() {
   URL.revokeObjectURL(link.href);
 }
 
-let session = null;
+let stop = null;
 
 async function offerLive() {
-  session?.close();
-  $("live-scores").textContent = "";
-  const arrays = new Map();
-  for (const [name, file] of state.parts) {
-    const rows = await rowsOf(file).catch(() => null);
-    if (rows) arrays.set(name, rows);
-  }
-  state.arrays = arrays;
-  $("live").hidden = !arrays.size || !state.model.live;
+  stop?.();
+  for (const name of ["live-scores", "live-seen"]) $(name).textContent = "";
+  const recording = state.parts.get("recording");
+  state.arrays = await arraysOf(state.parts);
+  $("live").hidden = !(state.arrays.size || recording) || !state.model.live;
+  $("speed-label").hidden = Boolean(recording);
+  $("live-hint").textContent = recording
+    ? "Plays the recording and scores what has been played. Its features are computed first."
+    : "Plays the performance segment by segment, as if it were going on now.";
 }
 
-function play() {
-  if (session) { session.close(); return; }
+async function playLive() {
+  if (stop) { stop(); return; }
   complain("");
-  const total = Math.max(...[...state.arrays.values()].map((rows) => rows.length));
-  const points = [];
-  let next = 0;
-  const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/live/${encodeURIComponent(state.model.id)}`;
-  session = new WebSocket(address);
+  const recording = state.parts.get("recording");
+  if (recording && !state.arrays.size) {
+    const found = await ask("/v1/features", { method: "POST", body: form() });
+    state.arrays = new Map(Object.entries(found.sample.streams));
+  }
   $("play").textContent = "Stop";
-  const send = () => {
-    if (next >= total) { session?.send(JSON.stringify({ type: "end" })); return; }
-    const streams = {};
-    for (const [name, rows] of state.arrays) if (next < rows.length) streams[name] = [rows[next]];
-    next += 1;
-    session?.send(JSON.stringify({ type: "segments", streams }));
-  };
-  session.onopen = () => { session.send(JSON.stringify({ type: "start", token: state.token || undefined })); send(); };
-  session.onmessage = (event) => {
-    const told = JSON.parse(event.data);
-    if (told.type === "problem") { complain(told.detail); return; }
-    if (told.type === "started") return;
-    points.push(told);
-    $("live-scores").textContent = "";
-    for (const name of Object.keys(told.scores)) drawLive($("live-scores"), name, points, total, told.interval);
-    if (told.type !== "ended") setTimeout(send, 1000 / Math.max(1, Number($("speed").value) || 1));
-  };
-  session.onclose = () => { session = null; $("play").textContent = "Play"; };
+  stop = play({
+    address: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/live/${encodeURIComponent(state.model.id)}`,
+    token: state.token,
+    arrays: state.arrays,
+    place: $("live-scores"),
+    seen: $("live-seen"),
+    speed: () => Math.max(1, Number($("speed").value) || 1),
+    player: recording ? $("player") : null,
+    seconds: state.model.segment_s,
+    complain,
+    ended: () => { stop = null; $("play").textContent = "Play"; },
+  });
 }
 
 $("token-form").addEventListener("submit", (event) => {
@@ -255,7 +261,7 @@ $("explain").addEventListener("click", () => guarded(async () => {
 $("criterion").addEventListener("change", drawWhy);
 $("export").addEventListener("click", exportTable);
 $("clear").addEventListener("click", () => { state.rows = []; showTable(); });
-$("play").addEventListener("click", play);
+$("play").addEventListener("click", () => guarded(playLive, state.parts.has("recording") && !state.arrays.size ? "Computing features …" : ""));
 
 const zone = document.body;
 zone.addEventListener("dragover", (event) => { event.preventDefault(); $("drop").classList.add("over"); });
