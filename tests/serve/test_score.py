@@ -155,7 +155,7 @@ def test_an_explanation_adds_up(client, performances, tools):
     found = client.post("/v1/explain", body).document
     for name, one in found["sample"]["scores"].items():
         parts = sum(stream["contribution"][name] for stream in found["streams"].values())
-        assert found["baseline"][name] + parts == pytest.approx(one["score"], abs=1e-6)
+        assert found["baseline"][name] + parts == pytest.approx(one["score"], abs=1e-5)  # a few last bits of float32
         assert len(found["time"]["video"][name]) == len(found["windows"])
     assert len(found["subsets"]) == 7
     files = {name: (f"{name}.npy", tools.npy(values)) for name, values in sample.streams.items()}

@@ -14,7 +14,7 @@ from limssr.serve.guard import Guard
 from limssr.serve.live import live_routes
 from limssr.serve.measures import Measures
 from limssr.serve.problems import Problem, problem_of
-from limssr.serve.routes import score_routes
+from limssr.serve.routes import feature_routes, score_routes
 from limssr.serve.served import open_runs
 from limssr.serve.settings import ServeSettings
 from limssr.serve.state import State
@@ -61,6 +61,7 @@ def _routed(state: State) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(score_routes(state))
+    app.include_router(feature_routes(state))
     app.include_router(status_routes(state))
     app.include_router(live_routes(state))
     app.mount("/static", StaticFiles(directory=PAGE), name="static")

@@ -19,17 +19,17 @@ from limssr.serve.wording import for_clients
 
 WATCH_S = 0.25
 """How often it is looked whether the client of a waiting request is still there."""
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ProblemAnswer} for code in (400, 401, 408, 413, 415, 422, 429, 503)
+}
 
 
 def score_routes(state: State) -> APIRouter:
     """The routes over some runs."""
     router = APIRouter()
-    refusals: dict[int | str, dict[str, Any]] = {
-        code: {"model": ProblemAnswer} for code in (400, 401, 408, 413, 415, 422, 429, 503)
-    }
 
     @router.post("/v1/score", response_model=None, openapi_extra=_body(ScoreBody),
-                 responses={**refusals, 200: {"model": ScoreAnswer}})  # fmt: skip
+                 responses={**REFUSALS, 200: {"model": ScoreAnswer}})  # fmt: skip
     async def score(request: Request) -> Response:
         """Score samples, each from the streams that it has.
 
@@ -55,22 +55,7 @@ def score_routes(state: State) -> APIRouter:
             "timings_ms": {name: round(1000 * value, 2) for name, value in timings.items()},
         })  # fmt: skip
 
-    @router.post("/v1/features", response_model=None, openapi_extra=_body(ExplainBody), responses=refusals)
-    async def features(request: Request) -> Response:
-        """What the model is given of one sample: each stream's segments, null where one is missing.
-
-        For a recording these are its features, so that it can be played and scored live.
-        """
-        with state.engine.admission():
-            asked = await read_request(request, state, ExplainBody)
-            if len(asked.samples) != 1:
-                raise InputError(f"Expected one sample, found {len(asked.samples)}: send one.")
-            sample = asked.samples[0]
-        streams = {name: numbers_or_gaps(array) for name, array in sample.streams.items()}
-        notes = [for_clients(note) for note in asked.notes]
-        return JSONResponse({"model": asked.served.id, "sample": {"id": sample.id, "streams": streams}, "notes": notes})
-
-    @router.post("/v1/explain", response_model=None, openapi_extra=_body(ExplainBody), responses=refusals)
+    @router.post("/v1/explain", response_model=None, openapi_extra=_body(ExplainBody), responses=REFUSALS)
     async def explain(request: Request) -> Response:
         """Say what every stream and every stretch of time adds to the scores of one sample."""
         with state.engine.admission():
@@ -87,6 +72,28 @@ def score_routes(state: State) -> APIRouter:
         request.state.told = {"model": asked.served.id, "samples": 1}
         notes = [for_clients(note) for note in (*asked.notes, *more)]
         return JSONResponse({"model": asked.served.id, "sample": rows[0], "notes": notes, **document})
+
+    return router
+
+
+def feature_routes(state: State) -> APIRouter:
+    """The route that says what a model is given."""
+    router = APIRouter()
+
+    @router.post("/v1/features", response_model=None, openapi_extra=_body(ExplainBody), responses=REFUSALS)
+    async def features(request: Request) -> Response:
+        """What the model is given of one sample: each stream's segments, null where one is missing.
+
+        For a recording these are its features, so that it can be played and scored live.
+        """
+        with state.engine.admission():
+            asked = await read_request(request, state, ExplainBody)
+            if len(asked.samples) != 1:
+                raise InputError(f"Expected one sample, found {len(asked.samples)}: send one.")
+            sample = asked.samples[0]
+        streams = {name: numbers_or_gaps(array) for name, array in sample.streams.items()}
+        notes = [for_clients(note) for note in asked.notes]
+        return JSONResponse({"model": asked.served.id, "sample": {"id": sample.id, "streams": streams}, "notes": notes})
 
     return router
 
