@@ -39,6 +39,7 @@ from limssr.data.validate import check_collection
 from limssr.evaluation.evaluate import Evaluation, evaluate
 from limssr.evaluation.metrics import mean_r2
 from limssr.evaluation.scorer import ModelScorer
+from limssr.media.given import as_given, plan_given, read_given, remembered, sentences, used
 from limssr.runs.arguments import config_of_arguments
 from limssr.runs.auto.arrays import search_samples
 from limssr.runs.folder import ESTIMATOR_FORMAT
@@ -53,8 +54,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
     """Scores of long performances from several aligned streams, some of which may be missing.
 
     A sample is a mapping from a stream's name to an array [T, D], or to words: a text, or a list of (start, end, word).
-    A stream that is None, all NaN, or not a key does not exist. All arrays of a sample have the same T; an all-NaN row
-    is a segment that is not valid.
+    A `Path` in it, or in its place, is a recording, of which `encoders` make streams. A stream that is None, all NaN,
+    or not a key does not exist. All arrays of a sample have the same T; an all-NaN row is a segment that is not valid.
 
     Args:
         backbone: "tiny" (random weights, no download), "smollm2-135m", "qwen3-0.6b", a hub id or a local folder.
@@ -78,6 +79,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         columns: Where samples name their features (tables), others are read by these names. "by-place" also takes
             arrays without names, in the same order.
         words: How systems of numbers see words: "states", "states:LAYERS" or "hashed".
+        encoders: What reads recordings, as in `limssr extract`; None: the default ones.
+        segments: How recordings are cut: "rg", "fisv", "fs1000" or "LENGTH[:STRIDE]" in seconds.
         preset: "auto" judges several models by folds of whole groups and mixes the best, in this many `minutes`.
 
     Attributes:
@@ -89,6 +92,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         n_iter_: Number of epochs run.
         config_: The complete configuration.
         decisions_: What was decided about the data in `fit`, a sentence each; each is also a warning.
+        extraction_: How recordings are read; None without any.
         errors_: Errors on the held-out samples, which intervals are made of; None where none were held out.
     """
 
@@ -116,6 +120,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         preset: Literal["auto"] | None = None,
         minutes: float = 30.0,
         system: str = "limssr",
+        encoders: Sequence[str] | None = None,
+        segments: str = "rg",
     ) -> None:
         self.backbone = backbone
         self.num_layers = num_layers
@@ -134,6 +140,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         self.columns, self.words = columns, words
         self.preset, self.minutes = preset, minutes
         self.system = system
+        self.encoders, self.segments = encoders, segments
 
     def fit(
         self,
@@ -159,7 +166,9 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         Raises:
             InputError: Samples, scores or arguments are not right; the message says which.
         """
-        every_stream = as_streams(either("samples", samples, "X", X))
+        given = as_given(either("samples", samples, "X", X))
+        record = plan_given(given, self.encoders, self.segments)
+        every_stream = as_streams(read_given(given, record))
         scores_NC, single = score_matrix(either("scores", scores, "y", y), len(every_stream))
         config = self._run_config()
         names = as_names(self.modalities, "modalities") or config.data.modalities
@@ -167,6 +176,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         names = as_names(self.criteria, "criteria") or config.data.criteria
         criteria = find_criteria(scores_NC, names, self.score_range)
         decisions = [offset_words(one.name, one) for one in modalities if one.offsets is not None]
+        self.extraction_ = used(record, [one.name for one in modalities])
+        decisions += sentences(self.extraction_)
         every = make_samples(
             every_stream, scores_NC, modalities, criteria, unnamed=self._unnamed(), say=decisions.append
         )
@@ -222,7 +233,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             InputError: An unknown stream or column, another width, no stream at all; intervals, and none were held out.
         """
         self._check_fitted()
-        streams = as_streams(either("samples", samples, "X", X))
+        streams = as_streams(read_given(either("samples", samples, "X", X), self.extraction_))
         found = make_samples(streams, None, self.modalities_, self.criteria_, unnamed=self._unnamed())
         scores_NC = self._scorer().score(found) if found else np.empty((0, len(self.criteria_)))
         if interval is None:
@@ -251,9 +262,9 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         Raises:
             InputError: No criterion was judged on two samples.
         """
-        streams = as_streams(either("samples", samples, "X", X))
-        truth_NC, _ = score_matrix(either("scores", scores, "y", y), len(streams))
         self._check_fitted()
+        streams = as_streams(read_given(either("samples", samples, "X", X), self.extraction_))
+        truth_NC, _ = score_matrix(either("scores", scores, "y", y), len(streams))
         check_num_criteria(truth_NC, len(self.criteria_))
         predicted_NC = self.predict(streams).reshape(len(streams), -1)
         weight_N = np.ones(len(streams)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
@@ -268,7 +279,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             bootstrap: Resamples of the intervals; 0: none.
         """
         self._check_fitted()
-        streams = as_streams(samples)
+        streams = as_streams(read_given(samples, self.extraction_))
         scores_NC, _ = score_matrix(scores, len(streams))
         check_num_criteria(scores_NC, len(self.criteria_))
         found = make_samples(
@@ -299,6 +310,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             "history": self.history_,
             "best_epoch": self.best_epoch_,
             "single": self._single,
+            "extraction": None if self.extraction_ is None else self.extraction_.to_dict(),
         }
         write_json(folder / "estimator.json", document)
         write_calibration(folder, self.errors_)
@@ -324,6 +336,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         estimator.history_, estimator.best_epoch_ = document["history"], document["best_epoch"]
         estimator.n_iter_ = len(estimator.history_)
         estimator._single, estimator.decisions_ = document["single"], ()
+        estimator.extraction_ = remembered(document.get("extraction"))
         estimator.errors_ = errors_in(folder, model.modalities, model.criteria)
         return estimator
 
@@ -368,7 +381,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
             raise InputError(f"Expected {len(samples)} groups, one a sample, found {len(given)}.")
         labels = [label_of(group, sample.id) for sample, group in zip(samples, given, strict=True)]
         if validation is not None:
-            streams = as_streams(validation[0])
+            streams = as_streams(read_given(validation[0], self.extraction_))
             val_scores_NC, _ = score_matrix(validation[1], len(streams))
             check_num_criteria(val_scores_NC, len(criteria))
             more: Any = {"prefix": "val-", "scale": "open", "unnamed": self._unnamed()}

@@ -290,6 +290,7 @@ class EstimatorDocument(Record):
     history: list[EpochRecord]
     best_epoch: int | None = None
     single: bool
+    extraction: dict[str, Any] | None = None
 
 
 class ModelDocument(Record):

@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from limssr.core.errors import InputError
+from limssr.core.reading.records import EstimatorDocument, read_document
 from limssr.media.encoders.sets import SETS
 from limssr.media.record import ExtractionRecord, published_record
 from limssr.media.samples import read_recordings
-from limssr.runs.folder import read_run
+from limssr.runs.folder import ESTIMATOR_FORMAT, read_run
 from limssr.runs.load import load_scorer
 from limssr.runs.prediction.predict import not_read, score_table
 from limssr.runs.reliability.calibration import calibration_of, with_intervals
@@ -97,7 +98,7 @@ def predict_recordings(
 
 def published_set(run: Path) -> str | None:
     """The published data set whose features a run learnt from; None where it knows how its features were made."""
-    store = read_run(run).document["store"]
+    store = _store(run)
     return store.get("importer") if store.get("extraction") is None and store.get("importer") in SETS else None
 
 
@@ -117,10 +118,18 @@ def extraction_of(run: Path) -> ExtractionRecord:
         InputError: They did not come from recordings.
         ArtifactError: Not a run folder.
     """
-    extraction = read_run(run).document["store"].get("extraction")
+    extraction = _store(run).get("extraction")
     if extraction is None:
         raise InputError(
             f"Expected a run on a store that `limssr extract` made, found that {run} was trained on features that came "
             "from elsewhere: give a manifest with stream: columns, or extract recordings and train again."
         )
     return ExtractionRecord.from_dict(extraction)
+
+
+def _store(run: Path) -> Mapping[str, Any]:
+    """What a run or an estimator's folder knows of the data it learnt from."""
+    estimator = Path(run) / "estimator.json"
+    if estimator.exists() and not (Path(run) / "run.json").exists():
+        return read_document(estimator, EstimatorDocument, newest_version=ESTIMATOR_FORMAT)
+    return read_run(run).document["store"]
