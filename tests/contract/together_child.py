@@ -97,6 +97,7 @@ def train_all(folder: Path) -> None:
 
 def main(folder: Path) -> int:
     """One, two and three processes, forked from this one, which has imported everything once."""
+    build_model(CASES["paper"][0], STREAMS, CRITERIA, seed=0)  # imports the language model, and starts no thread
     for size in (1, 2, 3):
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
