@@ -26,6 +26,14 @@ function pace(total, speed, player, seconds) {
   return () => (player.ended ? total : Math.min(total, Math.floor(player.currentTime / seconds + 1e-6)));
 }
 
+// What the band was calibrated on, where there is one.
+function bandOf(told, total) {
+  const has = Object.values(told.scores).some((one) => one.low !== null);
+  if (!has) return "; no band: the run has no intervals";
+  if (told.interval_of) return `; band of performances of which ${told.interval_of} segments were seen`;
+  return told.type === "ended" || told.segments >= total ? "; band of whole performances" : "; band of whole performances, which may be too narrow before the end";
+}
+
 // Plays a performance; returns what stops it.
 export function play({ address, token, arrays, place, seen, speed, player, seconds, complain, ended }) {
   const total = Math.max(...[...arrays.values()].map((rows) => rows.length));
@@ -57,7 +65,7 @@ export function play({ address, token, arrays, place, seen, speed, player, secon
     if (told.type === "problem") { complain(told.detail); return; }
     if (told.type === "started") return;
     points.push(told);
-    seen.textContent = `after ${told.segments} of ${total} segments (${told.streams.join(", ") || "nothing yet"})`;
+    seen.textContent = `after ${told.segments} of ${total} segments (${told.streams.join(", ") || "nothing yet"})${bandOf(told, total)}`;
     drawLive(place, points, total, told.interval);
     if (told.type !== "ended") send();
   };
