@@ -1,7 +1,7 @@
 """The record in a store of how its features were made, so that new recordings are treated alike."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -130,6 +130,31 @@ def encoder_record(name: str, *, source: str, encoder: str) -> StreamRecord:
         weights_sha256=made.weights_sha256,
         columns=made.card.columns,
     )
+
+
+def relocated(record: ExtractionRecord, encoders: Sequence[str]) -> ExtractionRecord:
+    """The record with weights elsewhere; their hash is still held against that of training.
+
+    Args:
+        record: How the training data was made.
+        encoders: `NAME=SOURCE`.
+
+    Raises:
+        InputError: An encoder that made no stream of the record.
+    """
+    sources = {name.partition("=")[0]: name for name in encoders}
+    made = {str(stream.encoder).partition("=")[0] for stream in record.streams if stream.encoder is not None}
+    strange = next((name for short, name in sources.items() if short not in made), None)
+    if strange is not None:
+        raise InputError(
+            f"Expected with --encoders where the weights of {', '.join(sorted(made)) or 'no encoder'} are, found "
+            f"'{strange}', which made no stream of the training data: leave it out."
+        )
+    moved = [
+        replace(stream, encoder=sources.get(str(stream.encoder).partition("=")[0], stream.encoder))
+        for stream in record.streams
+    ]
+    return replace(record, streams=tuple(moved))
 
 
 def published_record(name: str, encoders: Sequence[str], modalities: Sequence[Modality]) -> ExtractionRecord:

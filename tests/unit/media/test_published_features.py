@@ -1,5 +1,7 @@
 """The encoders of the published features: streams and segments by one name, and a published model on a new video."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from limssr.media.encoders.sets import SETS, WIDTHS
 from limssr.media.encoders.swin3d import SwinSizes, VideoSwin
 from limssr.media.encoders.table import chosen
 from limssr.media.extract import ExtractOptions, extract
-from limssr.media.record import published_record
+from limssr.media.record import published_record, relocated
 from limssr.media.write import write_media
 from limssr.runs.prediction.recordings import predict_recordings
 from limssr.runs.train import train_run
@@ -114,6 +116,14 @@ def test_a_model_of_published_features_scores_a_new_video(weights, clip, tmp_pat
 def test_weights_of_another_width_are_refused(weights):
     with pytest.raises(InputError, match=r"Expected 32 features of the stream 'audio'.*found 768"):
         published_record("rg", [weights["ast"]], [Modality("audio", 32)])
+
+
+def test_weights_may_have_moved(weights):
+    record = published_record("rg", [weights["ast"]], [Modality("audio", 768)])
+    (moved,) = relocated(record, ["ast=elsewhere"]).streams
+    assert moved == replace(record.streams[0], encoder="ast=elsewhere")
+    with pytest.raises(InputError, match="'vst=x', which made no stream"):
+        relocated(record, ["vst=x"])
 
 
 def test_two_sets_are_refused():

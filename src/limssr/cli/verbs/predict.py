@@ -31,7 +31,8 @@ class Predict:
     columns: Annotated[Literal["as-trained", "by-name", "by-place"], conf.arg(metavar="WORD")] = "as-trained"
     """Whether columns are found by their names (by-name) or by their place (by-place); else as the run's data."""
     encoders: Annotated[
-        tuple[str, ...], conf.arg(metavar="NAME=SOURCE ...", help="Weights of encoders, for published features.")
+        tuple[str, ...],
+        conf.arg(metavar="NAME=SOURCE ...", help="Where weights of encoders are, if not where they were in training."),
     ] = ()
     shard: Annotated[str | None, conf.arg(metavar="I/N")] = None
     """Score part I of N of the source, for N tasks of a scheduler; the part is kept next to --out until --join."""

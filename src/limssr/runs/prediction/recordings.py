@@ -11,7 +11,7 @@ import pyarrow as pa
 from limssr.core.errors import InputError
 from limssr.core.reading.records import EstimatorDocument, read_document
 from limssr.media.encoders.sets import SETS
-from limssr.media.record import ExtractionRecord, published_record
+from limssr.media.record import ExtractionRecord, published_record, relocated
 from limssr.media.samples import read_recordings
 from limssr.runs.folder import ESTIMATOR_FORMAT, read_run
 from limssr.runs.load import load_scorer
@@ -58,19 +58,14 @@ def predict_recordings(
         weights: "int8": see `limssr.model.int8`.
         member: A reference of the run, such as ridge, in place of the run itself.
         interval: See `limssr.runs.prediction.predict.predict`.
-        encoders: For a run on published features (fs1000, fisv, rg): `NAME=SOURCE`, where the weights are.
+        encoders: `NAME=SOURCE`, where weights are; a run on published features (fs1000, fisv, rg) cannot know it.
 
     Raises:
         InputError: The run does not know how its features were made, an encoder differs, or nothing can be read.
     """
     begun = time.perf_counter()
     published = published_set(run)
-    record = None if published else extraction_of(run)
-    if encoders and not published:
-        raise InputError(
-            f"Expected --encoders with a run on published features ({', '.join(SETS)}), found that {run} knows how its "
-            "features were made: leave --encoders out."
-        )
+    record = None if published else relocated(extraction_of(run), encoders)
     ready = load_scorer(run, member=member, device=device, weights=weights)
     errors = None if interval is None else calibration_of(ready, interval)
     loaded = time.perf_counter()
