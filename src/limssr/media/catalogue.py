@@ -76,5 +76,5 @@ def _file_document(name: str) -> dict[str, Any]:
         "version": 1,
         "columns": [],
         "ready": False,
-        "install": [f"fetch the file, and name it: --encoders {name}=FILE"],
+        "install": [f"name a file of weights: --encoders {name}=FILE"],
     }

@@ -112,5 +112,5 @@ def _encoder_facts(card: "dict[str, Any]") -> tuple[str, ...]:
         f"reads {card['reads']}, gives {width}",
         f"weights: {card['weights']} ({card['licence']})",
         f"verified: {card['verified']}",
-        "here: ready" if card["ready"] else f"here: install {' && '.join(card['install'])}",
+        "here: ready" if card["ready"] else f"here: not yet: {' && '.join(card['install'])}",
     )

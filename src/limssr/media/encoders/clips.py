@@ -74,9 +74,9 @@ FILE_FAMILIES: Mapping[str, FileFamily] = MappingProxyType(
             weights="flow_imagenet.pt of pytorch-i3d: i3d-flow=FILE",
             licence="Apache-2.0 (pytorch-i3d)",
             verified=(
-                "output and layer names against a copy of pytorch-i3d in another package, with random weights, to the "
-                "bit; 12,265,312 parameters without the head; never run with trained weights; flow not compared with "
-                "TV-L1"
+                "output and layer names against the copy of pytorch-i3d in cd-fvd 0.1.1 (with pytorch-i3d's epsilon), "
+                "random weights, to the bit; 12,265,312 parameters without the head; never run with trained weights; "
+                "flow not compared with TV-L1"
             ),
             read=lambda path: read_i3d(path, channels=2),
         ),
