@@ -15,6 +15,7 @@ from limssr.cli import main
 from limssr.core import cluster as clusters
 from limssr.core.cluster import Cluster, LostTask, Needs, Workplace, at_work
 from limssr.core.errors import InputError
+from limssr.core.signals import Terminated, signals_as_interruptions
 from limssr.data.simulate import simulate_store
 from limssr.media.write import write_media
 
@@ -24,7 +25,7 @@ ray = pytest.importorskip("ray")
 @pytest.fixture(scope="module")
 def cluster():
     """A Ray of this machine for all tests here; commands find it connected, and leave it."""
-    with Cluster(processes=2, needs=Needs(cpus=1)) as found:
+    with Cluster(processes=1, needs=Needs(cpus=1)) as found:
         assert list(found.run(abs, [-1])) == [(0, 1)]
         yield found
 
@@ -67,7 +68,7 @@ def many(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sweep(many, tmp_path_factory):
-    """The words of a sweep of one system with two seeds, and its folder after it was run here."""
+    """The words of a sweep of one system, and its folder after it was run here."""
     folder = tmp_path_factory.mktemp("sweep")
     recipe = folder / "recipe.yaml"
     recipe.write_text(
@@ -126,7 +127,7 @@ def test_a_sweep_on_ray_ends_with_the_bits_of_a_local_one_though_a_run_is_killed
     assert killed, "no run was killed half-way"
     assert killed[0] != os.getpid()
     assert results(there) == results(local)
-    assert len(results(there)) == 2
+    assert len(results(there)) == 1
     assert not list(there.rglob(".lock"))
 
 
@@ -148,10 +149,25 @@ def test_a_process_that_dies_again_and_again_is_said_and_not_fatal(cluster, monk
     assert "died" in found[0].reason
 
 
+def test_a_command_that_is_asked_to_end_says_by_what(cluster):
+    """Ray makes a bare interruption of it, whose exit code would be that of Ctrl+C."""
+    with signals_as_interruptions():
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(Terminated, match="SIGTERM"):
+            list(cluster.run(time.sleep, [60]))
+
+
+def test_parts_without_an_engine_are_refused(limssr, tmp_path):
+    for words in (("--shards", "2"), ("--engine", "ray")):
+        refused = limssr("predict", tmp_path, tmp_path, *words, "--json")
+        assert refused.code == 2
+        assert "--engine ray and --out with --shards" in refused.document["error"]["message"]
+
+
 def test_nothing_is_heard_beyond_loopback_and_nothing_is_told_anyone(cluster):
     """Every socket that a process of this Ray listens on, as the kernel lists them."""
     psutil = pytest.importorskip("psutil")
-    children = psutil.Process().children(recursive=True)
+    children = [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
     addresses = {
         one.laddr.ip
         for process in children
@@ -167,7 +183,7 @@ def test_nothing_is_heard_beyond_loopback_and_nothing_is_told_anyone(cluster):
 
 
 def test_a_task_that_no_machine_has_room_for_is_refused(cluster):
-    with pytest.raises(InputError, match=r"cpus=64 in the Ray cluster, found 2 CPUs.*change --needs"):
+    with pytest.raises(InputError, match=r"cpus=64 in the Ray cluster, found 1 CPUs.*change --needs"):
         list(Cluster(needs=Needs(cpus=64)).run(abs, [1]))
 
 

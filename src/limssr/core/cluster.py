@@ -31,7 +31,7 @@ from typing import Any, Literal, TypeVar
 
 from limssr.core.cores import threads_each
 from limssr.core.errors import InputError, LimssrError, MissingExtraError
-from limssr.core.signals import ENDING
+from limssr.core.signals import ENDING, told_apart
 from limssr.core.version import __version__
 
 EngineName = Literal["local", "ray"]
@@ -204,6 +204,8 @@ class Cluster:
                     )
                 for reference in ready:
                     yield pending.pop(reference), _result(ray, reference)
+        except KeyboardInterrupt as error:
+            raise told_apart(error) from error
         finally:
             for reference in pending:
                 ray.cancel(reference, force=True)
@@ -211,13 +213,13 @@ class Cluster:
     def _connect(self) -> None:
         if "ray" in sys.modules and _ray().is_initialized():  # by whoever calls this; it is theirs to end
             return
+        self._is_ours = True
         if self.address is None:
             self._temporary = _temporary_folder()
             num_cpus = self.processes * self.each.cpus
             start_ray(num_cpus=num_cpus, _temp_dir=str(self._temporary))
         else:
             start_ray(address=self.address)
-        self._is_ours = True
 
     def _has_room(self) -> bool:
         each = self.each

@@ -18,6 +18,7 @@ WITH_PARENT = "LIMSSR_ENDS_WITH_STDIN"
 """Set for a child whose standard input is a pipe from its parent: when that closes, the parent is gone."""
 GRACE_S = 10.0
 """How long a process may clean up before a further signal, or the loss of its parent, ends it all the same."""
+_asked: list[int] = []
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -33,6 +34,11 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
+def told_apart(error: KeyboardInterrupt) -> KeyboardInterrupt:
+    """`Terminated` in place of a bare interruption that a package made of it; any other is what it was."""
+    return Terminated(_asked[-1]) if _asked and not isinstance(error, Terminated) else error
+
+
 @contextlib.contextmanager
 def signals_as_interruptions() -> Iterator[None]:
     """SIGTERM and SIGHUP raise `Terminated` inside the block; left alone where somebody else decides on them.
@@ -43,11 +49,13 @@ def signals_as_interruptions() -> Iterator[None]:
         yield
         return
     answered_at: list[float] = []
+    _asked.clear()
 
     def answer(number: int, _: FrameType | None) -> None:
         now = time.monotonic()
         if not answered_at or now - answered_at[-1] > GRACE_S:
             answered_at.append(now)
+            _asked.append(number)
             raise Terminated(number)
 
     before: dict[int, Any] = {one: signal.getsignal(one) for one in ENDING}

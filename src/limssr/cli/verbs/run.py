@@ -214,8 +214,8 @@ class Train:
         from limssr.core.progress import make_reporter
         from limssr.studies.cross_validation import fold_rows, parse_folds, plan_folds, train_folds
 
-        if self.processes != 1 or self.track:
-            raise InputError("--folds trains one run after another: use it without --processes and --track.")
+        if self.processes != 1 or self.track or self.until is not None:
+            raise InputError("--folds trains one run after another: use it without --processes, --until and --track.")
         folds = parse_folds(self.folds or "")
         if self.dry_run:
             runs = plan_folds(config, folds)
