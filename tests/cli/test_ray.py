@@ -67,27 +67,15 @@ def many(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sweep(many, tmp_path_factory):
+def sweep(store_path, tmp_path_factory):
     """The words of a sweep of one system, and its folder after it was run here."""
     folder = tmp_path_factory.mktemp("sweep")
     recipe = folder / "recipe.yaml"
     recipe.write_text(
-        f"name: mine\ndata: {{store: {many}}}\nmodel: {{backbone: {{name: tiny, num_layers: 1}}}}\n"
-        "train: {epochs: 4, warmup_epochs: 0}\nevaluation: {bootstrap: 0, references: []}\n"
+        f"name: mine\ndata: {{store: {store_path}}}\nmodel: {{backbone: {{name: tiny, num_layers: 1}}}}\n"
+        "train: {epochs: 6, warmup_epochs: 0}\nevaluation: {bootstrap: 0, references: []}\n"
     )
-    words = [
-        "sweep",
-        "systems",
-        recipe,
-        "--systems",
-        "attention",
-        "--seeds",
-        "2",
-        "--sizes",
-        "small",
-        "--device",
-        "cpu",
-    ]
+    words = ["sweep", "systems", recipe, "--systems", "attention", "--sizes", "small", "--seeds", "1"]
     assert main([str(word) for word in (*words, "--out", folder / "local")]) == 0
     return words, folder / "local"
 
