@@ -38,19 +38,22 @@ BANNED = {
     r"\bmust not miss\b": "say: has to see",
 }
 """Pattern -> what to write instead. Matched without regard to case and across line breaks."""
+BREAK = re.compile(r"\n[ \t]*(?:# )?")
 
 
 def problems(path: Path, name: str) -> Iterator[str]:
     """The banned phrases of one file, one line each."""
     text = path.read_text(encoding="utf-8")
     # A phrase may be broken over two lines, of a comment too.
-    joined = re.sub(r"\n[ \t]*(?:# )?", lambda found: " " + "\0" * (len(found[0]) - 1), text)
-    flat = joined.replace("\0", "")
+    flat = BREAK.sub(" ", text)
+    found = [(hit, advice) for pattern, advice in BANNED.items() for hit in re.finditer(pattern, flat, re.IGNORECASE)]
+    if not found:
+        return
+    joined = BREAK.sub(lambda hit: " " + "\0" * (len(hit[0]) - 1), text)
     places = [place for place, sign in enumerate(joined) if sign != "\0"]
-    for pattern, advice in BANNED.items():
-        for found in re.finditer(pattern, flat, flags=re.IGNORECASE):
-            line = text.count("\n", 0, places[found.start()]) + 1
-            yield f"{name}:{line}: {found[0]!r}: {advice}"
+    for hit, advice in found:
+        line = text.count("\n", 0, places[hit.start()]) + 1
+        yield f"{name}:{line}: {hit[0]!r}: {advice}"
 
 
 def checked_files() -> list[Path]:

@@ -91,17 +91,8 @@ def cross_validate(samples: Sequence[Sample], *, num_folds: int, fold: int, seed
     Raises:
         InputError: Fewer groups than folds.
     """
-    labels = labels_of(samples)
-    if len(set(labels)) < num_folds:
-        raise InputError(
-            f"data.validation divides whole groups into folds: expected at least {num_folds} groups in training and "
-            f"validation, found {len(set(labels))}: ask for fewer folds."
-        )
-    fold_of = folds_of(labels, num_folds, seed=seed)
-    return [
-        dataclasses.replace(sample, split="val" if fold_of[label] == fold else "train")
-        for sample, label in zip(samples, labels, strict=True)
-    ]
+    where = ("data.validation", " in training and validation")
+    return _with_fold(samples, "val", num_folds=num_folds, fold=fold, seed=seed, where=where)
 
 
 def hold_out_fold(samples: Sequence[Sample], *, num_folds: int, fold: int, seed: int) -> list[Sample]:
@@ -116,15 +107,22 @@ def hold_out_fold(samples: Sequence[Sample], *, num_folds: int, fold: int, seed:
     Raises:
         InputError: Fewer groups than folds.
     """
+    return _with_fold(samples, "test", num_folds=num_folds, fold=fold, seed=seed, where=("data.test", ""))
+
+
+def _with_fold(
+    samples: Sequence[Sample], split: Split, *, num_folds: int, fold: int, seed: int, where: tuple[str, str]
+) -> list[Sample]:
+    """One fold to `split`, all others to "train"; `where` are the key of the recipe and which samples it divides."""
     labels = labels_of(samples)
-    if len(set(labels)) < num_folds:
+    if (found := len(set(labels))) < num_folds:
         raise InputError(
-            f"data.test divides whole groups into folds: expected at least {num_folds} groups, found "
-            f"{len(set(labels))}: ask for fewer folds."
+            f"{where[0]} divides whole groups into folds: expected at least {num_folds} groups{where[1]}, found "
+            f"{found}: ask for fewer folds."
         )
     fold_of = folds_of(labels, num_folds, seed=seed)
     return [
-        dataclasses.replace(sample, split="test" if fold_of[label] == fold else "train")
+        dataclasses.replace(sample, split=split if fold_of[label] == fold else "train")
         for sample, label in zip(samples, labels, strict=True)
     ]
 

@@ -27,8 +27,8 @@ AXIS_WORDS: tuple[AxisWord, ...] = get_args(AxisWord)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """Measure training and scoring against the published computation, in turns on the same weights and threads."""
+class MeasuredModel:
+    """The model that is measured; options of every benchmark of a model."""
 
     backbone: Annotated[str, conf.arg(metavar="NAME")] = "smollm2-135m"
     """Language model: smollm2-135m, qwen3-0.6b, tiny, small (four cheap layers), a hub id or a folder."""
@@ -38,6 +38,12 @@ class Benchmark:
     """Number of its layers to keep, counted from the first."""
     modalities: Annotated[int, conf.arg(metavar="M")] = 3
     """Number of streams; 3 are the published ones. A store brings its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark(MeasuredModel):
+    """Measure training and scoring against the published computation, in turns on the same weights and threads."""
+
     segments: Annotated[int, conf.arg(metavar="T")] = 95
     """Length of the dense works, and the one length that the published computation pads and crops to."""
     batch_size: Annotated[int, conf.arg(metavar="N")] = 8

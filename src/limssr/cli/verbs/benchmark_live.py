@@ -4,26 +4,19 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro import conf
 
 from limssr.cli.options import Common, Device, Position
 from limssr.cli.output import Answer
+from limssr.cli.verbs.benchmark import MeasuredModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkLive:
+class BenchmarkLive(MeasuredModel):
     """Measure a new segment of a live performance beside reading the whole of it again, in turns, on noise."""
 
-    backbone: Annotated[str, conf.arg(metavar="NAME")] = "smollm2-135m"
-    """Language model: smollm2-135m, qwen3-0.6b, tiny, small (four cheap layers), a hub id or a folder."""
-    weights: Literal["random", "pretrained"] = "random"
-    """random builds the named shape and needs no download."""
-    num_layers: Annotated[int | None, conf.arg(metavar="N")] = None
-    """Number of its layers to keep, counted from the first."""
-    modalities: Annotated[int, conf.arg(metavar="M")] = 3
-    """Number of streams, made of noise."""
     segments: Annotated[int, conf.arg(metavar="T")] = 170
     """Length of the performance."""
     sessions: Annotated[tuple[int, ...], conf.arg(metavar="N ...")] = (1, 4, 20)
