@@ -34,7 +34,7 @@ model: {backbone: {name: tiny, num_layers: 1}}
 train: {epochs: 10, warmup_epochs: 0}
 evaluation: {bootstrap: 0, references: []}
 """
-MEMORY = {"object_store_memory": 100_000_000}
+MEMORY: dict[str, Any] = {"object_store_memory": 100_000_000}
 
 
 def kill_one(machines: list[Any], out: Path, told: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ def run(folder: Path) -> int:
     told: dict[str, Any] = {}
     killer = threading.Thread(target=kill_one, args=(machines, folder / "ray", told), daemon=True)
     killer.start()
-    code = main([*words, str(folder / "ray"), "--engine", "ray", "--address", nodes.address])
+    code = main([*words, str(folder / "ray"), "--engine", "ray", "--address", str(nodes.address)])
     killer.join(10)
     nodes.shutdown()
     kept = ("model/model.safetensors", "predictions.parquet")
