@@ -111,7 +111,7 @@ def served_run(store_path, tmp_path_factory):
 @pytest.fixture(scope="session")
 def settings(served_run):
     return ServeSettings(
-        runs=(served_run, served_run / "references" / "ridge"), port=0, body_s=1.0, head_s=1.0, device="cpu"
+        runs=(served_run, served_run / "references" / "ridge"), port=0, body_s=1.0, head_s=1.0, stop_s=2.0, device="cpu"
     )
 
 
