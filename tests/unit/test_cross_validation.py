@@ -94,8 +94,12 @@ def test_the_folder_is_a_run_that_reports_and_refuses_to_predict(run, capsys):
     document = read_run(run).document
     assert document["folds"]["num_folds"] == NUM_GROUPS
     assert [one["num_samples"] for one in document["folds"]["runs"]] == [SIZE] * NUM_GROUPS
-    assert document["num_samples"] == {"out of fold": NUM_GROUPS * SIZE}
-    assert (run / "report.html").stat().st_size > 10_000
+    assert document["num_samples"] == {"test": NUM_GROUPS * SIZE}
+    assert document["owned_streams"] == {"train": {"video": 12, "video+audio": 24}}
+    page = (run / "report.html").read_text()
+    assert "was trained 6 times on the 36 performances" in page
+    assert "24 of 36 training performances own all streams" in page
+    assert "no model: the run of each fold gives its own intervals" in page
     with pytest.raises(ArtifactError, match=r"take the run of a fold, such as .*fold-0"):
         load(run)
     assert main(["compare", str(run), str(run / "fold-0"), "--out", str(run.parent / "page")]) == 2

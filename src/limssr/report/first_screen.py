@@ -106,6 +106,8 @@ def _mean_error(folder: RunFolder) -> float | None:
 
 def _how_sure(folder: RunFolder) -> str:
     rows = sure_rows(folder)
+    if not rows and folder.run.get("folds"):
+        return "Here are predictions of held-out groups and no model: the run of each fold gives its own intervals."
     if not rows:
         return "This run gives no intervals: it had no validation split, or an older limssr trained it."
     level = 100 * float(((folder.evaluation or {}).get("coverage") or {}).get("level") or 0.0)

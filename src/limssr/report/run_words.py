@@ -146,6 +146,12 @@ def _training(run: Mapping[str, Any], system: str) -> str:
         return ""
     scores = "one score" if len(criteria) == 1 else f"{len(criteria)} scores"
     streams = f"the stream {names[0]}" if len(names) == 1 else f"{len(names)} streams ({', '.join(names)})"
+    if (folds := run.get("folds")) and (held := counts.get("test")):
+        of = f" of the data set “{store}”" if store else ""
+        return (
+            f"{system} was trained {folds['num_folds']} times on the {held} performances{of}, each time without one "
+            f"fold of whole groups, to predict {scores} from {streams}."
+        )
     performances = f"on {count} performances" if count else ""
     source = f" of the data set “{store}”" if store else ""
     return f"{system} was trained {performances}{source} to predict {scores} from {streams}.".replace("  ", " ")

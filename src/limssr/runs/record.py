@@ -42,7 +42,7 @@ def opening_record(config: RunConfig, data: RunData, choice: DeviceChoice, model
         "validation": validation_record(config, data),
         "num_samples": {split: len(samples) for split, samples in data.splits.items()},
         "left_out": dict(data.left_out),
-        "owned_streams": {split: _ownership(samples) for split, samples in data.splits.items()},
+        "owned_streams": {split: ownership(samples) for split, samples in data.splits.items()},
         "parameters": {
             "total": sum(count for count, _ in sizes),
             "trained": sum(count for count, trained in sizes if trained),
@@ -61,7 +61,7 @@ def kept_from_before(out: Path) -> dict[str, Any]:
     return {"started": before["started"], "sessions": before["sessions"] + 1}
 
 
-def _ownership(samples: Sequence[Sample]) -> dict[str, int]:
+def ownership(samples: Sequence[Sample]) -> dict[str, int]:
     """How many samples own exactly which streams."""
     counts: dict[str, int] = {}
     for sample in samples:

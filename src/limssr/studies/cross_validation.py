@@ -1,6 +1,6 @@
 """`limssr train --folds`: a run for each fold of whole groups, and one evaluation of what they predicted of theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from limssr.runs.auto.auto import OUT_OF_FOLD
 from limssr.runs.auto.folds import mean_scores
 from limssr.runs.data import RunData, load_run_data
 from limssr.runs.folder import FORMAT_VERSION, SystemScores, read_run, write_config, write_run, write_scores
-from limssr.runs.record import availability_record
+from limssr.runs.record import availability_record, ownership
 from limssr.studies.execute import run_all
 from limssr.studies.plan import PlannedRun
 
@@ -203,11 +203,18 @@ def _record(config: RunConfig, found: Sequence[FoldData]) -> dict[str, Any]:
         **shared,
         "name": config.name,
         "finished": documents[-1]["finished"],
-        "num_samples": {OUT_OF_FOLD: num_samples},
+        "num_samples": {"test": num_samples},
+        "owned_streams": {"train": ownership(list(_learned_from(found)))},
         "timings": seconds,
         "folds": {"num_folds": len(found), "seed": _seed(found), "runs": rows},
         "status": "done",
     }
+
+
+def _learned_from(found: Sequence[FoldData]) -> Iterable[Sample]:
+    """Every sample once, with the streams that it has in training."""
+    samples = {sample.id: sample for one in found for split in ("val", "train") for sample in one.data.splits[split]}
+    return samples.values()
 
 
 def _seed(found: Sequence[FoldData]) -> int:
