@@ -40,3 +40,13 @@ def test_every_field_that_a_page_shows_has_its_type(tmp_path, place, wrong):
         return
     with pytest.raises(ArtifactError, match=keys[-1]):
         read_document(run / name, kind, newest_version=99)
+
+
+@pytest.mark.parametrize("digits", [19, 30, 38])
+def test_whole_numbers_beyond_64_bits_do_not_stop_a_report(tmp_path, digits):
+    run = tmp_path / "run"
+    shutil.copytree(Path(__file__).resolve().parents[1] / "fixtures" / "before_rooms" / "limssr-run", run)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines[0]["train_slots"] = 10**digits
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_report(run)
