@@ -112,6 +112,16 @@ def test_it_goes_on_where_it_was_stopped(run, store):
     assert before == [(run / f"fold-{number}" / "run.json").read_bytes() for number in range(NUM_GROUPS)]
 
 
+@pytest.mark.parametrize(("folder", "folds"), [("", 3), ("fold-0", 3), ("fold-0", "groups")])
+def test_another_run_is_never_written_over(run, store, folder, folds):
+    before = (run / folder / "run.json").read_bytes()
+    with pytest.raises(InputError, match="give another --out"):
+        train_folds(config_of(store), run / folder, folds)
+    with pytest.raises(InputError, match="give another --out"):
+        train_folds(config_of(store, seed=7), run, "groups")
+    assert (run / folder / "run.json").read_bytes() == before
+
+
 def test_validation_comes_out_of_what_is_left(store):
     config = config_of(store, data={"store": str(store), "test": {"folds": 3, "fold": 1}}, train={"epochs": 1})
     splits = load_run_data(config).splits

@@ -118,6 +118,7 @@ def train_folds(
     reporter = reporter or SilentReporter()
     runs = plan_folds(config, folds)
     check_folder(out)
+    _check_is_ours(out, config, len(runs))
     run_all(runs, out, processes=processes, device=device, reporter=reporter)
     remove_leftovers(out)
     found = [FoldData(run=out / one.key, data=load_run_data(one.config)) for one in runs]
@@ -132,6 +133,21 @@ def train_folds(
 def fold_rows(out: Path) -> list[dict[str, Any]]:
     """What run.json says of each fold: run, number of samples, Spearman of incomplete subsets and of all streams."""
     return read_run(out).document["folds"]["runs"]
+
+
+def _check_is_ours(out: Path, config: RunConfig, num_folds: int) -> None:
+    """Refuse a folder with another run: what is in it would be written over."""
+    if not (out / "run.json").exists():
+        return
+    record = read_run(out)
+    held = (record.document.get("folds") or {}).get("num_folds")
+    if held is None:
+        raise InputError(f"Expected a new folder for --folds, found another run in {out}: give another --out.")
+    if held != num_folds or record.config != config:
+        raise InputError(
+            f"Expected the cross-validation that was begun in {out} ({held} folds), found {num_folds} folds or another "
+            "recipe: give another --out."
+        )
 
 
 def _with_test(config: RunConfig, test: HeldOutConfig) -> RunConfig:
