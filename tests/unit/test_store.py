@@ -223,6 +223,10 @@ def edit_header(folder, **changes):
         ({"format": "other"}, "limssr-store"),
         ({"criteria": [{"name": "total", "tone": 3}]}, "criteria.0.low: Field required"),
         ({"files": {}}, "every field"),
+        ({"provenance": {"decisions": 10**30}}, "provenance.decisions"),
+        ({"provenance": {"decisions": ["cut", 3]}}, "provenance.decisions.1"),
+        ({"provenance": {"importer": ["table"]}}, "provenance.importer"),
+        ({"provenance": {"parent": {"provenance": {"reading": "by-name"}}}}, "provenance.parent.provenance.reading"),
     ],
 )
 def test_a_header_of_another_format_is_refused(tmp_path, changes, message):

@@ -174,10 +174,11 @@ def _from_which(folder: RunFolder) -> str:
     }
     if len(alone) < 2:
         return ""
+    of_fold = " on the run of a fold" if folder.run.get("folds") else ""
     best, worst = max(alone, key=alone.__getitem__), min(alone, key=alone.__getitem__)
     return (
         f"Alone, {best} says most (rank correlation {number(alone[best], 2)}) and {worst} least "
-        f"({number(alone[worst], 2)}); limssr explain says what each adds to the others."
+        f"({number(alone[worst], 2)}); limssr explain{of_fold} says what each adds to the others."
     )
 
 

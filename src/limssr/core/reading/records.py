@@ -314,6 +314,23 @@ class FileRecord(Record):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class ProvenanceRecord(Record):
+    """Where a store comes from, as far as it is read again."""
+
+    decisions: list[str] | None = None
+    importer: str | None = None
+    availability: dict[str, Any] | None = None
+    reading: dict[str, Any] | None = None
+    extraction: dict[str, Any] | None = None
+    parent: "ParentRecord | None" = None
+
+
+class ParentRecord(Record):
+    """The store that one was made of."""
+
+    provenance: ProvenanceRecord
+
+
 class StoreDocument(Record):
     """store.json."""
 
@@ -324,7 +341,7 @@ class StoreDocument(Record):
     modalities: list[StreamRecord] = Field(min_length=1)
     criteria: list[CriterionRecord] = Field(min_length=1)
     derived_scales: list[str]
-    provenance: dict[str, Any]
+    provenance: ProvenanceRecord
     files: dict[str, FileRecord]
 
 

@@ -74,13 +74,7 @@ class StoreInfo:
     @property
     def decisions(self) -> Sequence[str]:
         """What was decided when the features were imported, a sentence each."""
-        found = self._from_source("decisions") or ()
-        if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
-            raise ArtifactError(
-                f"Expected a list of sentences under 'decisions' in store.json, found {type(found).__name__}: "
-                "the store was altered; import it again."
-            )
-        return found
+        return self._from_source("decisions") or ()
 
     @property
     def importer(self) -> str | None:
