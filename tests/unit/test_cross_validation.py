@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import limssr
 from limssr.cli import main
 from limssr.core.config import RunConfig
 from limssr.core.config_data import HeldOutConfig
@@ -120,6 +121,14 @@ def test_another_run_is_never_written_over(run, store, folder, folds):
     with pytest.raises(InputError, match="give another --out"):
         train_folds(config_of(store, seed=7), run, "groups")
     assert (run / folder / "run.json").read_bytes() == before
+
+
+def test_from_python_it_is_the_same(store, tmp_path):
+    settings = {"train.epochs": 1, "evaluation.references": [], "evaluation.bootstrap": 0}
+    found = limssr.train(
+        "own", store=store, out=tmp_path / "cv", system="attention", settings=settings, folds=2, show="nothing"
+    )
+    assert read_run(found.folder).document["folds"]["num_folds"] == 2
 
 
 def test_validation_comes_out_of_what_is_left(store):

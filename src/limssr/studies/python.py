@@ -136,6 +136,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     variant: Sequence[str] | str = (),
     seed: int | None = None,
+    folds: int | Literal["groups"] | None = None,
     device: str = "auto",
     resume: bool = False,
     show: Show = "progress",
@@ -151,6 +152,7 @@ def train(
         settings: Keys of the recipe -> values, such as {"train.epochs": 3}.
         variant: Variants of the recipe, such as "task=PCS".
         seed: Of everything random.
+        folds: Cross-validate with so many folds of whole groups, or "groups": each by itself; goes on by itself.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         resume: Whether to go on with an interrupted run in `out`.
         show: "progress" reports on stderr.
@@ -163,6 +165,10 @@ def train(
     changes = _changes(settings, store=store, backbone=backbone, seed=seed, variant=variant)
     config = read_config(recipe, changes, system=system)
     folder = Path(out) if out is not None else Path("runs") / default_folder(recipe, changes, config)
+    if folds is not None:
+        from limssr.studies.cross_validation import parse_folds, train_folds
+
+        return Run(train_folds(config, folder, parse_folds(str(folds)), device=device, reporter=_reporter(show)))
     how: Literal["auto", "never"] = "auto" if resume else "never"
     return Run(train_run(config, folder, device=device, resume=how, reporter=_reporter(show)))
 
