@@ -175,12 +175,10 @@ def _weight(event: yaml.NodeEvent, anchors: dict[str, int], outside: Outside) ->
     return 1
 
 
-def _whole(digits: str) -> int | float:
-    """A whole number; beyond 64 bits a float, as arrays of Python's endless integers have no arithmetic."""
+def _whole(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError(f"a whole number of {len(digits):,} digits")
-    found = int(digits)
-    return found if -(2**63) <= found < 2**63 else float(found)
+    return int(digits)
 
 
 def _no_number(word: str) -> float:

@@ -1,10 +1,18 @@
 """What records of several files have in common: numbers, and parts that more than one of them holds."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+
+def _of_64_bits(value: Any) -> Any:
+    """Refuse whole numbers that no array holds: those of Python have no end."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number beyond 64 bits")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_of_64_bits), Field(allow_inf_nan=False)]
 Counts = dict[str, Annotated[int, Field(ge=0)]]
 
 
