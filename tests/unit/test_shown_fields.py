@@ -57,3 +57,18 @@ def test_whole_numbers_beyond_64_bits_are_refused_in_words(tmp_path, field, valu
         else:
             with pytest.raises(ArtifactError, match=rf"{field}: .*beyond 64 bits"):
                 write_report(run)
+
+
+@pytest.mark.parametrize("place", [("full", "spearman"), ("full", "mse"), ("average_incomplete", "spearman")], ids="/".join)
+def test_numbers_that_overflow_in_use_are_refused_in_words(tmp_path, place):
+    run = tmp_path / "run"
+    shutil.copytree(Path(__file__).resolve().parents[1] / "fixtures" / "before_rooms" / "limssr-run", run)
+    document = json.loads((run / "evaluation.json").read_text())
+    for written, is_right in ((1e38, True), (-1e308, False)):
+        document[place[0]][place[1]] = written
+        (run / "evaluation.json").write_text(json.dumps(document))
+        if is_right:
+            write_report(run)
+        else:
+            with pytest.raises(ArtifactError, match=f"{place[1]}: .*beyond 1e"):
+                write_report(run)

@@ -1,18 +1,25 @@
 """What records of several files have in common: numbers, and parts that more than one of them holds."""
 
+import math
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
-def _of_64_bits(value: Any) -> Any:
-    """Refuse whole numbers that no array holds: those of Python have no end."""
+MAX_NUMBER = 1e100
+"""Of a record: far beyond float32 and its square, and small enough that sums and products of it are finite."""
+
+
+def _of_a_size(value: Any) -> Any:
+    """Refuse whole numbers that no array holds, those of Python have no end, and numbers that overflow in use."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError("a whole number beyond 64 bits")
+    if isinstance(value, float) and MAX_NUMBER < abs(value) < math.inf:
+        raise ValueError(f"a number beyond {MAX_NUMBER:g}")
     return value
 
 
-Number = Annotated[float, BeforeValidator(_of_64_bits), Field(allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_of_a_size), Field(allow_inf_nan=False)]
 Counts = dict[str, Annotated[int, Field(ge=0)]]
 
 
