@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import faulthandler
 import io
-import json
 import os
 import random
 import shutil
@@ -22,22 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fuzz_world
 import mutations
 
 MAX_S, MAX_WAIT_S, MAX_GROWTH = 20, 120, 10**9
 GOOD_CODES = (0, 2, 3)
-NUM_SAMPLES, WIDTHS = 18, (5, 3, 2)
-SPLITS = ("train", "train", "val", "test", "test", "train")
-RECIPE = """name: fuzz
-seed: 3
-data: {store: STORE}
-model: {backbone: {name: BACKBONE}, num_fusion_tokens: 2, prompt: {subject: a dance}, lora: {rank: 2}}
-loss: {task: 10, margin: 1.0}
-train: {epochs: 1, learning_rate: 0.001, warmup_epochs: 0}
-evaluation: {bootstrap: 10, batch_size: 16}
-variants: {size: {small: {model: {dropout: 0.1}}, large: {model: {dropout: 0.2}}}}
-choose: {size: small}
-"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +44,8 @@ class Target:
 
 
 SCORING = ("predict {case} {world}/table/new.csv --out {out}.csv", "evaluate {case} --store {world}/store")
+WITH_INTERVALS = "predict {case} {world}/table/new.csv --interval 0.9 --out {out}.csv"
+SOUND = "--encoders sound --segments 1"
 READING = ("report {case}", "compare {case} {world}/run --out {out}", "evaluate {case} --store {world}/store")
 TARGETS = (
     Target("recipes", "recipe.yaml", ("describe {file}", "train {file} --store {world}/nowhere --out {out}")),
@@ -73,6 +63,16 @@ TARGETS = (
     Target("table", "new.csv", ("data import table {file} {out}", "predict {world}/run {file}")),
     Target("table", "new.jsonl", ("data import table {file} {out}", "predict {world}/run {file}")),
     Target("table", "streams/*", ("data import table {case}/new.csv {out}", "predict {world}/run {case}/new.csv")),
+    Target("words", "new.csv", ("data import table {file} {out} --words hashed",)),
+    Target("words", "said/*", ("data import table {case}/new.csv {out} --words hashed",)),
+    Target("sensors", "new.csv", (f"extract {{file}} {{out}} {SOUND}", "predict {world}/heard {file}")),
+    Target("sensors", "files/*", (f"extract {{case}}/new.csv {{out}} {SOUND}", "predict {world}/heard {case}/new.csv")),
+    Target("auto", "model/**/*", SCORING),
+    Target("auto", "*.parquet", (WITH_INTERVALS, "report {case}")),
+    Target("auto", "*.json", (WITH_INTERVALS, "report {case}", "card {case}")),
+    Target("explained", "explain/explain.json", ("report {case}",)),
+    Target("foreign", "told.csv", ("compare {world}/run --predictions {file} --out {out}",)),
+    Target("foreign", "new.xlsx", ("data import table {file} {out}",)),
     Target("backbone", "*", ("train {world}/recipes/recipe.yaml --backbone {case} --store {world}/store --out {out}",)),
     Target("published", "*", ("import-checkpoint {file} {out} --backbone {world}/backbone --task fs1000/TES",)),
 )  # fmt: skip
@@ -80,53 +80,6 @@ TARGETS = (
 
 class TooLongError(BaseException):
     """A case took more than its time; no handler of the program may keep it."""
-
-
-def build_world(world: Path) -> None:
-    """Write one good file of every kind: a table, a store, a recipe, a backbone, a run and published checkpoints."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    import torch
-
-    from helpers.backbones import write_backbone
-
-    draw = np.random.default_rng(5)
-    write_backbone(world / "backbone", "llama")
-    streams = world / "table" / "streams"
-    streams.mkdir(parents=True)
-    rows, lines = ["id,split,group,score:total,stream:video,stream:audio,stream:flow"], []
-    for number in range(NUM_SAMPLES):
-        length = int(draw.integers(3, 7))
-        video, audio, flow = (draw.normal(size=(length, width)).astype(np.float32) for width in WIDTHS)
-        names = [f"v{number}.npy", f"a{number}.{('npz', 'csv')[number % 2]}", f"f{number}.parquet"]
-        np.save(streams / names[0], video)
-        if number % 2:
-            np.savetxt(streams / names[1], audio, delimiter=",")
-        else:
-            np.savez_compressed(streams / names[1], audio=audio)
-        pq.write_table(pa.table({f"f{at}": flow[:, at] for at in range(flow.shape[1])}), streams / names[2])
-        split, score = SPLITS[number % len(SPLITS)], round(float(draw.uniform(0, 10)), 2)
-        rows.append(f"s{number},{split},g{number},{score},{','.join(f'streams/{name}' for name in names)}")
-        row = {"id": f"s{number}", "split": split, "score:total": score, "stream:audio": None}
-        lines.append(json.dumps({**row, "stream:video": f"streams/{names[0]}", "stream:flow": f"streams/{names[2]}"}))
-    (world / "table" / "new.csv").write_text("\n".join(rows) + "\n")
-    (world / "table" / "new.jsonl").write_text("\n".join(lines) + "\n")
-    (world / "recipes").mkdir()
-    recipe = RECIPE.replace("STORE", str(world / "store")).replace("BACKBONE", str(world / "backbone"))
-    (world / "recipes" / "recipe.yaml").write_text(recipe)
-    (world / "recipes" / "based.yaml").write_text(
-        "base: recipe.yaml\nname: 'x-{size}'\ndata: {stream_dims: {video: 5, audio: 3, flow: 2}, criteria: [total]}\n"
-        "model: {system: gcnet}\n"
-    )
-    (world / "published").mkdir()
-    state = {"w1": torch.ones(1), "feature_to_llm.v.0.weight": torch.randn(32, 4, 1)}
-    torch.save(state, world / "published" / "a.pt")
-    torch.save(state, world / "published" / "b.pkl", _use_new_zipfile_serialization=False)
-    for words in ("data import table {w}/table/new.csv {w}/store --scale total=0:10",
-                  "train {w}/recipes/recipe.yaml --out {w}/run"):  # fmt: skip
-        code, said = call(words.format(w=world).split())
-        assert code == 0, said
 
 
 def call(words: list[str]) -> tuple[int, str]:
@@ -235,7 +188,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="limssr-fuzz-") as folder:
         world = Path(folder)
         os.environ["LIMSSR_CACHE"] = str(world / "cache")
-        build_world(world)
+        fuzz_world.build(world, call)
         numbers = range(options.first + share - 1, options.first + options.num, shares)
         for done, number in enumerate(numbers, start=1):
             problems = run_case(world, options.seed, number)

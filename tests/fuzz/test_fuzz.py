@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import fuzz
+import fuzz_world
 import mutations
 
 SEED, BLOCKS, CASES = 2026, 10, 30
@@ -19,7 +20,7 @@ def world(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIMSSR_CACHE", str(folder / "cache"))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        fuzz.build_world(folder)
+        fuzz_world.build(folder, fuzz.call)
         yield folder
 
 
