@@ -154,9 +154,10 @@ def _tried(words: list[str], scratch: Path, case: Path) -> list[str]:
         problems.append(f"grew by {_memory('VmHWM') - before:,} bytes")
     if len(said) > 100_000:
         problems.append(f"said {len(said):,} characters")
-    left = [path.name for path in scratch.iterdir() if path != case] if code else []
+    whole = code in (0, 3)  # 3: some of many were refused, the others are there
+    left = [] if whole else [path.name for path in scratch.iterdir() if path != case]
     new = sorted(_entries(case) - entries)
-    left += new if code else [name for name in new if "partial" in name or "lock" in name]
+    left += new if not whole else [name for name in new if "partial" in name or "lock" in name]
     return [*problems, *([f"exit code {code}, and left {left}"] if left else [])]
 
 
