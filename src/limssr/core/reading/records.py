@@ -24,6 +24,7 @@ from limssr.core.reading.record_parts import (
     ValidationRecord,
 )
 from limssr.core.reading.regular import Outside, read_text
+from limssr.core.reading.searched import SearchRecord
 
 MAX_WIDTH = 10_000_000
 """Of a stream's feature vectors."""
@@ -137,6 +138,7 @@ class RunDocument(Record):
     epochs_run: int | None = Field(default=None, ge=0)
     status: str | None = None
     folds: FoldsRecord | None = None
+    auto: SearchRecord | None = None
 
 
 class MetricsRecord(Record):
