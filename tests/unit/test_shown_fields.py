@@ -93,8 +93,9 @@ SEARCH["leaderboard"][0] |= {"incomplete": {"spearman": 0.4, "ci": [0.3, 0.5]}, 
 @pytest.mark.parametrize(
     "place",
     [
-        ("leaderboard", 0, "incomplete", "ci", 0), ("leaderboard", 0, "behind"), ("leaderboard",), ("chosen",), ("weights",),
-        ("weights", "common", "ridge"), ("language_model_adds", "spearman"), ("times_cheaper",), ("coverage",), ("warnings",),
+        ("leaderboard", 0, "incomplete", "ci", 0), ("leaderboard", 0, "behind"), ("leaderboard",), ("chosen",),
+        ("weights",), ("weights", "common", "ridge"), ("language_model_adds", "spearman"), ("times_cheaper",),
+        ("coverage",), ("warnings",),
     ],
     ids=str,
 )  # fmt: skip

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-
 MAX_NUMBER = 1e100
 """Of a record: far beyond float32 and its square, and small enough that sums and products of it are finite."""
 
