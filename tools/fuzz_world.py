@@ -164,9 +164,10 @@ def _write_foreign(folder: Path, table: Path, call: Call) -> None:
     for name in ("new.csv", "new.jsonl"):
         (folder / name).unlink()
     rows = [line.split(",") for line in (table / "new.csv").read_text().splitlines()]
-    book = Workbook()
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet()
     for row in rows:
-        book.active.append(row)
+        sheet.append(row)
     book.save(folder / "new.xlsx")
     told = [
         "id,subset,total",
