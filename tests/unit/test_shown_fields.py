@@ -20,6 +20,7 @@ from limssr.report.search_words import search_of
         ("evaluation.json", "average_incomplete", "passed_over"), ("evaluation.json", "min_samples"),
         ("evaluation.json", "num_groups"), ("evaluation.json", "scales"), ("run.json", "validation"),
         ("run.json", "hidden_values"), ("run.json", "started"), ("run.json", "references_left_out"),
+        ("run.json", "environment", "packages"), ("run.json", "device", "name"),
     ],
     ids="/".join,
 )  # fmt: skip
@@ -35,7 +36,7 @@ def test_every_field_that_a_page_shows_has_its_type(tmp_path, place, wrong):
     node[keys[-1]] = wrong
     (run / name).write_text(json.dumps(document))
     kind = EvaluationDocument if name == "evaluation.json" else RunDocument
-    if (keys[-1], wrong) in (("started", "text"), ("spearman_plain", -5)):  # of the right type
+    if (keys[-1], wrong) in (("started", "text"), ("spearman_plain", -5), ("name", "text")):  # of the right type
         assert read_document(run / name, kind, newest_version=99)
         write_report(run)
         return

@@ -57,3 +57,17 @@ class SameSubsetRecord(SubsetOutRecord):
     """A subset that reads what another one reads."""
 
     same_as: list[str]
+
+
+class DeviceRecord(Record):
+    """What trained a run."""
+
+    name: str | None = None
+    reason: str | None = None
+
+
+class EnvironmentRecord(Record):
+    """Versions and machine of a run; other keys are shown as they are."""
+
+    limssr: str | None = None
+    packages: dict[str, str | None] | None = None

@@ -17,6 +17,8 @@ from limssr.core.reading.fields import checked
 from limssr.core.reading.record_parts import (
     AvailabilityRecord,
     Counts,
+    DeviceRecord,
+    EnvironmentRecord,
     Number,
     Record,
     SameSubsetRecord,
@@ -121,8 +123,8 @@ class RunDocument(Record):
     left_out: Counts | None = None
     owned_streams: dict[str, Counts] | None = None
     parameters: dict[str, int | None] | None = None
-    device: dict[str, Any] | None = None
-    environment: dict[str, Any] | None = None
+    device: DeviceRecord | None = None
+    environment: EnvironmentRecord | None = None
     timings: dict[str, Number | None] | None = None
     references: list[ReferenceRecord] | None = None
     learned: LearnedRecord | None = None
