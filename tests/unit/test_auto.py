@@ -13,7 +13,7 @@ from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.store.writer import StoreWriter
 from limssr.estimator import LimssrRegressor
 from limssr.runs.auto.auto import train_auto
-from limssr.runs.auto.candidates import CANDIDATES, Candidate, OutOfTime, Setting, Watch
+from limssr.runs.auto.candidates import CANDIDATES, Candidate, OutOfTime, Setting, Watch, candidate_of
 from limssr.runs.auto.choice import choose, paired
 from limssr.runs.auto.folds import Clock, Folds, Judged, judge_all
 from limssr.runs.auto.judge import ALL, Shown, interval, judge
@@ -135,10 +135,18 @@ class TestSettings:
         assert "limssr" not in found.candidates
         assert "convolutions" in found.candidates
 
+    def test_any_system_of_the_table_can_be_judged_before_what_reads_with_a_language_model(self):
+        asked = ["limssr", "gcnet", "ridge", "momke", "attention"]
+        found = AutoSettings.of(auto_config("store", candidates=asked))
+        assert found.candidates == ("ridge", "attention", "gcnet", "momke", "limssr")
+        assert "GCNet" in candidate_of("gcnet").summary
+        assert not set(AutoSettings.of(auto_config("store")).candidates) - set(CANDIDATES)
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
             ({"candidates": ["rigde"]}, "ridge"),
+            ({"candidates": ["gcnte"]}, "gcnet"),
             ({"minutes": -1.0}, "minutes"),
             ({"candidates": ["constant"]}, "candidate that learns"),
         ],
@@ -188,7 +196,7 @@ def run(tmp_path_factory):
         for sample in make_samples():
             writer.add(sample)
     heard = _Heard()
-    candidates = ["constant", "ridge", "extra-trees", "limssr-paper"]
+    candidates = ["constant", "ridge", "extra-trees", "limssr-paper", "attention-mean"]
     backbone = {"backbone": {"name": "tiny", "num_layers": 1}}
     config = auto_config(folder / "store", minutes=20, candidates=candidates, tree={"model": backbone})
     return train_auto(config, folder / "run", reporter=heard), heard.notes
@@ -214,7 +222,7 @@ class TestRun:
     def test_the_document_has_what_scripts_ask_for(self, run):
         document = read_run(run[0]).document["auto"]
         rows = {row["member"]: row for row in document["leaderboard"]}
-        assert set(rows) == {"constant", "ridge", "extra-trees", "limssr-paper", "sum"}
+        assert set(rows) == {"constant", "ridge", "extra-trees", "attention-mean", "limssr-paper", "sum"}
         assert rows["ridge"]["full"]["spearman"] > 0.8
         assert rows["constant"]["full"]["spearman"] == 0.0
         low, high = rows["ridge"]["incomplete"]["ci"]

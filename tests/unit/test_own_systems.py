@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.odd_stores import odd_samples
 from limssr.core.config import ModelConfig
 from limssr.core.errors import InputError
 from limssr.core.lazy import LazyTable, PlugIns, Where
-from limssr.core.types import Batch, ScoreOutput
+from limssr.core.types import Batch, Criterion, Modality, ScoreOutput
+from limssr.runs.auto.candidates import Setting, Watch, candidate_of
+from limssr.runs.auto.settings import AutoSettings, auto_config
 from limssr.systems.build import build_model
 from limssr.systems.system import ComparisonSystem
 from limssr.systems.table import SYSTEMS, register_system
@@ -67,6 +70,20 @@ def test_a_class_is_enough(registered):
     assert registered not in SYSTEMS.built_in
     model = build_model(ModelConfig(system=registered), MODALITIES, CRITERIA, seed=0)
     assert isinstance(model, Means)
+
+
+def test_auto_judges_it_by_its_name(registered):
+    assert AutoSettings.of(auto_config("store", candidates=["ridge", registered])).candidates == ("ridge", registered)
+    widths = {"s0": 3, "s1": 2}
+    setting = Setting(
+        modalities=tuple(Modality(name, width) for name, width in widths.items()),
+        criteria=(Criterion("score", 0.0, 10.0),),
+        backbone="tiny",
+        num_layers=1,
+        seed=1,
+        device=torch.device("cpu"),
+    )
+    assert isinstance(candidate_of(registered).fit(odd_samples(12, list(widths.values())), setting, 1, Watch()), Means)
 
 
 def test_what_keeps_the_contract_passes(registered):

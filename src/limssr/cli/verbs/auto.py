@@ -25,7 +25,7 @@ class Auto:
     minutes: Annotated[float | None, conf.arg(metavar="N")] = None
     """Minutes that the whole search may take; without it 30."""
     candidates: Annotated[str | None, conf.arg(metavar="NAMES")] = None
-    """Judge only these, separated by commas: ridge,convolutions,limssr."""
+    """Judge only these, separated by commas: ridge,convolutions,limssr; also any system that `limssr systems` lists."""
     without: Annotated[str | None, conf.arg(metavar="NAMES")] = None
     """Do not judge these; language-model stands for all that have one."""
     set: Settings = ()

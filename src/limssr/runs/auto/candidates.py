@@ -8,13 +8,14 @@ from typing import Any
 import torch
 
 from limssr.core.config import ModelConfig, RunConfig
-from limssr.core.errors import LimssrError
+from limssr.core.errors import LimssrError, unknown_name
 from limssr.core.progress import SilentReporter
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.nn.contract import Network
 from limssr.nn.relations import Pair, pairs_as_text
 from limssr.systems.build import build_model
 from limssr.systems.solved.evidence import dilations_of
+from limssr.systems.table import SYSTEMS
 from limssr.training.loop import fit
 
 ENSEMBLE_STEPS, ENSEMBLE_EPOCHS = 1600, (8, 40)
@@ -107,7 +108,7 @@ class Candidate:
 
     @property
     def has_language_model(self) -> bool:
-        """Whether it is a LIMSSR."""
+        """Whether it reads with a language model."""
         return self.cost == "reading"
 
 
@@ -194,6 +195,18 @@ def _random_head(num_samples: int, setting: Setting) -> dict[str, Any]:
     return _statistics_head(num_samples, setting, "random")
 
 
+def _system(name: str) -> Callable[[int, Setting], dict[str, Any]]:
+    def make(num_samples: int, setting: Setting) -> dict[str, Any]:
+        declared = SYSTEMS[name]
+        model = {"system": name, **declared.small}
+        if declared.reads_backbone:
+            model["backbone"] = {"name": setting.backbone, "num_layers": setting.num_layers}
+        epochs = _epochs(num_samples, 1200, (8, 30))
+        return {"model": model, "train": {"epochs": epochs, "learning_rate": declared.learning_rate}}
+
+    return make
+
+
 def _epochs(num_samples: int, steps: int, limits: tuple[int, int]) -> int:
     """Epochs that give about so many steps."""
     return max(limits[0], min(limits[1], round(steps * BATCH_SIZE / max(1, num_samples))))
@@ -235,4 +248,26 @@ CANDIDATES: dict[str, Candidate] = {
     ),
     "limssr-paper": Candidate(summary="LIMSSR with the paper's head", fit=_trained(_paper), cost="reading"),
 }
-"""In the order in which they are judged: cheap ones first."""
+"""Those that are judged unasked, in the order in which they are judged: cheap ones first."""
+
+
+def candidate_of(name: str) -> Candidate:
+    """A candidate by its name: one of `CANDIDATES`, or any system of the table, small and with its own learning rate.
+
+    Raises:
+        InputError: There is neither.
+    """
+    if name in CANDIDATES:
+        return CANDIDATES[name]
+    if name not in SYSTEMS:
+        raise unknown_name("candidate", name, [*CANDIDATES, *SYSTEMS])
+    declared = SYSTEMS[name]
+    cost = "reading" if declared.reads_backbone else "trained"
+    return Candidate(summary=f"the system {declared.title}", fit=_trained(_system(name)), cost=cost)
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Names in the order in which they are judged: systems of the table before what reads with a language model."""
+    known, costs = list(CANDIDATES), ("solved", "trained", "reading")
+    places = {name: (costs.index(candidate_of(name).cost), name not in CANDIDATES) for name in names}
+    return sorted(names, key=lambda name: (*places[name], known.index(name) if name in known else names.index(name)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from limssr.core.types import Sample
-from limssr.runs.auto.candidates import CANDIDATES
+from limssr.runs.auto.candidates import candidate_of
 from limssr.runs.auto.choice import Choice, paired
 from limssr.runs.auto.folds import Judged
 from limssr.runs.auto.judge import Shown, interval, judge
@@ -67,10 +67,10 @@ def _of_size(shown: Shown, judged: Sequence[Judged], choice: Choice) -> list[str
 
 def _simple_ahead(choice: Choice) -> list[str]:
     found, best = [], choice.best
-    if CANDIDATES[best].has_language_model:
+    if candidate_of(best).has_language_model:
         return []
     for name, score in choice.scores.items():
-        if CANDIDATES[name].has_language_model:
+        if candidate_of(name).has_language_model:
             apart = paired(choice.scores[best], score)
             if apart["ci"] and apart["ci"][0] > 0:
                 low, high = apart["ci"]

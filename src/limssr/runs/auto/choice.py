@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from limssr.runs.auto.candidates import CANDIDATES
+from limssr.runs.auto.candidates import candidate_of
 from limssr.runs.auto.folds import Folds, Judged, mean_scores
 from limssr.runs.auto.judge import Score, Shown, interval, judge, mean_score, relative_error
 from limssr.runs.auto.stack import Weights, learn_weights, out_of_fold_sum, pruned
@@ -132,7 +132,7 @@ def choose(shown: Shown, judged: Sequence[Judged], folds: Folds, *, seed: int) -
     best = max(able, key=lambda name: np.nan_to_num(scores[name].value, nan=-1.0))
     summed = _sum_of(able, shown, centred, folds, seed=seed) if len(able) > 1 else None
     adds = None
-    without = [name for name in able if not CANDIDATES[name].has_language_model]
+    without = [name for name in able if not candidate_of(name).has_language_model]
     if summed is not None and 0 < len(without) < len(able):
         adds = paired(summed[0], _sum_of(without, shown, centred, folds, seed=seed)[0])
     if _nothing_learnt(scores, able, summed[0] if summed else None):

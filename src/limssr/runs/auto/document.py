@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from limssr.runs.auto.candidates import CANDIDATES
+from limssr.runs.auto.candidates import candidate_of
 from limssr.runs.auto.judge import Score, interval
 from limssr.runs.auto.search import Found
 
@@ -45,7 +45,7 @@ def references_of(found: Found) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "summary": CANDIDATES[name].summary,
+            "summary": candidate_of(name).summary,
             "trained_on": "available",
             "seconds": round(seconds[name], 3),
         }
@@ -56,7 +56,7 @@ def references_of(found: Found) -> list[dict[str, Any]]:
 def _times_cheaper(found: Found) -> float | None:
     """Scoring time of all members over that of those without a language model; None where none has one."""
     seconds = {one.name: one.sample_s for one in found.judged if one.name in found.choice.members}
-    without = sum(one for name, one in seconds.items() if not CANDIDATES[name].has_language_model)
+    without = sum(one for name, one in seconds.items() if not candidate_of(name).has_language_model)
     total = sum(seconds.values())
     return round(total / without, 1) if 0.0 < without < total else None
 

@@ -10,7 +10,7 @@ from limssr.core.errors import InputError
 from limssr.core.progress import Reporter
 from limssr.data.splits import folds_of
 from limssr.evaluation.scorer import ModelScorer
-from limssr.runs.auto.candidates import CANDIDATES, Candidate, OutOfTime, Setting, Watch
+from limssr.runs.auto.candidates import Candidate, OutOfTime, Setting, Watch, candidate_of
 from limssr.runs.auto.judge import Shown
 from limssr.systems.solved.contract import SolvedNetwork
 
@@ -174,7 +174,7 @@ def judge_all(
         clock.learning_s += REFIT_SHARE * found[-1].fold_s
         # once in the sum and once by itself
         clock.scoring_s += 2.0 * test_rows * found[-1].sample_s
-        reporter.note(f"  {name}: {CANDIDATES[name].summary}, {found[-1].seconds:.0f} s")
+        reporter.note(f"  {name}: {candidate_of(name).summary}, {found[-1].seconds:.0f} s")
     if not {one.name for one in found} - {"constant"}:
         reasons = "; ".join(f"{name}: {why}" for name, why in dropped.items())
         raise InputError(
@@ -185,7 +185,7 @@ def judge_all(
 
 
 def _judge_one(name: str, shown: Shown, folds: Folds, setting: Setting, *, clock: Clock, reporter: Reporter) -> Judged:
-    candidate, began = CANDIDATES[name], time.monotonic()
+    candidate, began = candidate_of(name), time.monotonic()
     watch = Watch()
     repeats = folds.fold_RR if candidate.cost == "solved" else folds.fold_RR[:1]
     num_folds = len(np.unique(repeats[0]))

@@ -8,7 +8,7 @@ import numpy as np
 
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.missing import chosen_subsets
-from limssr.runs.auto.candidates import CANDIDATES
+from limssr.runs.auto.candidates import candidate_of
 from limssr.runs.auto.folds import Folds
 
 MOST_NAMED = 6
@@ -63,7 +63,7 @@ def seen_lines(data: Material, folds: Folds, minutes: float, names: Sequence[str
         if data.test
         else "no test split: judged by folds alone"
     )
-    cheap = [name for name in names if CANDIDATES[name].cost == "solved"]
+    cheap = [name for name in names if candidate_of(name).cost == "solved"]
     others = len(names) - len(cheap)
     rest = f", {others} networks as far as time reaches" if others else ""
     num_folds = len(np.unique(folds.fold_RR[0]))

@@ -16,7 +16,7 @@ from limssr.data.missing import never_owned
 from limssr.evaluation.conformal import Errors
 from limssr.nn.contract import Network
 from limssr.nn.relations import Pair, pairs_of
-from limssr.runs.auto.candidates import CANDIDATES, OutOfTime, Setting, Watch
+from limssr.runs.auto.candidates import OutOfTime, Setting, Watch, candidate_of
 from limssr.runs.auto.cautions import warnings_of
 from limssr.runs.auto.choice import Choice, choose
 from limssr.runs.auto.estimate import estimated_s
@@ -95,7 +95,7 @@ class Plan:
         shown = Shown.of(material.samples, material.seen, seed=seed)
         folds = Folds.of(shown, seed=seed)
         pairs = pairs_of(material.samples, material.modalities)
-        names = [name for name in settings.candidates if pairs or not CANDIDATES[name].needs_pairs]
+        names = [name for name in settings.candidates if pairs or not candidate_of(name).needs_pairs]
         estimate_s = estimated_s(shown, folds, material.modalities, names)
         lines = seen_lines(material, folds, settings.minutes, names, estimate_s)
         return cls(shown=shown, folds=folds, names=names, pairs=pairs, estimate_s=estimate_s, lines=lines)
@@ -139,7 +139,9 @@ def search(material: Material, settings: AutoSettings, *, seed: int, device: tor
                 "Expected time for the final model, found none left: give more minutes, or fewer candidates."
             )
     for one in judged:
-        if CANDIDATES[one.name].cost == "solved" and (clock.left_s > REFIT_SHARE * one.fold_s or one.fold_s < CHEAP_S):
+        if candidate_of(one.name).cost == "solved" and (
+            clock.left_s > REFIT_SHARE * one.fold_s or one.fold_s < CHEAP_S
+        ):
             learning.late([one.name])
     seeds = learning.more_seeds(found.members)
     warnings = warnings_of(material, shown, judged, found, seed=seed)
@@ -181,7 +183,7 @@ class _Learning:
 
     def more_seeds(self, names: Sequence[str]) -> dict[str, int]:
         """Average several seeds of trained members, as far as time reaches; returns how many there are of each."""
-        trained = [name for name in names if CANDIDATES[name].cost != "solved"]
+        trained = [name for name in names if candidate_of(name).cost != "solved"]
         learned = {name: {f"seed-{self._setting.seed}": self.members[name]} for name in trained}
         for more in range(1, MOST_SEEDS):
             for name in trained:
@@ -198,7 +200,7 @@ class _Learning:
     def _learn(self, name: str, seed: int, allowed_s: float) -> Network:
         self._reporter.note(f"  learning {name} from all {len(self._samples)} samples (seed {seed})")
         watch = Watch(allowed_s=allowed_s)
-        return CANDIDATES[name].fit(self._samples, self._setting, seed, watch).to("cpu")
+        return candidate_of(name).fit(self._samples, self._setting, seed, watch).to("cpu")
 
 
 def _average(seeds: dict[str, Network], samples: Sequence[Sample], setting: Setting) -> Mixture:

@@ -8,7 +8,7 @@ from typing import Any
 from limssr.core.config import RunConfig
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.recipes import parse_config
-from limssr.runs.auto.candidates import CANDIDATES
+from limssr.runs.auto.candidates import CANDIDATES, candidate_of, in_order
 
 LANGUAGE_MODEL = "language-model"
 """Stands for every LIMSSR in a list of names to leave out."""
@@ -48,14 +48,10 @@ class AutoSettings:
             raise InputError(f"Expected minutes above 0, found {minutes:g}: give auto some time.")
         only = _names(options.get("candidates")) or list(CANDIDATES)
         without = _names(options.get("without"))
-        for name in (*only, *without):
-            if name not in CANDIDATES and not (name == LANGUAGE_MODEL and name in without):
-                raise unknown_name("candidate", name, [*CANDIDATES, LANGUAGE_MODEL])
-        kept = tuple(
-            name
-            for name, one in CANDIDATES.items()
-            if name in only and name not in without and not (LANGUAGE_MODEL in without and one.has_language_model)
-        )
+        for name in {*only, *without} - ({LANGUAGE_MODEL} & set(without)):
+            candidate_of(name)
+        left_out = {name for name in only if LANGUAGE_MODEL in without and candidate_of(name).has_language_model}
+        kept = tuple(name for name in in_order(list(dict.fromkeys(only))) if name not in {*without, *left_out})
         if not set(kept) - {"constant"}:
             raise InputError("Expected a candidate that learns something, found none: leave out fewer.")
         backbone = config.model.backbone
