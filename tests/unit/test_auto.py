@@ -12,11 +12,13 @@ from limssr.core.progress import SilentReporter
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.store.writer import StoreWriter
 from limssr.estimator import LimssrRegressor
+from limssr.runs.auto import search, seeds
 from limssr.runs.auto.auto import train_auto
 from limssr.runs.auto.candidates import CANDIDATES, Candidate, OutOfTime, Setting, Watch, candidate_of
 from limssr.runs.auto.choice import choose, paired
 from limssr.runs.auto.folds import Clock, Folds, Judged, judge_all
 from limssr.runs.auto.judge import ALL, Shown, interval, judge
+from limssr.runs.auto.seeds import judge_more_seeds
 from limssr.runs.auto.settings import AutoSettings, auto_config
 from limssr.runs.auto.stack import learn_weights, out_of_fold_sum, pruned
 from limssr.runs.evaluate import evaluate_run
@@ -181,6 +183,29 @@ def test_a_fold_that_takes_many_times_the_first_is_waited_for(shown, monkeypatch
     assert allowed[0] > 900.0
 
 
+def test_networks_are_judged_by_the_mean_of_their_seeds_while_there_is_time(shown, monkeypatch):
+    learned = []
+
+    def learn(samples, setting, seed, watch):
+        learned.append(seed)
+        return CANDIDATES["ridge"].fit(samples, setting, seed, watch)
+
+    monkeypatch.setitem(CANDIDATES, "net", Candidate(summary="counts its seeds", fit=learn, cost="trained"))
+    setting = Setting(
+        modalities=MODALITIES, criteria=CRITERIA, backbone="tiny", num_layers=1, seed=7, device=torch.device("cpu")
+    )
+    folds = Folds.of(shown, seed=0)
+    told = {"shown": shown, "folds": folds, "setting": setting}
+    judged, _ = judge_all(["net", "ridge"], clock=Clock(total_s=600.0), test_rows=1, reporter=SilentReporter(), **told)
+    found = judge_more_seeds(judged, clock=Clock(total_s=600.0), reporter=SilentReporter(), **told)
+    assert [(one.name, one.num_seeds) for one in found] == [("net", 3), ("ridge", 1)]
+    assert sorted(learned) == sorted([7, 8, 9] * 5)
+    np.testing.assert_allclose(found[0].predicted[0], judged[0].predicted[0], rtol=1e-6)  # each seed is the same ridge
+    short = Clock(total_s=5.5 * judged[0].fold_s)  # all folds would fit, the final training would not
+    assert judge_more_seeds(judged, clock=short, reporter=SilentReporter(), **told)[0].num_seeds == 1
+    assert short.learning_s == 0.0
+
+
 class _Heard(SilentReporter):
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -199,7 +224,10 @@ def run(tmp_path_factory):
     candidates = ["constant", "ridge", "extra-trees", "limssr-paper", "attention-mean"]
     backbone = {"backbone": {"name": "tiny", "num_layers": 1}}
     config = auto_config(folder / "store", minutes=20, candidates=candidates, tree={"model": backbone})
-    return train_auto(config, folder / "run", reporter=heard), heard.notes
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (search, seeds):
+            patch.setattr(module, "MOST_SEEDS", 2)
+        return train_auto(config, folder / "run", reporter=heard), heard.notes
 
 
 def test_the_estimator_searches_with_a_preset_and_comes_back_from_disk(tmp_path, monkeypatch):

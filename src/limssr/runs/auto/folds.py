@@ -80,6 +80,7 @@ class Judged:
         warnings: What was said while it was trained.
         histories: Of its trainings, one a fold; empty for solved networks.
         num_parameters: That were trained; 0 for solved networks.
+        num_seeds: Whose mean the predictions are.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Judged:
     warnings: list[str]
     histories: list[list[dict]]
     num_parameters: int
+    num_seeds: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +191,7 @@ def _judge_one(name: str, shown: Shown, folds: Folds, setting: Setting, *, clock
     watch = Watch()
     repeats = folds.fold_RR if candidate.cost == "solved" else folds.fold_RR[:1]
     num_folds = len(np.unique(repeats[0]))
-    predicted, histories, first = [], [], _Fold()
+    predicted, histories, first = [], [], Held()
     reporter.start(name, len(repeats) * num_folds, unit="fold")
     for fold_R in repeats:
         if predicted and clock.left_s < 2 * first.seconds * num_folds:
@@ -201,7 +203,7 @@ def _judge_one(name: str, shown: Shown, folds: Folds, setting: Setting, *, clock
             watch.allowed_s = clock.left_s / (num_folds - done + REFIT_SHARE)
             if clock.left_s < known_s:
                 raise OutOfTime("it would take longer than the budget has left")
-            held = _hold_out(candidate, shown, fold_R == fold, setting, watch)
+            held = hold_out(candidate, shown, fold_R == fold, setting, watch)
             predicted_RC[fold_R == fold] = held.predicted_RC
             if not known_s:
                 first = held
@@ -219,8 +221,15 @@ def _judge_one(name: str, shown: Shown, folds: Folds, setting: Setting, *, clock
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Fold:
-    """One fold of one candidate."""
+class Held:
+    """What one fold of one candidate gave.
+
+    Attributes:
+        predicted_RC: Scores of the rows that were held out.
+        seconds: Of learning and scoring.
+        sample_s: For scoring one sample.
+        num_parameters: That were trained; 0 for solved networks.
+    """
 
     predicted_RC: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     seconds: float = 0.0
@@ -228,7 +237,8 @@ class _Fold:
     num_parameters: int = 0
 
 
-def _hold_out(candidate: Candidate, shown: Shown, held_R: np.ndarray, setting: Setting, watch: Watch) -> _Fold:
+def hold_out(candidate: Candidate, shown: Shown, held_R: np.ndarray, setting: Setting, watch: Watch) -> Held:
+    """Learn from all samples but those of the rows `held_R`, and score these."""
     began = time.monotonic()
     held_samples = set(shown.sample_R[held_R].tolist())
     train = [sample for n, sample in enumerate(shown.samples) if n not in held_samples]
@@ -248,7 +258,7 @@ def _hold_out(candidate: Candidate, shown: Shown, held_R: np.ndarray, setting: S
         started = time.monotonic()
         predicted_RC = scorer.score(some)
     ended = time.monotonic()
-    return _Fold(
+    return Held(
         predicted_RC=predicted_RC, seconds=ended - began, sample_s=(ended - started) / len(some),
         num_parameters=sum(one.numel() for one in model.parameters() if one.requires_grad),
     )  # fmt: skip

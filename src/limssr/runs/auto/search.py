@@ -24,11 +24,9 @@ from limssr.runs.auto.folds import REFIT_SHARE, SUBSET_S, SURE_S, Clock, Folds, 
 from limssr.runs.auto.held_out import coverage_by_folds, out_of_fold_errors
 from limssr.runs.auto.judge import Shown
 from limssr.runs.auto.look import Material, seen_lines
+from limssr.runs.auto.seeds import MOST_SEEDS, judge_more_seeds
 from limssr.runs.auto.settings import AutoSettings
 from limssr.systems.solved.mixture import MIXTURE, Mixture
-
-MOST_SEEDS = 3
-"""Of a trained member that are averaged, where time is left."""
 
 CHEAP_S = 1.0
 """A solved candidate whose fold takes no longer is always kept beside the members."""
@@ -125,6 +123,7 @@ def search(material: Material, settings: AutoSettings, *, seed: int, device: tor
     judged, dropped = judge_all(
         names, shown, folds, setting, clock=clock, test_rows=material.num_test_rows, reporter=reporter
     )
+    judged = judge_more_seeds(judged, shown, folds, setting, clock=clock, reporter=reporter)
     clock.learning_s = 0.0
     learning = _Learning(samples, setting, clock, reporter)
     while True:
