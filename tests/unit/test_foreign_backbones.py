@@ -146,6 +146,20 @@ def test_a_whole_folder_is_read(folder):
     assert loaded(folder, num_layers=1).fingerprint == loaded(folder).fingerprint
 
 
+@pytest.mark.parametrize("left_out", [1, 40])
+def test_numbers_that_a_tokenizer_leaves_out_do_not_move_its_last_tokens(folder, left_out):
+    description = json.loads((folder / "tokenizer.json").read_text())
+    tokens = sorted(description["model"]["vocab"], key=description["model"]["vocab"].get)
+    for token in tokens[-30 - left_out : -30]:
+        del description["model"]["vocab"][token]
+    last = tokens[-1]
+    description["model"]["merges"] = []
+    rows = len(loaded(folder).table_VH)
+    (folder / "tokenizer.json").write_text(json.dumps(description))
+    found = loaded(folder)
+    assert len(found.table_VH) == rows == 1 + description["model"]["vocab"][last]
+
+
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_what_is_damaged_or_would_run_is_refused(folder, kind, monkeypatch):
     damage, message = DAMAGE[kind]

@@ -286,7 +286,7 @@ def _pretrained(where: str, settings: Any, dtype: torch.dtype, arguments: Mappin
 
 
 def _tokenizer(where: str, arguments: Mapping[str, Any]) -> tuple[Encode, int]:
-    """How to encode text, and the number of entries: rows of the table beyond them belong to no token."""
+    """How to encode text, and the number behind the last token's: rows of the table from there on belong to none."""
     from transformers import AutoTokenizer
 
     with loading(where):
@@ -299,7 +299,8 @@ def _tokenizer(where: str, arguments: Mapping[str, Any]) -> tuple[Encode, int]:
         found = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
         return list(found["input_ids"])
 
-    return encode, len(tokenizer)
+    # Not len(tokenizer): numbers may be left out in between.
+    return encode, 1 + max(tokenizer.get_vocab().values())
 
 
 def _encode_bytes(text: str) -> list[int]:
