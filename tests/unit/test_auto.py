@@ -1,17 +1,20 @@
 """`limssr auto`: what is judged, how it is summed, and that its run is a run like any other."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from limssr.cli.text import evaluation_lines
 from limssr.core.errors import InputError
 from limssr.core.progress import SilentReporter
 from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.store.writer import StoreWriter
 from limssr.estimator import LimssrRegressor
+from limssr.explain.run import Wish, explain_run
 from limssr.runs.auto import candidates, search, seeds
 from limssr.runs.auto.auto import train_auto
 from limssr.runs.auto.candidates import CANDIDATES, Candidate, OutOfTime, Setting, Watch, candidate_of
@@ -23,6 +26,7 @@ from limssr.runs.auto.settings import AutoSettings, auto_config
 from limssr.runs.auto.stack import learn_weights, out_of_fold_sum, pruned
 from limssr.runs.evaluate import evaluate_run
 from limssr.runs.folder import read_run
+from limssr.runs.live.prefixes import measure_prefixes
 from limssr.runs.prediction.predict import predict
 
 MODALITIES = (Modality("video", 3), Modality("audio", 2))
@@ -247,6 +251,19 @@ class TestRun:
     def test_says_in_six_lines_what_it_saw_and_will_do(self, run):
         firsts = [line.split()[0] for line in run[1][:6]]
         assert firsts == ["samples", "streams", "lengths", "patterns", "scores", "plan"]
+
+    def test_numbers_of_what_it_learned_from_are_marked(self, run, tmp_path):
+        """Training and validation are both learned from here: neither may be shown as if it were held out."""
+        flattered = {split: evaluate_run(run[0], split=split).to_dict() for split in ("train", "val", "test")}
+        assert [flattered[split]["learned_from"] for split in flattered] == [True, True, False]
+        told = [any("learned from these" in str(line) for line in evaluation_lines(one)) for one in flattered.values()]
+        assert told == [True, True, False]
+        with pytest.raises(InputError, match="learned from its validation split"):
+            measure_prefixes(run[0])
+        assert not (run[0] / "prefixes.parquet").exists()
+        assert evaluate_run(run[0], split="val", store=run[0].parent / "store").learned_from
+        copy = shutil.copytree(run[0], tmp_path / "run")
+        assert any("learned from these" in note for note in explain_run(copy, Wish(split="val"))["notes"])
 
     def test_the_document_has_what_scripts_ask_for(self, run):
         document = read_run(run[0]).document["auto"]

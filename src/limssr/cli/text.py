@@ -47,6 +47,8 @@ def evaluation_lines(document: Document) -> tuple[RenderableType, ...]:
     lines += coverage_words(document.get("coverage"))
     if document["selection"] == "test":
         lines.append("The epoch was chosen on the test split: these numbers flatter the model.")
+    if document.get("learned_from"):
+        lines.append("The model learned from these samples: the numbers flatter it and say nothing of new ones.")
     return tuple(lines)
 
 

@@ -217,6 +217,7 @@ class Evaluation:
         min_samples: Judged samples that a criterion needed to count.
         uncertainty: How intervals were made.
         scales: Criterion name -> its lowest and highest score.
+        learned_from: Whether the model learned from these samples, so that the numbers flatter it.
     """
 
     subsets: tuple[SubsetResult, ...]
@@ -230,6 +231,7 @@ class Evaluation:
     min_samples: int = MIN_SAMPLES
     uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty(0))
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    learned_from: bool = False
 
     def __repr__(self) -> str:
         # One line: in a notebook the tables behind it would fill the page.
@@ -255,6 +257,7 @@ class Evaluation:
         return {
             "split": self.split,
             "selection": self.selection,
+            "learned_from": self.learned_from,
             "availability": None if self.availability is None else dict(self.availability),
             "criteria": list(self.criteria),
             "scales": {name: [float(end) for end in scale] for name, scale in self.scales.items()},

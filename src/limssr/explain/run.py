@@ -26,6 +26,7 @@ from limssr.explain.shares import shapley_of, shapley_table, shares_document
 from limssr.explain.subject import Subject, chosen_samples, open_subject, samples_from
 from limssr.explain.trust import coverage_document, return_document, returns, widths_of
 from limssr.report import write_report
+from limssr.runs.record import learned_splits
 from limssr.runs.reliability.calibration import LEVEL
 
 FOLDER = "explain"
@@ -81,6 +82,8 @@ def explain_run(
     folder = subject.found.folder / FOLDER
     check_output(folder / DOCUMENT, "a copy of the run folder")
     found = Explanation()
+    if subject.split in learned_splits(subject.record.document):
+        found.notes.append("the model learned from these samples: how well it scores them says nothing of new ones")
     single, segment_s = _single_samples(subject, wish, found.notes.append)
     scored = score_subsets(
         subject.found.scorer,

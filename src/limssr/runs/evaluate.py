@@ -1,7 +1,7 @@
 """Evaluates a finished run again, and measures what int8 weights change in it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from limssr.evaluation.uncertainty import SEED
 from limssr.model.int8 import check_int8, use_int8
 from limssr.runs.data import load_split
 from limssr.runs.folder import RunRecord, check_has_model, read_run
-from limssr.runs.record import availability_record
+from limssr.runs.record import availability_record, learned_splits
 from limssr.runs.references import scorer_of
 from limssr.systems.saving import Weights, load_pretrained
 
@@ -62,7 +62,7 @@ def evaluate_run(
         check_same_content(run, record, chosen_store)
     opened, samples = load_split(model, config, split, store=chosen_store, incomplete=store is None)
     availability = availability_record(config, opened) if store is None else opened.info.availability
-    return evaluate(
+    evaluation = evaluate(
         scorer_of(model, config, choice.device),
         samples,
         tuple(modality.name for modality in model.modalities),
@@ -75,6 +75,8 @@ def evaluate_run(
         selection=config.train.selection,
         availability=availability,
     )
+    is_own = opened.fingerprint == (record.document.get("store") or {}).get("fingerprint")
+    return replace(evaluation, learned_from=is_own and split in learned_splits(record.document))
 
 
 def scored_store(run: Path, store: Path | None) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """The content of run.json: versions, data, dates, environment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from limssr.core.config import RunConfig
 from limssr.core.runtime import DeviceChoice, environment
-from limssr.core.types import Sample
+from limssr.core.types import Sample, Split
 from limssr.data.store.reader import FeatureStore
 from limssr.nn.contract import Network
 from limssr.runs.data import RunData, validation_of
@@ -51,6 +51,15 @@ def opening_record(config: RunConfig, data: RunData, choice: DeviceChoice, model
         "environment": environment(choice.device),
         "sessions": 1,
     }
+
+
+def learned_splits(document: Mapping[str, Any]) -> tuple[Split, ...]:
+    """The splits whose samples a run's model learned from, which it scores better than new ones.
+
+    Args:
+        document: run.json; the final models of a search learn from training and validation together.
+    """
+    return ("train", "val") if document.get("auto") else ("train",)
 
 
 def kept_from_before(out: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from limssr.evaluation.scorer import ModelScorer
 from limssr.runs.data import load_split
 from limssr.runs.folder import read_run
 from limssr.runs.load import Loaded, load_scorer
+from limssr.runs.record import learned_splits
 from limssr.runs.reliability.calibration import LEVEL, calibrate, read_calibration
 
 PREFIXES, PREFIXES_REPORT = "prefixes.parquet", "prefixes.json"
@@ -53,11 +54,17 @@ def measure_prefixes(run: Path, *, device: str = "auto", level: float = LEVEL) -
         of intervals, for each criterion.
 
     Raises:
-        InputError: No network, no calibration, no store, or streams of words.
+        InputError: No network, no calibration, no store, streams of words, or a model that learned from validation.
     """
     record, found = read_run(run), load_scorer(run, device=device)
     if not isinstance(found.scorer, ModelScorer) or any(one.words for one in found.modalities):
         raise InputError(f"Expected a run of a network that reads numbers for scores of beginnings, found {run}.")
+    if "val" in learned_splits(record.document):
+        raise InputError(
+            f"Expected a run that has not learned from its validation split, found {run}, which `limssr auto` made of "
+            "training and validation together: errors on what it learned would make intervals of beginnings too "
+            "narrow. Train one model with `limssr train own --store STORE`."
+        )
     names = tuple(one.name for one in found.modalities)
     whole = read_calibration(found.folder, names, [one.name for one in found.criteria])
     store = Path(record.document["store"]["path"])
