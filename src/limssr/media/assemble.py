@@ -14,8 +14,8 @@ from limssr.data.words.files import read_cell
 from limssr.data.words.streams import WordStreams
 from limssr.media.clock import NS, Segments, rows_ns, to_ns
 from limssr.media.manifest import Recording, Source
-from limssr.media.record import StreamRecord
-from limssr.media.sensors import SensorTable, array_segments, read_sensor, sensor_columns, sensor_segments
+from limssr.media.record import Stamps, StreamRecord
+from limssr.media.sensors import SensorTable, array_segments, on_one_clock, read_sensor, sensor_columns, sensor_segments
 from limssr.media.work import FileResult
 
 
@@ -25,11 +25,13 @@ class Assembled:
 
     Attributes:
         sample: All streams with the same T; a stream without any valid segment is left out when it is written.
-        from_first: Sensors whose ISO time stamps were counted from their first row.
+        from_first: Sensors whose time stamps were counted from their first row.
+        remarks: (Sensor, how its table was read).
     """
 
     sample: Sample
     from_first: tuple[str, ...] = field(default=())
+    remarks: tuple[tuple[str, str], ...] = field(default=())
 
 
 def offset_ns(source: Source, *, where: str) -> int:
@@ -54,6 +56,8 @@ def assemble(
     streams: Sequence[StreamRecord],
     segments: Segments,
     words: WordStreams | None = None,
+    *,
+    stamps: Stamps = "shared",
 ) -> Assembled:
     """Bring everything that a performance has onto its T segments.
 
@@ -66,6 +70,8 @@ def assemble(
         streams: The streams of the store.
         segments: The clock.
         words: Where streams of words are seen; None: they are not looked for.
+        stamps: Whether sensors with time stamps are counted from the earliest of their first rows, or, as stores of
+            older versions were, each from its own.
 
     Raises:
         InputError: A table or an array is not right, or nothing lies within the recording.
@@ -74,6 +80,8 @@ def assemble(
         source.name: read_sensor(source.path, offset=source.offset, where=_about(row, source))
         for source in row.of_kind("sensor")
     }
+    if stamps == "shared":
+        sensors = on_one_clock(sensors, where=f"{row.where}: '{row.id}'")
     arrays = {
         source.name: read_stream(source.cell, source.folder, where=_about(row, source)).array
         for source in row.of_kind("stream")
@@ -99,7 +107,11 @@ def assemble(
             made[stream.name] = rows_NF if times_ns is None else array_segments(rows_NF, times_ns, segments, number)
     sample = Sample(row.id, made, row.scores_C, row.group, row.split)
     sample = sample if words is None else words.join(sample, said, where=row.where)
-    return Assembled(sample=sample, from_first=tuple(name for name, table in sensors.items() if table.from_first))
+    return Assembled(
+        sample=sample,
+        from_first=tuple(name for name, table in sensors.items() if table.from_first),
+        remarks=tuple((name, remark) for name, table in sensors.items() for remark in table.remarks),
+    )
 
 
 def _about(row: Recording, source: Source) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from limssr.media.clock import Segments
 from limssr.media.encoders.table import check_needs, chosen, stream_names
 from limssr.media.executors import Outcome, run_jobs
 from limssr.media.jobs import Jobs
-from limssr.media.manifest import Recordings, load_recordings
+from limssr.media.manifest import Recordings, divided, load_recordings
 from limssr.media.plan import plan_streams
 from limssr.media.record import ExtractionRecord, package_versions
 
@@ -113,7 +114,7 @@ def extract(
     if options.resume == "never":
         check_new(store, "store")
     encoders = chosen(options.encoders)
-    recordings = load_recordings(manifest, use="extract", paths=options.paths)
+    recordings, split_notes = divided(load_recordings(manifest, use="extract", paths=options.paths))
     if any(kind == "media" for kind, _ in recordings.columns):
         check_needs(encoders)
     light = [Sample(row.id, {}, row.scores_C, row.group, row.split) for row in recordings.rows]
@@ -146,7 +147,9 @@ def extract(
         work.assemble(writer)
     damaged = work.damage()
     return ExtractReport(
-        imported=ImportReport.of(store, decisions=[*work.notes(), *scale_notes(criteria, derived, light)]),
+        imported=ImportReport.of(
+            store, decisions=[*split_notes, *work.notes(), *scale_notes(criteria, derived, light)]
+        ),
         failures=failures,
         failure_list=_write_failures(store, failures),
         damaged=damaged,
@@ -170,6 +173,7 @@ class _Work:
         self._jobs = Jobs(jobs=(), of_row={})
         self._outcomes: dict[int, Outcome] = {}
         self._from_first: list[tuple[str, str]] = []
+        self._read_as: Counter[tuple[str, str]] = Counter()
         self._words = word_streams(record.streams, record.segments, recordings.criteria)
 
     def encode(self, cache: Path) -> ExtractionRecord:
@@ -206,7 +210,9 @@ class _Work:
                 continue
             try:
                 streams, segments = self._record.streams, self._record.segments
-                made = assemble(row, self._jobs.results(row), streams, segments, self._words)
+                made = assemble(
+                    row, self._jobs.results(row), streams, segments, self._words, stamps=self._record.stamps
+                )
                 writer.add(made.sample)
             except MissingExtraError:
                 raise
@@ -214,6 +220,7 @@ class _Work:
                 self._failures[row.id] = str(error)
                 continue
             self._from_first += [(row.id, sensor) for sensor in made.from_first]
+            self._read_as.update(made.remarks)
         if len(self._failures) == len(self._recordings.rows):
             name, reason = next(iter(self._failures.items()))
             raise InputError(
@@ -236,10 +243,13 @@ class _Work:
             f"'{name}' is damaged from {places[0][0]:.1f} s on: {places[0][1]}"
             for name, places in self.damage().items()
         ]
+        notes += [f"sensor '{sensor}': {remark}: {number}" for (sensor, remark), number in self._read_as.items()]
+        several = len({sensor for _, sensor in self._from_first}) > 1
+        begin = "the earliest first row of all sensors" if several else "their first row"
         for sensor in dict.fromkeys(sensor for _, sensor in self._from_first):
             number = sum(sensor == other for _, other in self._from_first)
             notes.append(
-                f"sensor '{sensor}': the time stamps of {number} tables were counted from their first row; a column "
+                f"sensor '{sensor}': the time stamps of {number} tables were counted from {begin}; a column "
                 f"offset:{sensor} with the time stamp of the recording's start says it exactly"
             )
         return [*notes, *self._words.sentences()]
@@ -263,7 +273,9 @@ def _same_extraction(made: Mapping[str, Any], planned: Mapping[str, Any]) -> boo
     """Whether a store was made as planned; streams that no recording has are not in it."""
     left_out = made.get("left_out", ())
     streams = {name: how for name, how in planned["streams"].items() if name not in left_out}
-    rest = [{key: value for key, value in one.items() if key not in ("streams", "left_out")} for one in (made, planned)]
+    several = sum(str(how["source"]).startswith("sensor:") for how in streams.values()) > 1
+    aside = ("streams", "left_out") if several else ("streams", "left_out", "stamps")
+    rest = [{key: value for key, value in one.items() if key not in aside} for one in (made, planned)]
     return made.get("streams") == streams and rest[0] == rest[1]
 
 

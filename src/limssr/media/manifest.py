@@ -9,15 +9,16 @@ Paths are relative to the manifest. An empty cell is an absent stream.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from limssr.core.errors import InputError, unknown_name
-from limssr.core.types import SPLITS, Split
+from limssr.core.types import SPLITS, Sample, Split
 from limssr.data.importers.table.manifest import Cell, read_rows, score_cell, text_cell
+from limssr.data.splits import DEFAULT_SHARES, parse_shares, split_samples, split_words
 from limssr.data.words.files import is_path
 
 KINDS = ("media", "sensor", "stream", "text")
@@ -108,7 +109,7 @@ def load_recordings(
 
     Args:
         path: .csv, .tsv, .jsonl or .ndjson.
-        use: "extract" needs splits and scores as well.
+        use: "extract" needs scores as well.
         paths: "contained" refuses paths that lead outside the manifest's folder.
 
     Raises:
@@ -130,6 +131,23 @@ def load_recordings(
     if paths == "contained":
         _check_contained(path, found)
     return Recordings(path=path, criteria=criteria, columns=kinds, rows=tuple(found))
+
+
+def divided(recordings: Recordings) -> tuple[Recordings, list[str]]:
+    """The recordings with a split, by whole groups, and what is said of it; as they are where the table has splits.
+
+    Raises:
+        InputError: Fewer groups than splits, or one file in two of them.
+    """
+    if any(row.split for row in recordings.rows):
+        return recordings, []
+    shares = parse_shares(DEFAULT_SHARES)
+    light = [Sample(row.id, {}, row.scores_C, row.group, None) for row in recordings.rows]
+    found = split_samples(light, shares, seed=0)
+    rows = tuple(replace(row, split=sample.split) for row, sample in zip(recordings.rows, found, strict=True))
+    _check_shared_files(rows)
+    told = f"{split_words(found, shares, 0)}; the manifest has no splits, and `limssr data split` divides it otherwise"
+    return replace(recordings, rows=rows), [told]
 
 
 def _recording(
@@ -200,7 +218,7 @@ def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
             )
     needed = {"id": "id" in columns, "media:NAME or sensor:NAME": bool(kinds)}
     if use == "extract":
-        needed |= {"split": "split" in columns, "score:NAME": any(column.startswith("score:") for column in columns)}
+        needed |= {"score:NAME": any(column.startswith("score:") for column in columns)}
     for column, there in needed.items():
         if not there:
             raise InputError(

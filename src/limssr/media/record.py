@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 from limssr.core.errors import ArtifactError, InputError
 from limssr.core.types import Modality
@@ -13,6 +13,7 @@ from limssr.media.encoders.sets import resolved
 from limssr.media.encoders.table import check_needs, is_known, load_encoder
 
 FORMAT_VERSION = 1
+Stamps = Literal["shared", "own"]
 # Whose releases may change a feature in its last digits; recorded, and never a reason to refuse.
 PACKAGES = ("av", "numpy", "opencv-python-headless", "ai-edge-litert", "torch")
 
@@ -68,12 +69,15 @@ class ExtractionRecord:
         streams: In the order of the store.
         packages: Package -> version.
         left_out: Streams that were asked for, but that no recording has.
+        stamps: From where several sensors with time stamps are counted: the earliest of their first rows, or each from
+            its own, as older versions did.
     """
 
     segments: Segments
     streams: tuple[StreamRecord, ...]
     packages: Mapping[str, str]
     left_out: tuple[str, ...] = ()
+    stamps: Stamps = "shared"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -93,6 +97,8 @@ class ExtractionRecord:
             },
             "packages": dict(self.packages),
             "left_out": list(self.left_out),
+            # Of one sensor nothing is to be said: its stores are those of older versions.
+            **({"stamps": self.stamps} if _num_sensors(self.streams) > 1 else {}),
         }
 
     @classmethod
@@ -111,12 +117,22 @@ class ExtractionRecord:
             ]
             left_out = tuple(document.get("left_out", ()))
             segments = make_segments(document["segments"]["length_s"], document["segments"]["stride_s"])
-            return cls(segments=segments, streams=tuple(streams), packages=document["packages"], left_out=left_out)
+            return cls(
+                segments=segments,
+                streams=tuple(streams),
+                packages=document["packages"],
+                left_out=left_out,
+                stamps="shared" if document.get("stamps") == "shared" or _num_sensors(streams) < 2 else "own",
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(
                 f"Expected readable extraction settings, found that {error} is missing or of another kind: the file "
                 "was altered; extract again."
             ) from error
+
+
+def _num_sensors(streams: Sequence[StreamRecord]) -> int:
+    return sum(stream.kind == "sensor" for stream in streams)
 
 
 def encoder_record(name: str, *, source: str, encoder: str) -> StreamRecord:

@@ -70,7 +70,7 @@ def read_recordings(source: Path, record: ExtractionRecord, modalities: Sequence
                 part.name: encode_file(media_job(row, part, streams, record.segments, cache=None))
                 for part in row.of_kind("media")
             }
-            sample = assemble(row, media, streams, record.segments, words).sample
+            sample = assemble(row, media, streams, record.segments, words, stamps=record.stamps).sample
             samples.append(check_sample(sample, modalities, (), scores="optional"))
         except MissingExtraError:
             raise

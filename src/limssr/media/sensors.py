@@ -1,11 +1,12 @@
 """Sensor tables: a column of time and columns of readings, at any and also irregular rates -> segments.
 
 The time column is recognised by its name and type: seconds (`time`, `t`, `time_s`, `seconds`, `timestamp`), thousandths
-and finer (`time_ms`, `time_us`, `time_ns`), or ISO time stamps. Each other column is a reading; an empty cell is none.
+and finer (`time_ms`, `time_us`, `time_ns`), or time stamps (ISO, or Unix times). Each other column is a reading; an
+empty cell is none.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -18,10 +19,13 @@ from limssr.core.errors import InputError
 from limssr.core.quoting import listed, shortened
 from limssr.core.reading.regular import Outside, exists
 from limssr.core.reading.tables import read_csv, read_parquet
+from limssr.data.importers.table.roles import is_time_name, time_unit
 from limssr.media.clock import NS, Segments, to_ns
 from limssr.media.encoders.pooling import covered, pooled, statistic_names
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
+# Numbers of seconds from here on (spring of 1973) are Unix times: no recording lasts three years.
+FIRST_UNIX_NS = 10**8 * NS
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 STATISTICS = ("mean", "deviation", "minimum", "maximum", "slope")
 # Name of a time column -> nanoseconds of one unit.
 UNITS = MappingProxyType(
@@ -43,12 +47,16 @@ class SensorTable:
         times_ns: Ascending moments [N] on the recording's clock.
         readings_NC: NaN where there is no reading.
         from_first: Whether time stamps were counted from the first row, for want of an offset.
+        began_ns: Then the time stamp of that row, since 1970.
+        remarks: How the file was read, a few words each.
     """
 
     columns: tuple[str, ...]
     times_ns: np.ndarray
     readings_NC: np.ndarray
     from_first: bool = False
+    began_ns: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def end_ns(self) -> int:
@@ -65,23 +73,59 @@ def read_sensor(path: Path, *, offset: str = "", where: str) -> SensorTable:
     """Read a sensor table.
 
     Args:
-        path: .csv, .tsv or .parquet.
-        offset: Where the table's second 0 lies on the recording's clock, in seconds; for a table with ISO time stamps
-            also the time stamp at which the recording begins. Empty: 0, or for ISO time stamps their first row.
+        path: .csv, .tsv, .txt or .parquet.
+        offset: Where the table's second 0 lies on the recording's clock, in seconds; for a table with time stamps also
+            the time stamp (ISO) at which the recording begins. Empty: 0, or for time stamps their first row.
         where: Beginning of the messages.
 
     Raises:
         InputError: No such table, no or several time columns, times that are missing or run backwards, text.
     """
-    table = _read(path, where)
+    table, remarks = _read(path, where)
     name = _time_column(table.column_names, path, where)
-    times_ns, is_date = _times(table.column(name), UNITS[name.strip().lower()], f"{where}: {path}, column '{name}'")
+    times_ns, is_date = _times(table.column(name), name, f"{where}: {path}, column '{name}'")
     columns = tuple(column for column in table.column_names if column != name)
     if not columns or not table.num_rows:
         raise InputError(f"{where}: expected readings beside the column '{name}' in {path}, found none: add them.")
     readings_NC = np.stack([_readings(table.column(column), column, path, where) for column in columns], axis=1)
     shift_ns, from_first = _shift(offset, times_ns, is_date, where)
-    return SensorTable(columns=columns, times_ns=times_ns + shift_ns, readings_NC=readings_NC, from_first=from_first)
+    return SensorTable(
+        columns=columns,
+        times_ns=times_ns + shift_ns,
+        readings_NC=readings_NC,
+        from_first=from_first,
+        began_ns=int(times_ns[0]) if from_first else 0,
+        remarks=remarks,
+    )
+
+
+def on_one_clock(tables: Mapping[str, SensorTable], *, where: str) -> dict[str, SensorTable]:
+    """Tables whose time stamps were counted from their first rows, counted from the earliest of these rows instead.
+
+    Args:
+        tables: Sensor -> its table of one performance.
+        where: Beginning of the messages.
+
+    Raises:
+        InputError: A sensor begins when all others have ended: their clocks differ.
+    """
+    dated = {name: table for name, table in tables.items() if table.from_first}
+    if len(dated) < 2:
+        return dict(tables)
+    began_ns = min(table.began_ns for table in dated.values())
+    moved = {
+        name: replace(table, times_ns=table.times_ns + (table.began_ns - began_ns)) for name, table in dated.items()
+    }
+    for name, table in moved.items():
+        others = [other for other in moved if other != name]
+        gap_ns = int(table.times_ns[0]) - max(int(moved[other].times_ns[-1]) for other in others)
+        if gap_ns > 0:
+            raise InputError(
+                f"{where}: expected time stamps of one clock, found sensor '{name}' beginning {gap_ns / NS:.1f} s "
+                f"after {' and '.join(others)} ended: correct the clock that is wrong, or say where it begins in the "
+                f"column 'offset:{name}'."
+            )
+    return {**tables, **moved}
 
 
 def sensor_segments(table: SensorTable, segments: Segments, num_segments: int) -> Float32[np.ndarray, "T _"]:
@@ -115,7 +159,7 @@ def array_segments(
     return values_TF
 
 
-def _read(path: Path, where: str) -> pa.Table:
+def _read(path: Path, where: str) -> tuple[pa.Table, tuple[str, ...]]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"{where}: expected a table of kind {', '.join(SUFFIXES)}, found '{path.name}': convert it.")
@@ -126,12 +170,13 @@ def _read(path: Path, where: str) -> pa.Table:
         )
     outside = Outside(path=path, what="a readable table", remedy="write it again", where=where)
     if suffix == ".parquet":
-        return read_parquet(outside, with_times=True)
-    return read_csv(outside, separator="," if suffix == ".csv" else "\t")
+        return read_parquet(outside, with_times=True), ()
+    return read_csv(outside)
 
 
 def _time_column(names: Sequence[str], path: Path, where: str) -> str:
     found = [name for name in names if name.strip().lower() in UNITS]
+    found = found or [name for name in names if is_time_name(name)]
     if len(found) != 1 or len(set(names)) < len(names):
         raise InputError(
             f"{where}: expected different names and exactly one time column ({', '.join(UNITS)}) in {path}, found "
@@ -140,7 +185,8 @@ def _time_column(names: Sequence[str], path: Path, where: str) -> str:
     return found[0]
 
 
-def _times(column: pa.ChunkedArray, unit_ns: int, where: str) -> tuple[np.ndarray, bool]:
+def _times(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndarray, bool]:
+    """Nanoseconds, and whether they are time stamps, since 1970."""
     is_date = pa.types.is_timestamp(column.type)
     if not (is_date or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise InputError(
@@ -149,6 +195,7 @@ def _times(column: pa.ChunkedArray, unit_ns: int, where: str) -> tuple[np.ndarra
         )
     if column.null_count:
         raise InputError(f"{where}: expected a time in every row, found {column.null_count} empty: fill them in.")
+    unit_ns = NS if is_date else _unit_ns(name, column)
     try:
         if is_date:
             times_ns = column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
@@ -171,7 +218,15 @@ def _times(column: pa.ChunkedArray, unit_ns: int, where: str) -> tuple[np.ndarra
             f"{where}: expected times that do not run backwards, found that row {int(backwards[0]) + 2} is earlier "
             "than the row before: sort the table, or split it where the clock was set."
         )
-    return times_ns, is_date
+    return times_ns, is_date or bool(len(times_ns) and times_ns[0] >= FIRST_UNIX_NS)
+
+
+def _unit_ns(name: str, column: pa.ChunkedArray) -> int:
+    """Nanoseconds of one unit: as the name says; where it names none, Unix times are told by their size."""
+    named = UNITS.get(name.strip().lower(), NS)
+    if named != NS:
+        return named
+    return round(time_unit(name, column.to_numpy().astype(np.float64)) * NS)
 
 
 def _check_times(times: np.ndarray, unit_ns: int, where: str) -> None:
@@ -205,7 +260,8 @@ def _shift(offset: str, times_ns: np.ndarray, is_date: bool, where: str) -> tupl
         return (-int(times_ns[0]), True) if is_date else (0, False)
     try:
         shift_ns = to_ns(float(text))
-        return (shift_ns - int(times_ns[0]) if is_date else shift_ns), False
+        # What takes Unix times to the recording's clock was written out before they were counted from their first row.
+        return (shift_ns - int(times_ns[0]) if is_date and abs(shift_ns) < FIRST_UNIX_NS else shift_ns), False
     except ValueError:
         pass
     try:

@@ -13,6 +13,8 @@ from limssr.media import work
 from limssr.media.clock import parse_segments
 from limssr.media.extract import ExtractOptions, extract
 from limssr.media.manifest import load_recordings
+from limssr.media.record import ExtractionRecord
+from limssr.media.samples import read_recordings
 from limssr.media.write import WriteOptions, write_media
 
 COLUMNS = ("id", "split", "group", "score:total", "media:video", "sensor:wrist", "stream:notes", "rate:notes")
@@ -29,6 +31,57 @@ def write_table(path, rows, columns=COLUMNS):
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def worn(folder, *, late_s=2, groups=True):
+    """A manifest of two sensors with time stamps and no splits; the second is switched on later."""
+    rows = []
+    for number in range(8):
+        for name, first in (("wrist", 0), ("pulse", late_s)):
+            lines = [f"2026-01-31 10:00:{second:02d};{second + number},5" for second in range(first, first + 12)]
+            (folder / f"{name}{number}.csv").write_text("\n".join(["Timestamp;x", *lines]) + "\n")
+        files = {f"sensor:{name}": f"{name}{number}.csv" for name in ("wrist", "pulse")}
+        group = {"group": f"g{number // 2}"} if groups else {}
+        rows.append({"id": f"r{number}", "score:total": str(number), **group, **files})
+    columns = ("id", *(("group",) if groups else ()), "score:total", "sensor:wrist", "sensor:pulse")
+    return write_table(folder / "worn.csv", rows, columns)
+
+
+def test_sensors_of_one_performance_stay_in_step_and_are_divided(tmp_path):
+    manifest = worn(tmp_path)
+    report = extract(manifest, tmp_path / "store", options())
+    store = FeatureStore.open(tmp_path / "store")
+    sample = store.sample("r0")
+    both = [sample.streams[name][:, 0] for name in ("wrist", "pulse")]
+    assert np.isnan(both[1][:2]).all()  # it was not on yet
+    np.testing.assert_array_equal(both[0][2:12], both[1][2:12])
+    told = " ".join(report.imported.decisions)
+    assert "divided 70/15/15 by 4 whole groups" in told
+    assert "counted from the earliest first row of all sensors" in told
+    assert "decimal commas read as decimal points: 8" in told
+    sides = {store.sample(name).group: set() for split in ("train", "val", "test") for name in store.ids(split)}
+    for split in ("train", "val", "test"):
+        for name in store.ids(split):
+            sides[store.sample(name).group].add(split)
+    assert all(len(found) == 1 for found in sides.values())
+    # New recordings are read as the store's were; those of older versions counted each sensor from its own first row.
+    record = ExtractionRecord.from_dict(store.info.extraction)
+    assert record.stamps == "shared"
+    older = {key: value for key, value in store.info.extraction.items() if key != "stamps"}
+    old = ExtractionRecord.from_dict(older)
+    assert old.to_dict()["stamps"] == "own"
+    for how, valid in ((record, False), (old, True)):
+        read = read_recordings(manifest, how, store.modalities).samples[0]
+        assert bool(np.isfinite(read.streams["pulse"][0]).all()) == valid
+
+
+def test_samples_without_groups_are_divided_one_by_one(tmp_path):
+    report = extract(worn(tmp_path, groups=False), tmp_path / "store", options())
+    assert "sample by sample" in " ".join(report.imported.decisions)
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(InputError, match="time stamps of one clock"):
+        extract(worn(other, late_s=40), other / "store", options())
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from limssr.core.errors import InputError
 from limssr.media.clock import make_segments, parse_segments
-from limssr.media.sensors import read_sensor, sensor_columns, sensor_segments
+from limssr.media.sensors import on_one_clock, read_sensor, sensor_columns, sensor_segments
 
 SECONDS = make_segments(1)
 
@@ -49,6 +49,64 @@ def test_every_form_of_time(header, times, tmp_path):
         "force.slope": 4,
         "count": 2,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "remarks"),
+    [
+        ("time_s;x;y\n0,5;1,25;3\n1,0;-2,5e1;\n", ("cells separated by semicolons", "decimal commas")),
+        ("time_s;x;y\r\n0.5;1.25;3\r\n1.0;-25;\r\n", ("cells separated by semicolons",)),
+        ("time_s\tx\ty\n0,5\t1,25\t3\n1,0\t-25\t\n", ("cells separated by tabs", "decimal commas")),
+        ('time_s,x,"y"\n0.5,1.25,3\n1.0,-25,\n', ()),
+    ],
+)
+def test_tables_as_they_are_written_elsewhere(text, remarks, tmp_path):
+    for name in ("s.csv", "s.txt"):
+        table = read_sensor(written(tmp_path / name, text), where="here")
+        assert table.columns == ("x", "y")
+        assert list(table.times_ns) == [500_000_000, 1_000_000_000]
+        np.testing.assert_array_equal(table.readings_NC, [[1.25, 3], [-25, np.nan]])
+        assert len(table.remarks) == len(remarks)
+        assert all(one.startswith(told) for one, told in zip(table.remarks, remarks, strict=True))
+
+
+def test_a_thousands_separator_is_no_decimal(tmp_path):
+    with pytest.raises(InputError, match="expected numbers in column 'x'"):
+        read_sensor(written(tmp_path / "s.csv", "time_s;x\n0,5;1.234,5\n"), where="here")
+
+
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        ("timestamp", ["1700000000", "1700000000.5", "1700000001"]),
+        ("time_ms", ["1700000000000", "1700000000500", "1700000001000"]),
+        ("timestamp", ["1700000000000", "1700000000500", "1700000001000"]),
+        ("Time [us]", ["1700000000000000", "1700000000500000", "1700000001000000"]),
+    ],
+)
+def test_unix_times_are_time_stamps(name, times, tmp_path):
+    path = written(tmp_path / "s.csv", ramp(f"{name},force\n", times))
+    table = read_sensor(path, where="here")
+    assert table.from_first
+    assert list(table.times_ns) == [0, 500_000_000, 1_000_000_000]
+    assert table.began_ns == 1_700_000_000 * 10**9
+    dated = read_sensor(path, offset="2023-11-14T22:13:19Z", where="here")  # a second before
+    assert list(dated.times_ns) == [1_000_000_000, 1_500_000_000, 2_000_000_000]
+    # What older manifests had to say.
+    assert list(read_sensor(path, offset="-1699999999", where="here").times_ns) == list(dated.times_ns)
+
+
+def test_sensors_with_time_stamps_are_on_one_clock(tmp_path):
+    first = written(tmp_path / "a.csv", ramp("time,x\n", [f"2026-01-31T10:00:0{second}Z" for second in range(6)]))
+    later = written(tmp_path / "b.csv", ramp("timestamp,y\n", [str(1769853602 + second) for second in range(3)]))
+    plain = written(tmp_path / "c.csv", ramp("time_s,z\n", ["0", "1"]))
+    tables = {path.stem: read_sensor(path, where="here") for path in (first, later, plain)}
+    found = on_one_clock(tables, where="here")
+    assert [one.times_ns[0] // 10**9 for one in found.values()] == [0, 2, 0]
+    assert on_one_clock({"b": tables["b"], "c": tables["c"]}, where="here")["b"].times_ns[0] == 0
+    wrong = written(tmp_path / "d.csv", ramp("time,x\n", ["2026-01-31T11:00:00Z", "2026-01-31T11:00:01Z"]))
+    with pytest.raises(InputError, match=r"sensor 'd' beginning 3595\.0 s after a ended"):
+        on_one_clock({"a": tables["a"], "d": read_sensor(wrong, where="here")}, where="here")
 
 
 def test_offsets(tmp_path):
@@ -125,7 +183,7 @@ def test_what_is_refused(text, words, tmp_path):
 def test_no_such_file_and_no_such_kind(tmp_path):
     with pytest.raises(InputError, match="found nothing"):
         read_sensor(tmp_path / "s.csv", where="here")
-    with pytest.raises(InputError, match=r"\.csv, \.tsv, \.parquet"):
+    with pytest.raises(InputError, match=r"\.csv, \.tsv, \.txt, \.parquet"):
         read_sensor(written(tmp_path / "s.xlsx", "x"), where="here")
 
 

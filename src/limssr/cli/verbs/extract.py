@@ -20,7 +20,7 @@ class Extract:
     """Turn recordings (video, sound, sensor tables) into a store that is ready to train on."""
 
     manifest: Annotated[Position[Path | None], conf.arg(metavar="MANIFEST")] = None
-    """CSV or JSONL with the columns id, split, score:NAME, media:NAME, sensor:NAME, stream:NAME, text:NAME."""
+    """A table (CSV, .xlsx, JSONL): id, group, split, score:NAME, media:NAME, sensor:NAME, stream:NAME, text:NAME."""
     store: Annotated[Position[Path | None], conf.arg(metavar="STORE")] = None
     """Folder to make."""
     list: bool = False
@@ -33,7 +33,7 @@ class Extract:
         ),
     ] = ()
     segments: Annotated[str | None, conf.arg(metavar="rg|fisv|fs1000|LENGTH[:STRIDE]")] = None
-    """How a recording is cut; rg, fisv: 1.28 s, fs1000: 5 s with 3 s of overlap. Else as --encoders fs1000, or rg."""
+    """How a recording is cut; rg (the default), fisv: 1.28 s, fs1000: 5 s with 3 s of overlap. Else as --encoders fs1000, or rg."""
     scale: Annotated[
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(metavar="NAME=LOW:HIGH", help="Scale that a criterion is judged on; repeat it for each criterion."),

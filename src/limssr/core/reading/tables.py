@@ -1,5 +1,6 @@
 """Reads Parquet and typed CSV from outside: how much there is is checked before values are read."""
 
+import re
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -16,6 +17,9 @@ MAX_VALUES = 2**26
 MAX_TABLE_BYTES = 2**29
 MAX_COLUMNS = 65_536
 MAX_CSV_BYTES = 2**30
+_SEPARATORS = {b",": "commas", b";": "semicolons", b"\t": "tabs"}
+_QUOTED = re.compile(rb'"[^"]*"')
+_DECIMAL_COMMA = re.compile(rb"(?:^|[;\t])[+-]?\d+,\d+(?:[eE][+-]?\d+)?\r?(?=[;\t]|$)", re.MULTILINE)
 SIMPLE = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 TEXT = (pa.types.is_string, pa.types.is_large_string)
 
@@ -59,25 +63,35 @@ def read_parquet(
             raise outside.unreadable(error) from None
 
 
-def read_csv(outside: Outside, *, separator: str) -> pa.Table:
+def read_csv(outside: Outside) -> tuple[pa.Table, tuple[str, ...]]:
     """A text table with a header, its columns as numbers, moments (ISO), or texts, whatever all their cells are.
+
+    Cells are separated by what the first line has most of: commas, semicolons or tabs. Without commas between cells,
+    decimals may have one.
 
     Args:
         outside: The file.
-        separator: Between cells.
+
+    Returns:
+        The table, and what was decided, a few words each.
 
     Raises:
         InputError: No such file, no such table, or too large.
     """
     content = read_bytes(outside, limit=MAX_CSV_BYTES)
     first = content[: content.find(b"\n") % (len(content) + 1)]
-    columns = first.count(separator.encode()) + 1
+    unquoted = _QUOTED.sub(b"", first)
+    separator = max(_SEPARATORS, key=unquoted.count)
+    columns = first.count(separator) + 1
     if columns > MAX_COLUMNS or columns * (content.count(b"\n") + 1) > MAX_VALUES:
         raise outside.refused(f"{columns:,} columns or more than {MAX_VALUES:,} values")
-    parse = pa_csv.ParseOptions(delimiter=separator)
-    convert = pa_csv.ConvertOptions(timestamp_parsers=[pa_csv.ISO8601], strings_can_be_null=True)
+    remarks = () if separator == b"," else (f"cells separated by {_SEPARATORS[separator]}",)
+    decimal = "," if separator != b"," and _DECIMAL_COMMA.search(content) else "."
+    remarks += ("decimal commas read as decimal points",) if decimal == "," else ()
+    parse = pa_csv.ParseOptions(delimiter=separator.decode())
+    convert = pa_csv.ConvertOptions(timestamp_parsers=[pa_csv.ISO8601], strings_can_be_null=True, decimal_point=decimal)
     try:
-        return pa_csv.read_csv(pa.BufferReader(content), parse_options=parse, convert_options=convert)
+        return pa_csv.read_csv(pa.BufferReader(content), parse_options=parse, convert_options=convert), remarks
     except (ValueError, pa.ArrowException) as error:
         raise outside.unreadable(error) from None
 

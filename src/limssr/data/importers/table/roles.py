@@ -100,7 +100,7 @@ def separate(
     times = None
     if time_at is not None:
         dropped.add(time_at)
-        unit = 1.0 if dates is not None else _unit(columns[time_at], array[:, time_at])
+        unit = 1.0 if dates is not None else time_unit(columns[time_at], array[:, time_at])
         times = array[:, time_at] * unit
         told = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds", 60.0: "minutes"}
         remarks.append(f"column '{columns[time_at]}' taken as the time in {told[unit]}, not as a feature")
@@ -161,7 +161,13 @@ def _rises(values: np.ndarray) -> bool:
     )
 
 
-def _unit(name: str, values: np.ndarray) -> float:
+def time_unit(name: str, values: np.ndarray) -> float:
+    """How many seconds one unit of a time column is: by its name, else by the size that Unix times have.
+
+    Args:
+        name: Of the column.
+        values: Its times.
+    """
     match = _TIME.fullmatch(name.strip().lower())
     unit = (match.group(1) or match.group(2)) if match else None
     if unit is not None:
