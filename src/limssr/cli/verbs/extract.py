@@ -33,7 +33,7 @@ class Extract:
         ),
     ] = ()
     segments: Annotated[str | None, conf.arg(metavar="rg|fisv|fs1000|LENGTH[:STRIDE]")] = None
-    """How a recording is cut; rg (the default), fisv: 1.28 s, fs1000: 5 s with 3 s of overlap. Else as --encoders fs1000, or rg."""
+    """How a recording is cut; rg, fisv: 1.28 s, fs1000: 5 s with 3 s of overlap. (default: as --encoders, else rg)"""
     scale: Annotated[
         conf.UseAppendAction[tuple[str, ...]],
         conf.arg(metavar="NAME=LOW:HIGH", help="Scale that a criterion is judged on; repeat it for each criterion."),
