@@ -38,7 +38,7 @@ test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp $(VENV)/clips.stamp  ## Run every 
 fuzz: $(VENV)/dev.stamp  ## Give 3,000 damaged files to the verbs that read them (SEED=n for other ones)
 	$(BIN)/python tools/fuzz.py --num 3000 --seed $(SEED)
 
-docs: $(VENV)/docs.stamp  ## Build the site into dist/site; a link that leads nowhere is an error
+docs: $(VENV)/docs.stamp $(VENV)/media.stamp  ## Build the site into dist/site; a link that leads nowhere is an error
 	$(BIN)/python tools/build_site.py dist/site
 
 lint: $(VENV)/dev.stamp  ## Check format, rules, sizes and types

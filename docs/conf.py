@@ -5,8 +5,14 @@ from limssr import __version__
 project = "limssr"
 author = "limssr developers"
 release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4
+# Tutorials are run when the site is built; one that fails is a fault of the site.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_execution_timeout = 240
+nb_merge_streams = True
 html_theme = "furo"
 html_title = "limssr"
 html_show_sphinx = False

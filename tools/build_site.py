@@ -25,6 +25,13 @@ from limssr.cli.table import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+TUTORIALS = "tutorials"
+NOTEBOOK = """---
+jupytext:
+  text_representation: {format_name: myst}
+kernelspec: {name: python3, display_name: Python 3}
+---
+"""
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+\.md)(#[^)\s]*)?\)")
 OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+[^)\s]*\)")
 COLUMNS = "80"
@@ -36,7 +43,8 @@ def staged(folder: Path) -> None:
     for page in folder.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
         # A link to a file of the checkout, such as ../CONTRIBUTING.md, leads out of the site.
-        page.write_text(OUTSIDE.sub(partial(_inside, page.parent, folder), text), encoding="utf-8")
+        text = OUTSIDE.sub(partial(_inside, page.parent, folder), text)
+        page.write_text(as_notebook(text) if page.parent.name == TUTORIALS else text, encoding="utf-8")
     (folder / "reference" / "command-line.md").write_text(command_line(), encoding="utf-8")
     (folder / "reference" / "python-api.md").write_text(python_api(), encoding="utf-8")
     index = folder / "index.md"
@@ -51,6 +59,11 @@ def staged(folder: Path) -> None:
     if forgotten:
         raise SystemExit(f"Expected every page in docs/index.md, found none of: {', '.join(forgotten)}")
     index.write_text(text + contents(text), encoding="utf-8")
+
+
+def as_notebook(text: str) -> str:
+    """A page whose blocks of Python are cells: they are run when the site is built, and what they show stands below."""
+    return NOTEBOOK + text.replace("```python\n", "```{code-cell} python\n")
 
 
 def _inside(here: Path, folder: Path, found: re.Match[str]) -> str:

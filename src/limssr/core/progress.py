@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from limssr.core.notebook import NotebookReporter, in_notebook
+
 
 class Reporter(Protocol):
     """Listener of a run; no method returns anything or changes a result."""
@@ -240,7 +242,9 @@ class NamedReporter:
 
 
 def make_reporter() -> Reporter:
-    """Bars where stderr is a terminal, plain lines otherwise."""
+    """One display in a notebook, bars where stderr is a terminal, plain lines otherwise."""
+    if in_notebook():
+        return NotebookReporter(epoch_line)
     return TerminalReporter() if sys.stderr.isatty() else LineReporter()
 
 

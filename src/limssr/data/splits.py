@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from limssr.core.errors import InputError
 from limssr.core.rng import uniform
@@ -204,6 +205,34 @@ def split_words(samples: Sequence[Sample], shares: Mapping[Split, float], seed: 
     named = len({group_name(sample.group) for sample in samples} - {""})
     by = f"by {named} whole groups" if named else "sample by sample, for there are no groups"
     return f"splits: divided {asked} {by}, seed {seed}: {told}"
+
+
+def divided(
+    samples: Sequence[Sample], table: Path, *, has_split: bool, split: str | None, seed: int
+) -> tuple[list[Sample], list[str]]:
+    """The samples of a table with a split, and what is said of it where the table has none.
+
+    Args:
+        samples: N samples.
+        table: The file they are from.
+        has_split: Whether it has a column `split`.
+        split: Shares such as "70/15/15" for a table without one; None: `DEFAULT_SHARES`.
+        seed: Another seed, another division.
+
+    Raises:
+        InputError: Shares beside a column with splits, or what is wrong with the shares.
+    """
+    if has_split and any(sample.split for sample in samples):
+        if split is not None:
+            raise InputError(
+                f"{table}: expected no column 'split' beside --split {split}, found one: leave the option out, or "
+                "the column."
+            )
+        return list(samples), []
+    shares = parse_shares(split or DEFAULT_SHARES)
+    found = split_samples(samples, shares, seed=seed)
+    why = "" if split else "; the manifest has no column 'split', so these are the defaults of --split and --seed"
+    return found, [split_words(found, shares, seed) + why]
 
 
 def labels_of(samples: Sequence[Sample]) -> list[str]:

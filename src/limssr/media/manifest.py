@@ -18,7 +18,11 @@ import numpy as np
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.types import SPLITS, Sample, Split
 from limssr.data.importers.table.manifest import Cell, read_rows, score_cell, text_cell
+<<<<<<< HEAD
 from limssr.data.splits import DEFAULT_SHARES, parse_shares, split_samples, split_words
+=======
+from limssr.data.splits import divided
+>>>>>>> 058b8d9 (Run tutorials when the site is built, show progress in notebooks as one display, divide recordings without a split)
 from limssr.data.words.files import is_path
 
 KINDS = ("media", "sensor", "stream", "text")
@@ -88,12 +92,22 @@ class Recordings:
         criteria: Names of the scores.
         columns: (kind, name) of each column of files.
         rows: The performances.
+        has_split: Whether it has the column `split`.
     """
 
     path: Path
     criteria: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Recording, ...]
+    has_split: bool = True
+
+    def divided(self, split: str | None, seed: int) -> "tuple[Recordings, list[str]]":
+        """With a split for every row, and what is said of it; see `limssr.data.splits.divided`."""
+        light = [Sample(row.id, {}, row.scores_C, row.group, row.split) for row in self.rows]
+        found, words = divided(light, self.path, has_split=self.has_split, split=split, seed=seed)
+        rows = tuple(replace(row, split=one.split) for row, one in zip(self.rows, found, strict=True))
+        _check_shared_files(rows)
+        return replace(self, rows=rows), words
 
 
 def has_recordings(path: Path) -> bool:
@@ -130,7 +144,7 @@ def load_recordings(
     _check_shared_files(found)
     if paths == "contained":
         _check_contained(path, found)
-    return Recordings(path=path, criteria=criteria, columns=kinds, rows=tuple(found))
+    return Recordings(path=path, criteria=criteria, columns=kinds, rows=tuple(found), has_split="split" in columns)
 
 
 def divided(recordings: Recordings) -> tuple[Recordings, list[str]]:

@@ -315,3 +315,40 @@ def test_contained(tmp_path):
     load_recordings(path, use="extract")
     with pytest.raises(InputError, match="--contained"):
         load_recordings(path, use="extract", paths="contained")
+
+
+def sensor_table(folder, *, split="", group=lambda number: f"g{number // 2}"):
+    """Twenty performances of ten people, without a split unless one is given."""
+    rows = []
+    for number in range(20):
+        values = "".join(f"{time / 10},{number + time}\n" for time in range(20))
+        (folder / f"{number}.csv").write_text("time_s,x\n" + values)
+        rows.append({"id": f"r{number}", "split": split, "group": group(number), "score:total": str(number % 7),
+                     "sensor:wrist": f"{number}.csv"})  # fmt: skip
+    columns = ["id", *(["split"] if split else []), "group", "score:total", "sensor:wrist"]
+    kept = [{name: row[name] for name in columns} for row in rows]
+    return write_table(folder / "table.csv", kept, columns)
+
+
+def test_a_table_without_a_split_is_divided_by_whole_groups(tmp_path):
+    table = sensor_table(tmp_path)
+    report = extract(table, tmp_path / "store", options(split="60/20/20", seed=3))
+    store = FeatureStore.open(tmp_path / "store")
+    groups = {split: {store.sample(one).group for one in store.ids(split)} for split in ("train", "val", "test")}
+    assert [len(found) for found in groups.values()] == [6, 2, 2]
+    assert len(set.union(*groups.values())) == 10
+    assert any("divided 60/20/20 by 10 whole groups, seed 3" in note for note in report.imported.notes)
+    other = extract(table, tmp_path / "other", options())
+    assert any("divided 70/15/15" in note and "no column 'split'" in note for note in other.imported.notes)
+    again = extract(table, tmp_path / "store", options(split="60/20/20", seed=3, resume="auto"))
+    assert again.imported.splits == report.imported.splits
+    with pytest.raises(InputError):
+        extract(table, tmp_path / "store", options(split="60/20/20", seed=4, resume="auto"))
+
+
+def test_a_division_that_cannot_be_made_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(InputError, match="beside --split 80/20"):
+        extract(sensor_table(tmp_path, split="train"), tmp_path / "store", options(split="80/20"))
+    with pytest.raises(InputError, match="groups"):
+        extract(sensor_table(tmp_path, group=lambda _: "one"), tmp_path / "store", options())
+    assert not (tmp_path / "store").exists()

@@ -23,7 +23,7 @@ from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.scales import find_criteria, scale_notes
 from limssr.data.importers.table.streams import StreamReader
 from limssr.data.importers.table.words import WordCells
-from limssr.data.splits import DEFAULT_SHARES, parse_shares, split_samples, split_words
+from limssr.data.splits import divided
 from limssr.data.store.writer import StoreWriter
 from limssr.data.validate import check_collection, check_criteria, check_sample
 from limssr.data.words.streams import WordStreams, words_modality
@@ -71,7 +71,13 @@ def import_table(
     table = load_manifest(manifest, use="import")
     reading = reading or Reading(segment_s=segment_s)
     reading.check_streams(table.streams)
-    light, decisions = _divided(table, [_described(table, row) for row in range(len(table.rows))], split, seed)
+    light, decisions = divided(
+        [_described(table, row) for row in range(len(table.rows))],
+        table.path,
+        has_split=table.has_split,
+        split=split,
+        seed=seed,
+    )
     criteria, derived = find_criteria(table.criteria, light, scales or {}, units or {})
     # What the manifest alone shows is said before a large array is read.
     check_criteria(criteria)
@@ -208,22 +214,6 @@ def _described(table: Manifest, row: int, criteria: Sequence[str] | None = None)
     named = table.criteria if criteria is None else criteria
     scores_C = np.array([score_cell(cells, criterion, where=where) for criterion in named], dtype=np.float64)
     return Sample(sample_id, {}, scores_C, text_cell(cells, "group"), split)
-
-
-def _divided(table: Manifest, light: list[Sample], split: str | None, seed: int) -> tuple[list[Sample], list[str]]:
-    """The samples with a split, and what is said of it where the manifest has none."""
-    given = table.has_split and any(sample.split for sample in light)
-    if given:
-        if split is not None:
-            raise InputError(
-                f"{table.path}: expected no column 'split' beside --split {split}, found one: leave the option out, or "
-                "the column."
-            )
-        return light, []
-    shares = parse_shares(split or DEFAULT_SHARES)
-    divided = split_samples(light, shares, seed=seed)
-    why = "" if split else "; the manifest has no column 'split', so these are the defaults of --split and --seed"
-    return divided, [split_words(divided, shares, seed) + why]
 
 
 def _split_notes(light: Sequence[Sample]) -> list[str]:
