@@ -23,7 +23,7 @@ from limssr.media.clock import Segments
 from limssr.media.encoders.table import check_needs, chosen, stream_names
 from limssr.media.executors import Outcome, run_jobs
 from limssr.media.jobs import Jobs
-from limssr.media.manifest import Recordings, divided, load_recordings
+from limssr.media.manifest import Recordings, load_recordings, with_splits
 from limssr.media.plan import plan_streams
 from limssr.media.record import ExtractionRecord, package_versions
 
@@ -44,7 +44,7 @@ class ExtractOptions:
         paths: "contained" refuses files outside the manifest's folder.
         resume: "auto" accepts a store that was already extracted in exactly this way.
         words: The view of streams of words (`limssr.data.words.views`).
-        split: Shares such as "70/15/15" by which whole groups are divided, for a manifest without the column `split`.
+        split: Shares such as "70/15/15" by which whole groups are divided, for a manifest without splits.
         seed: Of that division.
     """
 
@@ -118,13 +118,9 @@ def extract(
     if options.resume == "never":
         check_new(store, "store")
     encoders = chosen(options.encoders)
-<<<<<<< HEAD
-    recordings, split_notes = divided(load_recordings(manifest, use="extract", paths=options.paths))
-=======
-    recordings, division = load_recordings(manifest, use="extract", paths=options.paths).divided(
-        options.split, options.seed
+    recordings, split_notes = with_splits(
+        load_recordings(manifest, use="extract", paths=options.paths), options.split, options.seed
     )
->>>>>>> 058b8d9 (Run tutorials when the site is built, show progress in notebooks as one display, divide recordings without a split)
     if any(kind == "media" for kind, _ in recordings.columns):
         check_needs(encoders)
     light = [Sample(row.id, {}, row.scores_C, row.group, row.split) for row in recordings.rows]
@@ -139,7 +135,7 @@ def extract(
         "manifest": manifest.name,
         "manifest_sha256": sha256_of(manifest),
         "extraction": record.to_dict(),
-        **({"division": division} if division else {}),
+        **({"division": split_notes} if split_notes else {}),
     }
     if store.exists():
         return _already_made(store, provenance)
@@ -158,13 +154,9 @@ def extract(
         work.assemble(writer)
     damaged = work.damage()
     return ExtractReport(
-<<<<<<< HEAD
         imported=ImportReport.of(
             store, decisions=[*split_notes, *work.notes(), *scale_notes(criteria, derived, light)]
         ),
-=======
-        imported=ImportReport.of(store, decisions=[*division, *work.notes(), *scale_notes(criteria, derived, light)]),
->>>>>>> 058b8d9 (Run tutorials when the site is built, show progress in notebooks as one display, divide recordings without a split)
         failures=failures,
         failure_list=_write_failures(store, failures),
         damaged=damaged,

@@ -18,11 +18,7 @@ import numpy as np
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.types import SPLITS, Sample, Split
 from limssr.data.importers.table.manifest import Cell, read_rows, score_cell, text_cell
-<<<<<<< HEAD
-from limssr.data.splits import DEFAULT_SHARES, parse_shares, split_samples, split_words
-=======
 from limssr.data.splits import divided
->>>>>>> 058b8d9 (Run tutorials when the site is built, show progress in notebooks as one display, divide recordings without a split)
 from limssr.data.words.files import is_path
 
 KINDS = ("media", "sensor", "stream", "text")
@@ -92,22 +88,12 @@ class Recordings:
         criteria: Names of the scores.
         columns: (kind, name) of each column of files.
         rows: The performances.
-        has_split: Whether it has the column `split`.
     """
 
     path: Path
     criteria: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Recording, ...]
-    has_split: bool = True
-
-    def divided(self, split: str | None, seed: int) -> "tuple[Recordings, list[str]]":
-        """With a split for every row, and what is said of it; see `limssr.data.splits.divided`."""
-        light = [Sample(row.id, {}, row.scores_C, row.group, row.split) for row in self.rows]
-        found, words = divided(light, self.path, has_split=self.has_split, split=split, seed=seed)
-        rows = tuple(replace(row, split=one.split) for row, one in zip(self.rows, found, strict=True))
-        _check_shared_files(rows)
-        return replace(self, rows=rows), words
 
 
 def has_recordings(path: Path) -> bool:
@@ -144,24 +130,20 @@ def load_recordings(
     _check_shared_files(found)
     if paths == "contained":
         _check_contained(path, found)
-    return Recordings(path=path, criteria=criteria, columns=kinds, rows=tuple(found), has_split="split" in columns)
+    return Recordings(path=path, criteria=criteria, columns=kinds, rows=tuple(found))
 
 
-def divided(recordings: Recordings) -> tuple[Recordings, list[str]]:
-    """The recordings with a split, by whole groups, and what is said of it; as they are where the table has splits.
+def with_splits(recordings: Recordings, split: str | None, seed: int) -> tuple[Recordings, list[str]]:
+    """The recordings with a split, by whole groups, and what is said of it; see `limssr.data.splits.divided`.
 
     Raises:
-        InputError: Fewer groups than splits, or one file in two of them.
+        InputError: Fewer groups than splits, one file in two of them, or shares for a table that has splits.
     """
-    if any(row.split for row in recordings.rows):
-        return recordings, []
-    shares = parse_shares(DEFAULT_SHARES)
-    light = [Sample(row.id, {}, row.scores_C, row.group, None) for row in recordings.rows]
-    found = split_samples(light, shares, seed=0)
+    light = [Sample(row.id, {}, row.scores_C, row.group, row.split) for row in recordings.rows]
+    found, told = divided(light, recordings.path, has_split=True, split=split, seed=seed)
     rows = tuple(replace(row, split=sample.split) for row, sample in zip(recordings.rows, found, strict=True))
     _check_shared_files(rows)
-    told = f"{split_words(found, shares, 0)}; the manifest has no splits, and `limssr data split` divides it otherwise"
-    return replace(recordings, rows=rows), [told]
+    return replace(recordings, rows=rows), told
 
 
 def _recording(

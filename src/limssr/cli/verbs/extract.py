@@ -20,11 +20,7 @@ class Extract:
     """Turn recordings (video, sound, sensor tables) into a store that is ready to train on."""
 
     manifest: Annotated[Position[Path | None], conf.arg(metavar="MANIFEST")] = None
-<<<<<<< HEAD
     """A table (CSV, .xlsx, JSONL): id, group, split, score:NAME, media:NAME, sensor:NAME, stream:NAME, text:NAME."""
-=======
-    """CSV or JSONL: columns id, split, group, score:NAME, media:NAME, sensor:NAME, stream:NAME, text:NAME."""
->>>>>>> 058b8d9 (Run tutorials when the site is built, show progress in notebooks as one display, divide recordings without a split)
     store: Annotated[Position[Path | None], conf.arg(metavar="STORE")] = None
     """Folder to make."""
     list: bool = False
@@ -43,7 +39,7 @@ class Extract:
         conf.arg(metavar="NAME=LOW:HIGH", help="Scale that a criterion is judged on; repeat it for each criterion."),
     ] = ()
     split: Annotated[str | None, conf.arg(metavar="SHARES")] = None
-    """Divide the samples by whole groups where the manifest has no column split, such as 70/15/15 or 80/20."""
+    """Divide the performances by whole groups where the manifest has no splits, such as 70/15/15 or 80/20."""
     seed: Annotated[int, conf.arg(metavar="N")] = 0
     """Seed of the division into splits."""
     words: Annotated[str, conf.arg(metavar="states|states:LAYERS|hashed")] = "states"
