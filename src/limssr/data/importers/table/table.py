@@ -71,13 +71,8 @@ def import_table(
     table = load_manifest(manifest, use="import")
     reading = reading or Reading(segment_s=segment_s)
     reading.check_streams(table.streams)
-    light, decisions = divided(
-        [_described(table, row) for row in range(len(table.rows))],
-        table.path,
-        has_split=table.has_split,
-        split=split,
-        seed=seed,
-    )
+    described = [_described(table, row) for row in range(len(table.rows))]
+    light, decisions = divided(described, table.path, has_split=table.has_split, split=split, seed=seed)
     criteria, derived = find_criteria(table.criteria, light, scales or {}, units or {})
     # What the manifest alone shows is said before a large array is read.
     check_criteria(criteria)
