@@ -35,6 +35,35 @@ def test_the_first_screen_is_in_plain_words_and_from_the_numbers(run_dir):
     assert "limssr explain says" in screen["From which streams?"]
 
 
+@pytest.mark.parametrize("few", [("video+audio+flow",), ("video", "audio+flow"), None])
+def test_the_first_screen_claims_nothing_of_a_few_performances(run_dir, few):
+    """As the table does not: "8.6 times in 10" of eight performances is no number."""
+    document = json.loads((run_dir / "evaluation.json").read_text())
+    for one in document["subsets"]:
+        if few is None or "+".join(one["streams"]) in few:
+            one["num_samples"] = 8
+    rows = [
+        {"streams": one["streams"], "criterion": "execution", "num_samples": one["num_samples"], "covered": 0.9,
+         "covered_ci": [0.8, 1.0], "width": 1.0, "source": "pattern"}
+        for one in document["subsets"]
+    ]  # fmt: skip
+    document["coverage"] = {"level": 0.9, "num_calibration": 30, "subsets": rows}
+    (run_dir / "evaluation.json").write_text(json.dumps(document))
+    screen = {one["question"]: one["answer"] for one in first_screen(read_run_folder(run_dir))}
+    well, sure = screen["How well?"], screen["How sure is a score?"]
+    if few is None:
+        assert well.startswith("Too few performances were judged with video (8), ")
+        assert "and 3 more sets of streams" in well
+        assert sure == "Too few performances were judged to count how often its 90 % intervals hold."
+        return
+    told, left_out = well.split("Too few performances were judged with ")
+    assert all(f"{streams.replace('+', ' + ')} (8)" in left_out for streams in few)
+    with_all = "video+audio+flow" not in few
+    assert (
+        ("with video + audio + flow" in told) == ("off by" in told) == ("with video + audio + flow" in sure) == with_all
+    )
+
+
 def test_pairs_in_the_right_order_are_counted():
     truth = np.array([1.0, 2.0, 3.0, 3.0])
     assert first_screen_module._ordered(truth, truth) == 1.0

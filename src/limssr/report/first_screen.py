@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from limssr.evaluation.metrics import MIN_SAMPLES
 from limssr.report.run_tables import number
 from limssr.report.runfolder import RunFolder
 
@@ -43,9 +44,10 @@ def _how_well(folder: RunFolder) -> str:
     """How often two performances are put in the right order, and how far off a score is."""
     if folder.predictions is None or folder.evaluation is None:
         return ""
-    shares = ordered_shares(folder)
+    few = _with_few(folder)
+    shares = {streams: share for streams, share in ordered_shares(folder).items() if streams not in few}
     if not shares:
-        return ""
+        return _too_few(few)
     full = max(shares, key=lambda streams: streams.count("+"))
     told = f"Of two performances it puts the better one first {_in_ten(shares[full])} with {full.replace('+', ' + ')}"
     fewer = [share for streams, share in shares.items() if streams != full]
@@ -53,7 +55,23 @@ def _how_well(folder: RunFolder) -> str:
         told += f", and {_in_ten(float(np.mean(fewer)))} on average where streams are missing"
     mean_error = _mean_error(folder)
     off = f" A score is off by {mean_error:.0f} % of its scale on average." if mean_error is not None else ""
-    return f"{told} (guessing: 5 in 10).{off}"
+    return f"{told} (guessing: 5 in 10).{off} {_too_few(few)}".strip()
+
+
+def _with_few(folder: RunFolder) -> dict[str, int]:
+    """Subset ("video+audio") -> its judged performances, where they are fewer than a mean over subsets asks for."""
+    evaluation = folder.evaluation or {}
+    least = int(evaluation.get("min_samples") or MIN_SAMPLES)
+    counts = {"+".join(one["streams"]): int(one["num_samples"]) for one in evaluation.get("subsets") or ()}
+    return {streams: number for streams, number in counts.items() if number < least}
+
+
+def _too_few(few: Mapping[str, int]) -> str:
+    if not few:
+        return ""
+    told = _listed([f"{streams.replace('+', ' + ')} ({number})" for streams, number in list(few.items())[:MAX_NAMED]])
+    more = f" and {len(few) - MAX_NAMED} more sets of streams" if len(few) > MAX_NAMED else ""
+    return f"Too few performances were judged with {told}{more} to say how well it does there."
 
 
 def ordered_shares(folder: RunFolder) -> dict[str, float]:
@@ -97,6 +115,8 @@ def _mean_error(folder: RunFolder) -> float | None:
     if not subsets or not spans or not all(spans.values()):
         return None
     full = max(subsets, key=lambda one: len(one["streams"]))
+    if "+".join(full["streams"]) in _with_few(folder):
+        return None
     parts = full.get("per_criterion") or (dict.fromkeys(spans, full) if len(spans) == 1 else {})
     errors = [
         100 * part["mae"] / spans[name] for name, part in parts.items() if name in spans and part.get("mae") is not None
@@ -111,9 +131,13 @@ def _how_sure(folder: RunFolder) -> str:
     if not rows:
         return "This run gives no intervals: it had no validation split, or an older limssr trained it."
     level = 100 * float(((folder.evaluation or {}).get("coverage") or {}).get("level") or 0.0)
-    full = max(rows, key=lambda row: row["label"].count("+"))
     if all(row["width"] >= 99.5 for row in rows):
         return "Too few validation performances: every interval is the whole scale."
+    few = _with_few(folder)
+    rows = [row for row in rows if row["label"].replace(" + ", "+") not in few]
+    if not rows:
+        return f"Too few performances were judged to count how often its {level:g} % intervals hold."
+    full = max(rows, key=lambda row: row["label"].count("+"))
     told = f"Its {level:g} % intervals held {full['covered']:.0f} % of the test scores with {full['label']}"
     told += f" and are {full['width']:.0f} % of the scale wide on average"
     fewer = [row for row in rows if row is not full]
