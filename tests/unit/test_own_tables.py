@@ -13,8 +13,10 @@ from helpers.own_tables import NAMES, SPLITS, lines, new_samples, npy
 from limssr.core.errors import InputError
 from limssr.core.types import Modality
 from limssr.data.importers.table.files import read_stream
+from limssr.data.importers.table.manifest import load_manifest
 from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.table import import_table
+from limssr.media.manifest import load_recordings
 
 
 def ordered_csv(array, row):
@@ -281,3 +283,28 @@ def test_without_openpyxl_the_extra_is_named(own, monkeypatch):
     (own.folder / "x.xlsx").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"limssr\[excel\]"):
         read_stream("x.xlsx", own.folder, where="x")
+
+
+@pytest.mark.parametrize(("name", "separator"), [("m.csv", ","), ("m.csv", ";"), ("m.tsv", "\t")])
+def test_columns_that_hold_nothing_are_no_columns(tmp_path, name, separator):
+    lines = [["id", "", "score:a", "", "stream:v", ""], ["x", "", "1", " ", "v.npy", ""], ["y", "", "2", "", "", ""]]
+    (tmp_path / name).write_text("\n".join(separator.join(line) for line in lines))
+    found = load_manifest(tmp_path / name, use="import")
+    assert found.rows == ({"id": "x", "score:a": "1", "stream:v": "v.npy"}, {"id": "y", "score:a": "2", "stream:v": ""})
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        ("Athlete", "Unknown column 'Athlete'.*rename the column, or remove it"),
+        ("", "A column without a name has cells.*rename the column, or remove it"),
+        ("score", "Unknown column 'score'.*did you mean 'score:NAME'.*If not, remove"),
+    ],
+)
+def test_a_column_of_remarks_is_refused_with_what_to_do(tmp_path, column, told):
+    (tmp_path / "m.csv").write_text(f"id,{column},score:a,stream:v\nx,good,1,v.npy\n")
+    with pytest.raises(InputError, match=told):
+        load_manifest(tmp_path / "m.csv", use="import")
+    (tmp_path / "r.csv").write_text(f"id,{column},score:a,sensor:v\nx,good,1,v.csv\n")
+    with pytest.raises(InputError, match=told):
+        load_recordings(tmp_path / "r.csv", use="extract")

@@ -17,7 +17,7 @@ import numpy as np
 
 from limssr.core.errors import InputError, unknown_name
 from limssr.core.types import SPLITS, Sample, Split
-from limssr.data.importers.table.manifest import Cell, read_rows, score_cell, text_cell
+from limssr.data.importers.table.manifest import Cell, read_rows, score_cell, text_cell, unknown_column
 from limssr.data.splits import divided
 from limssr.data.words.files import is_path
 
@@ -204,7 +204,7 @@ def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
         prefix, _, name = column.partition(":")
         known = column in PLAIN or (name and prefix in ("score", *KINDS, "offset", "rate"))
         if not known:
-            raise InputError(f"{path}: {unknown_name('column', column, FORMS)}")
+            raise unknown_column(path, column, FORMS)
         if columns.count(column) > 1:
             raise InputError(f"{path}: expected every column once, found '{column}' repeated: remove or rename one.")
         if prefix in ("offset", "rate") and name not in kinds:

@@ -46,8 +46,11 @@ def _how_well(folder: RunFolder) -> str:
         return ""
     few = _with_few(folder)
     shares = {streams: share for streams, share in ordered_shares(folder).items() if streams not in few}
+    left_out = _too_few(few)
+    if few and folder.run.get("auto"):
+        left_out += " What the search found on held-out groups is below."
     if not shares:
-        return _too_few(few)
+        return left_out
     full = max(shares, key=lambda streams: streams.count("+"))
     told = f"Of two performances it puts the better one first {_in_ten(shares[full])} with {full.replace('+', ' + ')}"
     fewer = [share for streams, share in shares.items() if streams != full]
@@ -55,15 +58,14 @@ def _how_well(folder: RunFolder) -> str:
         told += f", and {_in_ten(float(np.mean(fewer)))} on average where streams are missing"
     mean_error = _mean_error(folder)
     off = f" A score is off by {mean_error:.0f} % of its scale on average." if mean_error is not None else ""
-    return f"{told} (guessing: 5 in 10).{off} {_too_few(few)}".strip()
+    return f"{told} (guessing: 5 in 10).{off} {left_out}".strip()
 
 
 def _with_few(folder: RunFolder) -> dict[str, int]:
-    """Subset ("video+audio") -> its judged performances, where they are fewer than a mean over subsets asks for."""
-    evaluation = folder.evaluation or {}
-    least = int(evaluation.get("min_samples") or MIN_SAMPLES)
-    counts = {"+".join(one["streams"]): int(one["num_samples"]) for one in evaluation.get("subsets") or ()}
-    return {streams: number for streams, number in counts.items() if number < least}
+    """Subset ("video+audio") -> its judged performances, where they are too few for a claim without an interval."""
+    subsets = (folder.evaluation or {}).get("subsets") or ()
+    counts = {"+".join(one["streams"]): int(one["num_samples"]) for one in subsets}
+    return {streams: number for streams, number in counts.items() if number < MIN_SAMPLES}
 
 
 def _too_few(few: Mapping[str, int]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from limssr.core.errors import InputError, unknown_name
+from limssr.core.errors import InputError, nearest_name
 from limssr.core.quoting import listed, quoted, shortened
 from limssr.core.reading.documents import parse_json
 from limssr.core.reading.regular import Outside, read_text
@@ -225,7 +225,12 @@ def _table(path: Path, lines: Sequence[tuple[int, list[str]]], separator: str) -
                 f"{path}, line {number}: expected {len(columns)} cells as in the first line, found "
                 f"{len(cells)}: make the table rectangular (quote cells that hold the separator)."
             )
-    rows: list[dict[str, Cell]] = [dict(zip(columns, cells, strict=True)) for _, cells in filled[1:]]
+    # Spreadsheets often end in columns that hold nothing.
+    told = [at for at, name in enumerate(columns) if name or any(cells[at].strip() for _, cells in filled[1:])]
+    columns = [columns[at] for at in told]
+    rows: list[dict[str, Cell]] = [
+        dict(zip(columns, (cells[at] for at in told), strict=True)) for _, cells in filled[1:]
+    ]
     remarks = ["manifest: cells separated by semicolons"] if separator == ";" else []
     if separator != "," and _use_points(rows):
         remarks.append("manifest: scores with decimal commas read as decimal points")
@@ -277,6 +282,23 @@ def _unique_keys(pairs: list[tuple[str, Cell]]) -> dict[str, Cell]:
     return row
 
 
+def unknown_column(path: Path, column: str, known: Sequence[str]) -> InputError:
+    """The error for a column that no manifest has.
+
+    Args:
+        path: Of the manifest.
+        column: Its name.
+        known: The names and forms of names that there are.
+    """
+    close = nearest_name(column, known, cutoff=0.6)
+    hint = f"did you mean '{close}'? If not, remove the column" if close else "rename the column, or remove it"
+    found = f"Unknown column '{shortened(column)}'" if column else "A column without a name has cells"
+    return InputError(
+        f"{path}: {found}. Expected one of: {listed(known)}; {hint}: remarks, dates and the like have no place in a "
+        "manifest."
+    )
+
+
 def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
     if len(columns) > MAX_COLUMNS:
         raise InputError(f"{path}: expected at most {MAX_COLUMNS:,} columns, found {len(columns):,}: keep fewer.")
@@ -286,7 +308,7 @@ def _check_columns(path: Path, columns: Sequence[str], use: str) -> None:
     for column in columns:
         prefix, colon, name = column.partition(":")
         if column not in PLAIN_COLUMNS and not (colon and f"{prefix}:" in prefixes and name):
-            raise InputError(f"{path}: {unknown_name('column', column, known)}")
+            raise unknown_column(path, column, known)
         if counts[column] > 1:
             raise InputError(
                 f"{path}: expected every column once, found '{shortened(column)}' repeated: remove or rename one."
