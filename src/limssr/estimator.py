@@ -31,6 +31,7 @@ from limssr.data.arrays import (
     find_modalities,
     make_samples,
     score_matrix,
+    score_names,
 )
 from limssr.data.columns import Unnamed, offset_words
 from limssr.data.mask import make_incomplete
@@ -156,7 +157,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
 
         Args:
             samples: N mappings, or a pandas table with a row a sample and a column a stream.
-            scores: [N] or [N, C], NaN (or masked) where a criterion was not judged.
+            scores: [N] or [N, C], NaN (or masked) where a criterion was not judged. The columns of a table of scores
+                name the criteria, where `criteria` does not.
             groups: N labels; samples of one group are held out together. None: every sample is its own group, and so is
                 a sample whose label is None, NaN or empty.
             validation: Samples and scores to choose the epoch by, instead of a held-out part.
@@ -169,12 +171,12 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         given = as_given(either("samples", samples, "X", X))
         record = plan_given(given, self.encoders, self.segments)
         every_stream = as_streams(read_given(given, record))
-        scores_NC, single = score_matrix(either("scores", scores, "y", y), len(every_stream))
-        config = self._run_config()
+        config, scores = self._run_config(), either("scores", scores, "y", y)
+        judged = as_names(self.criteria, "criteria") or config.data.criteria or score_names(scores)
+        scores_NC, single = score_matrix(scores, len(every_stream), judged)
         names = as_names(self.modalities, "modalities") or config.data.modalities
         modalities = find_modalities(every_stream, names, words=self.words)
-        names = as_names(self.criteria, "criteria") or config.data.criteria
-        criteria = find_criteria(scores_NC, names, self.score_range)
+        criteria = find_criteria(scores_NC, judged, self.score_range)
         decisions = [offset_words(one.name, one) for one in modalities if one.offsets is not None]
         self.extraction_ = used(record, [one.name for one in modalities])
         decisions += sentences(self.extraction_)
@@ -264,7 +266,8 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         """
         self._check_fitted()
         streams = as_streams(read_given(either("samples", samples, "X", X), self.extraction_))
-        truth_NC, _ = score_matrix(either("scores", scores, "y", y), len(streams))
+        names = [one.name for one in self.criteria_]
+        truth_NC, _ = score_matrix(either("scores", scores, "y", y), len(streams), names)
         check_num_criteria(truth_NC, len(self.criteria_))
         predicted_NC = self.predict(streams).reshape(len(streams), -1)
         weight_N = np.ones(len(streams)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
@@ -280,7 +283,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         """
         self._check_fitted()
         streams = as_streams(read_given(samples, self.extraction_))
-        scores_NC, _ = score_matrix(scores, len(streams))
+        scores_NC, _ = score_matrix(scores, len(streams), [one.name for one in self.criteria_])
         check_num_criteria(scores_NC, len(self.criteria_))
         found = make_samples(
             streams, scores_NC, self.modalities_, self.criteria_, scale="open", unnamed=self._unnamed()
@@ -382,7 +385,7 @@ class LimssrRegressor(RegressorMixin, BaseEstimator):
         labels = [label_of(group, sample.id) for sample, group in zip(samples, given, strict=True)]
         if validation is not None:
             streams = as_streams(read_given(validation[0], self.extraction_))
-            val_scores_NC, _ = score_matrix(validation[1], len(streams))
+            val_scores_NC, _ = score_matrix(validation[1], len(streams), [one.name for one in criteria])
             check_num_criteria(val_scores_NC, len(criteria))
             more: Any = {"prefix": "val-", "scale": "open", "unnamed": self._unnamed()}
             held = make_samples(streams, val_scores_NC, modalities, criteria, **more)

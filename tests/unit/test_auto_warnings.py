@@ -122,6 +122,14 @@ def test_more_parameters_than_samples_by_a_factor(parameters, expected):
     assert has(found, "trained parameters for 60 samples") == expected
 
 
+def test_criteria_with_few_judged_samples_share_a_line():
+    found = said([dataclasses.replace(one, scores=np.repeat(one.scores[:1], 12)) for one in made(num=20)[0]])
+    few = [line for line in found if "judged samples" in line]
+    assert len(few) == 1
+    assert few[0].startswith("c0, c1, ")
+    assert few[0].endswith("have only 21 judged samples")
+
+
 @pytest.mark.parametrize(("size", "expected"), [(12, True), (3, False)])
 def test_too_few_groups(size, expected):
     samples, test = made(group_size=size)

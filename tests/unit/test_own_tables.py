@@ -11,10 +11,11 @@ import pytest
 
 from helpers.own_tables import NAMES, SPLITS, lines, new_samples, npy
 from limssr.core.errors import InputError
-from limssr.core.types import Modality
+from limssr.core.types import Criterion, Modality, Sample
 from limssr.data.importers.table.files import read_stream
 from limssr.data.importers.table.manifest import load_manifest
 from limssr.data.importers.table.reading import Reading
+from limssr.data.importers.table.scales import scale_notes
 from limssr.data.importers.table.table import import_table
 from limssr.media.manifest import load_recordings
 
@@ -308,3 +309,21 @@ def test_a_column_of_remarks_is_refused_with_what_to_do(tmp_path, column, told):
     (tmp_path / "r.csv").write_text(f"id,{column},score:a,sensor:v\nx,good,1,v.csv\n")
     with pytest.raises(InputError, match=told):
         load_recordings(tmp_path / "r.csv", use="extract")
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ([3, 4, 5, 6, 5, 4, 3, 999], "1 scores lie far from the others (999; half of all are between 3"),
+        ([-99, 3, 4, 5, 6, 5, 4, 3, -99, np.nan], "2 scores lie far from the others (-99, -99;"),
+        ([0.1, 0.2, 0.3, 0.4, 0.3, 0.2, 0.1, 45], "(45;"),
+        ([0, 0, 0, 1, 0, 0, 0, 0], ""),  # most are the same: nothing is far
+        ([1, 2, 3, 4, 5, 6, 7, 15], ""),
+        ([3, 4, 5, 999], ""),  # too few to know what is usual
+    ],
+)
+def test_scores_far_from_all_others_are_said(scores, told):
+    light = [Sample(str(n), {}, np.array([score], float), "", "train") for n, score in enumerate(scores)]
+    notes = scale_notes([Criterion("total", 0.0, 10.0)], [], light)
+    assert len(notes) == bool(told)
+    assert told in "".join(notes)

@@ -3,14 +3,16 @@
 import unicodedata
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
 
 from limssr.core.errors import InputError
 from limssr.core.types import Criterion, Modality, Sample
-from limssr.data.arrays import as_names, as_streams, find_modalities, make_samples, score_matrix
+from limssr.data.arrays import as_names, as_streams, find_modalities, make_samples, score_matrix, score_names
 from limssr.data.columns import between, find_offsets
+from limssr.data.from_arrays import make_store
 from limssr.data.groups import group_name
 from limssr.data.importers.table.manifest import load_manifest
 from limssr.data.splits import divide, hold_out, parse_shares
@@ -63,6 +65,23 @@ def test_masked_scores_and_integers_are_not_judged():
         assert single
     sample = Sample("a", {"video": PLAIN_TD}, np.ma.masked_equal([-1.0], -1.0))
     assert np.isnan(check_sample(sample, VIDEO, TOTAL).scores).all()
+
+
+def test_columns_of_a_table_of_scores_go_by_their_names(tmp_path):
+    table = pd.DataFrame({"tech": [3.0, 4.0, 5.0, 6.0], "art": [0.1, 0.2, 0.3, 0.4]})
+    samples = [{"video": PLAIN_TD + n} for n in range(4)]
+    named = make_store(tmp_path / "named", samples, table, splits=["train", "train", "val", "test"])
+    assert [one.name for one in named.criteria] == ["tech", "art"]
+    # Criteria in another order than the table: each keeps its own numbers.
+    other = make_store(tmp_path / "other", samples, table, criteria=["art", "tech"], splits="70/15/15")
+    np.testing.assert_array_equal(other.sample("1").scores, [0.2, 4.0])
+    # Other names rename by place, and columns without names have none.
+    np.testing.assert_array_equal(score_matrix(table, 4, ["a", "b"])[0], table.to_numpy())
+    assert score_names(pd.DataFrame(table.to_numpy())) is None
+    assert score_names(table.to_numpy()) is None
+    fitted = LimssrRegressor(backbone="tiny", epochs=1, validation_fraction=0).fit(samples, table)
+    assert [one.name for one in fitted.criteria_] == ["tech", "art"]
+    assert fitted.score(samples, table[["art", "tech"]]) == fitted.score(samples, table)
 
 
 @pytest.mark.parametrize(

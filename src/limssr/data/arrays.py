@@ -226,16 +226,28 @@ def _belongs_to_words(stream: Any, modality: Modality | None, where: str) -> boo
     return modality is not None and modality.words is not None
 
 
-def score_matrix(scores: Any, num_samples: int) -> tuple[np.ndarray, bool]:
+def score_names(scores: Any) -> list[str] | None:
+    """Names of the columns of a table of scores; None where they are no table, or have none."""
+    columns = getattr(scores, "columns", None)
+    if columns is None or isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
+        return None
+    return list(columns) if 0 < len(set(columns)) == len(columns) else None
+
+
+def score_matrix(scores: Any, num_samples: int, names: Sequence[str] | None = None) -> tuple[np.ndarray, bool]:
     """Scores [N] or [N, C] -> float64 [N, C], and whether they were [N].
 
     Args:
         scores: Masked scores are not judged.
         num_samples: N.
+        names: Of the criteria; a table whose columns have these names is read by them, in whatever order they stand.
 
     Raises:
         InputError: Not numbers, an infinite one, or another shape.
     """
+    found = score_names(scores)
+    if names is not None and found is not None and found != list(names) and sorted(found) == sorted(names):
+        scores = scores[list(names)]
     try:
         if hasattr(scores, "detach"):
             scores = read_values(scores, where="Scores").array
@@ -273,7 +285,10 @@ def integer_seed(random_state: int | None) -> int:
 def _as_mapping(sample: Any, index: int) -> Streams:
     if not isinstance(sample, Mapping):
         found = type(sample).__name__
-        raise InputError(f"Sample {index}: expected a mapping from stream names to arrays, found {found}.")
+        raise InputError(
+            f"Sample {index}: expected a mapping from stream names to arrays, found {found}: give one stream as "
+            "[{'NAME': array} for array in samples], each array [segments, features]."
+        )
     return sample
 
 

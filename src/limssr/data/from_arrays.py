@@ -8,7 +8,16 @@ from typing import Any
 from limssr.core.errors import InputError
 from limssr.core.files import check_new
 from limssr.core.types import SPLITS, Split
-from limssr.data.arrays import Range, as_names, as_streams, find_criteria, find_modalities, make_samples, score_matrix
+from limssr.data.arrays import (
+    Range,
+    as_names,
+    as_streams,
+    find_criteria,
+    find_modalities,
+    make_samples,
+    score_matrix,
+    score_names,
+)
 from limssr.data.groups import group_name
 from limssr.data.splits import divide, label_of, parse_shares
 from limssr.data.store.reader import FeatureStore
@@ -59,7 +68,8 @@ def make_store(
     path = Path(path).expanduser()
     check_new(path, "store")
     streams = as_streams(samples)
-    scores_NC, _ = score_matrix(scores, len(streams))
+    names = as_names(criteria, "criteria") or score_names(scores)
+    scores_NC, _ = score_matrix(scores, len(streams), names)
     lists = {"groups": groups, "ids": ids, "splits": None if isinstance(splits, str) else splits}
     for what, given in lists.items():
         if given is not None and len(given) != len(streams):
@@ -71,7 +81,7 @@ def make_store(
     found = find_modalities(streams, as_names(modalities, "modalities"))
     # A scale that nobody gave is that of the training scores: the test split is not looked at.
     train_NC = scores_NC[[split == "train" for split in split_N]]
-    judged = find_criteria(train_NC, as_names(criteria, "criteria"), score_range)
+    judged = find_criteria(train_NC, names, score_range)
     scale = "open" if score_range is None else "strict"
     plain = make_samples(streams, scores_NC, found, judged, scale=scale, say=decisions.append)
     made = [

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from limssr.core.quoting import listed
 from limssr.core.types import Sample
 from limssr.runs.auto.candidates import candidate_of
 from limssr.runs.auto.choice import Choice, paired
@@ -83,10 +84,14 @@ def _of_data(data: Material, shown: Shown) -> list[str]:
     num_groups = len(set(shown.groups))
     if num_groups < FEW_GROUPS:
         found.append(f"{num_groups} groups are too few to judge models by: intervals and choice are rough")
+    few: dict[int, list[str]] = {}
     for column, criterion in enumerate(data.criteria):
         count = num_judged(shown.samples, column)
         if count < FEW_JUDGED:
-            found.append(f"{criterion.name} has only {count} judged samples")
+            few.setdefault(count, []).append(criterion.name)
+    for count, names in few.items():
+        verb = "has" if len(names) == 1 else "have"
+        found.append(f"{listed(names, empty='no criterion')} {verb} only {count} judged samples")
     for modality in data.modalities:
         if not any(modality.name in sample.streams for sample in shown.samples):
             found.append(

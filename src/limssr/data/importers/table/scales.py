@@ -8,6 +8,10 @@ import numpy as np
 from limssr.core.errors import unknown_name
 from limssr.core.types import Criterion, Sample
 
+FAR = 5.0
+"""How many lengths of the middle half of the scores a score may lie outside it."""
+FEWEST, MOST_NAMED = 8, 3
+
 
 def find_criteria(
     names: Sequence[str],
@@ -46,8 +50,8 @@ def find_criteria(
 
 
 def scale_notes(criteria: Sequence[Criterion], derived: Sequence[str], light: Sequence[Sample]) -> list[str]:
-    """What a report says of scales that were derived."""
-    notes = []
+    """What a report says of scales that were derived, and of scores that look like no scores."""
+    notes = _far_notes(criteria, light)
     for column, criterion in enumerate(criteria):
         if criterion.name not in derived:
             continue
@@ -58,4 +62,25 @@ def scale_notes(criteria: Sequence[Criterion], derived: Sequence[str], light: Se
             f"criterion '{criterion.name}': no scale was declared, {criterion.low:g} to {criterion.high:g} was derived "
             f"from the training scores{beyond}"
         )
+    return notes
+
+
+def _far_notes(criteria: Sequence[Criterion], light: Sequence[Sample]) -> list[str]:
+    """Scores far from all others: typing errors, and numbers such as 999 that stand for "not judged"."""
+    notes = []
+    for column, criterion in enumerate(criteria):
+        scores = np.array([sample.scores[column] for sample in light], dtype=float)
+        scores = scores[np.isfinite(scores)]
+        if len(scores) < FEWEST:
+            continue
+        low, high = np.quantile(scores, [0.25, 0.75])
+        reach = FAR * (high - low)
+        far = np.sort(scores[(scores < low - reach) | (scores > high + reach)])
+        if reach > 0 and len(far):
+            told = ", ".join(f"{score:g}" for score in far[:MOST_NAMED]) + (", ..." if len(far) > MOST_NAMED else "")
+            notes.append(
+                f"criterion '{criterion.name}': {len(far)} scores lie far from the others ({told}; half of all are "
+                f"between {low:g} and {high:g}), which spoils scale and training where they are typing errors or stand "
+                "for 'not judged': correct them, or empty their cells"
+            )
     return notes
