@@ -8,7 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from limssr.core.recipes import parse_config
+from limssr.data.store.reader import FeatureStore
+from limssr.media.clock import parse_segments
+from limssr.media.extract import ExtractOptions, extract
 from limssr.runs.prediction.predict import predict
+from limssr.runs.train import train_run
 
 
 def written(samples, folder):
@@ -50,6 +55,51 @@ def test_scores_and_intervals_are_those_of_predict_to_the_last_bit(client, serve
             assert (one["score"], one["low"], one["high"]) == (row[name], row[f"low:{name}"], row[f"high:{name}"])
     assert document["samples"][0]["scores"]["execution"]["scale"] == [0.0, 10.0]
     assert document["timings_ms"].keys() == {"reading", "waiting", "scoring"}
+
+
+@pytest.fixture(scope="module")
+def worn(tmp_path_factory):
+    """A run on features of two sensors, and the folder of its tables."""
+    folder, dice = tmp_path_factory.mktemp("worn"), np.random.default_rng(0)
+    lines = ["id,split,score:total,sensor:wrist,sensor:belt"]
+    for number, split in enumerate(("train", "train", "train", "val", "test")):
+        for name in ("wrist", "belt"):
+            rows = [
+                f"{second / 4:g};{value:.3f}".replace(".", ",") for second, value in enumerate(dice.normal(size=40))
+            ]
+            (folder / f"{name}{number}.csv").write_text("\n".join([f"time_s;{name}_x", *rows]) + "\n")
+        lines.append(f"r{number},{split},{number},wrist{number}.csv,belt{number}.csv")
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    extract(folder / "table.csv", folder / "store", ExtractOptions(segments=parse_segments("1"), encoders=("sound",)))
+    document = {
+        "data": {"store": str(folder / "store")},
+        "model": {"system": "attention", "hidden": 8},
+        "train": {"epochs": 1, "warmup_epochs": 0},
+        "evaluation": {"bootstrap": 0, "references": []},
+    }
+    return train_run(parse_config(document, where="test"), folder / "run"), folder
+
+
+def test_tables_of_sensors_are_scored_by_the_names_of_their_streams(start, settings, worn, tools):
+    """As the page sends them; arrays of features under the same names stay what they are."""
+    run, folder = worn
+    store = FeatureStore.open(folder / "store")
+    whole, part = store.sample("r4"), store.sample("r3")
+    for sample in (whole, part):
+        for name, array in sample.streams.items():
+            np.save(folder / f"{name}{sample.id[1:]}.npy", array)
+    (folder / "new.csv").write_text("id,stream:wrist,stream:belt\nr4,wrist4.npy,belt4.npy\nr3,wrist3.npy,\n")
+    expected = [[row["total"]] for row in predict(run, folder / "new.csv", device="cpu").to_pylist()]
+    tables = {name: (f"{name}.csv", (folder / f"{name}4.csv").read_bytes()) for name in ("wrist", "belt")}
+    features = {name: (f"{name}.npy", tools.npy(array)) for name, array in whole.streams.items()}
+    with start(settings, runs=(run,)) as client:
+        assert scores_of(client.form("/v1/score", tables).document) == expected[:1]
+        one = {"wrist": ("w.csv", (folder / "wrist3.csv").read_bytes())}
+        assert scores_of(client.form("/v1/score", one).document) == expected[1:]
+        assert scores_of(client.form("/v1/score", features).document) == expected[:1]
+        wrong = client.form("/v1/score", {"wrist": ("w.csv", b"time_s,other\n0,1\n1,2\n")})
+        assert wrong.status == 422
+        assert "expected the readings wrist_x, found other" in wrong.document["detail"]
 
 
 def test_every_kind_of_file_gives_the_same_scores(client, performances, tools):

@@ -128,6 +128,18 @@ def on_one_clock(tables: Mapping[str, SensorTable], *, where: str) -> dict[str, 
     return {**tables, **moved}
 
 
+def num_readings(path: Path) -> int | None:
+    """How many readings a table has beside one time column; None where it is no sensor table."""
+    if path.suffix.lower() not in SUFFIXES:
+        return None
+    try:
+        table, _ = _read(path, "table")
+        _time_column(table.column_names, path, "table")
+    except InputError:
+        return None
+    return table.num_columns - 1
+
+
 def sensor_segments(table: SensorTable, segments: Segments, num_segments: int) -> Float32[np.ndarray, "T _"]:
     """Mean, deviation, minimum, maximum and slope a second of each reading, and how many rows there were.
 

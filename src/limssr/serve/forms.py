@@ -1,7 +1,8 @@
 """Samples of a form: files of arrays or recordings, written into a folder of their own and read as the command reads.
 
 The parts of a form: `STREAM` (a file; one sample) or `SAMPLE/STREAM` (many); `streams` (an .npz that holds an array for
-each stream); `recording`, or `media:NAME` and `sensor:NAME`, for a run that was made from recordings. Fields of text:
+each stream); `recording`, or `media:NAME` and `sensor:NAME`, for a run that was made from recordings, where NAME alone
+will do for a film, a sound and a sensor's table. Fields of text:
 `model`, `id`, `interval`, `only` (streams with commas between them), `columns`, `windows`.
 """
 
@@ -28,6 +29,7 @@ from limssr.data.importers.table.reading import Reading
 from limssr.data.importers.table.table import read_manifest
 from limssr.data.words.files import SUFFIXES as WORDS
 from limssr.media.samples import PICTURE_SUFFIXES, SOUND_SUFFIXES, read_recordings
+from limssr.media.sensors import num_readings
 from limssr.serve.arrays import Bounds, restricted
 from limssr.serve.problems import Problem
 from limssr.serve.served import Served
@@ -129,6 +131,7 @@ def samples_in(form: Form, served: Served, bounds: Bounds, *, max_body: int) -> 
         raise InputError(
             f"Expected files in the form, found none: send one part a stream, named {', '.join(served.names)}."
         )
+    form = _as_recordings(form, served)
     try:
         if any(name == RECORDING or name.partition(":")[0] in ("media", "sensor") for name in form.files):
             samples, notes = _recordings(form, served)
@@ -141,6 +144,23 @@ def samples_in(form: Form, served: Served, bounds: Bounds, *, max_body: int) -> 
         if sample.streams:
             bounds.check_segments(sample.num_segments, f"Sample '{sample.id}'")
     return restricted(samples, served, form.only()), [_as_sent(note, form) for note in notes]
+
+
+def _as_recordings(form: Form, served: Served) -> Form:
+    """The form with `media:NAME` and `sensor:NAME` where a part has NAME alone and its file is none of features."""
+    if served.extraction is None:
+        return form
+    renamed: dict[str, str] = {}
+    for stream in served.extraction.streams:
+        path = form.files.get(stream.column)
+        if path is None or stream.name not in served.names:
+            continue
+        if (stream.kind == "media" and path.suffix in MEDIA) or (
+            stream.kind == "sensor" and num_readings(path) not in (None, len(stream.columns))
+        ):
+            renamed[stream.column] = stream.source
+    files = {renamed.get(name, name): path for name, path in form.files.items()}
+    return replace(form, files=files, titles={renamed.get(name, name): title for name, title in form.titles.items()})
 
 
 def _arrays(form: Form, served: Served, bounds: Bounds, *, max_body: int) -> tuple[list[Sample], list[str]]:

@@ -59,7 +59,12 @@ function choose(id) {
   state.model = state.models.find((one) => one.id === id);
   const streams = state.model.streams.map((one) => one.name);
   const files = `one array file a stream (.npy, .npz, .csv, .parquet …) with its name in the file's name: ${streams.join(", ")}`;
-  $("wanted").textContent = state.model.recordings ? `A video or sound file, or ${files}.` : `${files[0].toUpperCase()}${files.slice(1)}. Streams that you do not have may be left out.`;
+  const sensors = state.model.media.filter((one) => one.startsWith("sensor:")).map((one) => one.slice("sensor:".length));
+  const ways = [files];
+  if (sensors.length) ways.unshift(`one table a sensor (.csv, .tsv, .parquet) with a time column and its name in the file's name: ${sensors.join(", ")}`);
+  if (state.model.media.some((one) => one.startsWith("media:"))) ways.unshift("a video or sound file");
+  const told = ways.join("; or ");
+  $("wanted").textContent = `${told[0].toUpperCase()}${told.slice(1)}. Streams that you do not have may be left out.`;
   for (const name of ["result", "why", "live"]) $(name).hidden = true;
   state.parts = null;
 }
