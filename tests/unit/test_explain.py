@@ -12,7 +12,7 @@ from limssr.core.types import Criterion, Sample
 from limssr.evaluation.conformal import errors_of
 from limssr.explain.attention import between_samples, between_slots, distance
 from limssr.explain.contributions import stream_contributions
-from limssr.explain.groups import mean_over_groups, over_groups
+from limssr.explain.groups import COSINE, SHARE, SIZE, mean_over_groups, over_groups
 from limssr.explain.places import BLOCK_BINS, PROMPT, PROMPT_BINS, binned
 from limssr.explain.scored import score_subsets
 from limssr.explain.shares import shapley_of, shares_document
@@ -161,3 +161,11 @@ def test_distances_of_patterns():
     assert np.isnan(between_slots(same[:, :1])).all()
     assert between_samples(np.concatenate([same, same])).tolist() == [0.0, 0.0]
     assert distance(same[0, 0], apart[0, 0]) == 0.5
+
+
+@pytest.mark.parametrize(("within", "values"), [(SHARE, [1, 1, 0.5]), (SIZE, [9, 9, 0.1]), (COSINE, [-1, 1, -0.9])])
+def test_an_interval_of_few_groups_stays_among_the_values_that_a_number_can_have(within, values):
+    values_N, group_N = np.array(values, float), np.array([0, 0, 1])
+    free, found = mean_over_groups(values_N, group_N), mean_over_groups(values_N, group_N, within)
+    assert free.low < within[0]
+    assert within[0] <= found.low <= found.value <= found.high <= within[1]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from limssr.explain.groups import mean_over_groups
+from limssr.explain.groups import SHARE, SIZE, mean_over_groups
 from limssr.explain.places import BLOCK_BINS, PROMPT_BINS, bin_names
 from limssr.explain.reading import Read
 
@@ -57,13 +57,15 @@ def subset_document(read: Read, names: Sequence[str], group_N: np.ndarray) -> di
         "streams": list(read.subset),
         "num_samples": len(read.rows_N),
         "num_positions": float(read.length_N.mean()),
-        "shares": {part: mean_over_groups(share.mean(axis=1), groups).to_dict() for part, share in shares.items()},
+        "shares": {
+            part: mean_over_groups(share.mean(axis=1), groups, SHARE).to_dict() for part, share in shares.items()
+        },
         "even_shares": {part: float(share.mean()) for part, share in shares_of(even_N1P, names).items()},
         "shares_by_slot": {part: share.mean(axis=0).tolist() for part, share in shares.items()},
-        "entropy": mean_over_groups(read.entropy_NK.mean(axis=1), groups).to_dict(),
+        "entropy": mean_over_groups(read.entropy_NK.mean(axis=1), groups, SIZE).to_dict(),
         "entropy_by_slot": read.entropy_NK.mean(axis=0).tolist(),
-        "between_slots": mean_over_groups(between_slots(read.attention_NKP), groups).to_dict(),
-        "between_samples": mean_over_groups(between_samples(read.attention_NKP), groups).to_dict(),
+        "between_slots": mean_over_groups(between_slots(read.attention_NKP), groups, SHARE).to_dict(),
+        "between_samples": mean_over_groups(between_samples(read.attention_NKP), groups, SHARE).to_dict(),
     }
 
 
@@ -85,7 +87,7 @@ def change_document(less: Read, more: Read, names: Sequence[str], group_N: np.nd
     return {
         "streams": list(more.subset),
         "without": next(name for name in more.subset if name not in less.subset),
-        "distance": mean_over_groups(distance(before, after).mean(axis=1), groups).to_dict(),
+        "distance": mean_over_groups(distance(before, after).mean(axis=1), groups, SHARE).to_dict(),
         "shares": moved,
     }
 

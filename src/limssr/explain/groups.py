@@ -12,6 +12,8 @@ from limssr.evaluation.uncertainty import Uncertainty, units_of
 
 CONFIDENCE = 0.95
 """Of every interval in this room."""
+ANY, SIZE, SHARE, COSINE = (-np.inf, np.inf), (0.0, np.inf), (0.0, 1.0), (-1.0, 1.0)
+"""Ranges of numbers: of few groups an interval would leave them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +46,15 @@ def groups_of(samples: Sequence[Sample]) -> np.ndarray:
     return np.array(units_of([one.group for one in samples], [one.id for one in samples]), dtype=int)
 
 
-def over_groups(statistic: Callable[[np.ndarray], float], group_N: np.ndarray) -> Estimate:
+def over_groups(
+    statistic: Callable[[np.ndarray], float], group_N: np.ndarray, within: tuple[float, float] = ANY
+) -> Estimate:
     """A statistic of N samples, and its jackknife interval over their groups.
 
     Args:
         statistic: Positions of some of the samples -> the number.
         group_N: The group of each sample.
+        within: The values that the number can have; the interval ends there.
     """
     num = len(group_N)
     value = statistic(np.arange(num)) if num else float("nan")
@@ -62,14 +67,15 @@ def over_groups(statistic: Callable[[np.ndarray], float], group_N: np.ndarray) -
     if not np.isfinite(drawn).all():
         return Estimate(value=value, low=np.nan, high=np.nan, num_groups=len(names))
     low, high = uncertainty.interval(value, drawn, num_units=len(drawn), confidence=CONFIDENCE)
+    low, high = (float(np.clip(end, *within)) for end in (low, high))
     return Estimate(value=value, low=low, high=high, num_groups=len(names))
 
 
-def mean_over_groups(values_N: np.ndarray, group_N: np.ndarray) -> Estimate:
-    """The mean of what is known of N numbers."""
+def mean_over_groups(values_N: np.ndarray, group_N: np.ndarray, within: tuple[float, float] = ANY) -> Estimate:
+    """The mean of what is known of N numbers, which lie `within` two values."""
     there_N = np.isfinite(values_N)
     values, groups = values_N[there_N], group_N[there_N]
-    return over_groups(lambda rows: float(values[rows].mean()) if len(rows) else float("nan"), groups)
+    return over_groups(lambda rows: float(values[rows].mean()) if len(rows) else float("nan"), groups, within)
 
 
 def finite(value: float) -> float | None:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from limssr.core.errors import InputError
-from limssr.explain.groups import Estimate, finite, mean_over_groups, over_groups
+from limssr.explain.groups import COSINE, SHARE, Estimate, finite, mean_over_groups, over_groups
 from limssr.explain.reading import Read
 from limssr.explain.similarity import linear_cka, shuffled
 
@@ -105,7 +105,7 @@ def pair_document(pair: Pair, group_N: np.ndarray) -> dict[str, Any]:
     first_N = (cosines_NK.argmax(axis=1) == place).astype(float) if others else np.full(len(groups), np.nan)
     similarity = {
         name: {
-            "cosine": mean_over_groups(cosines_NK[:, k], groups).to_dict(),
+            "cosine": mean_over_groups(cosines_NK[:, k], groups, COSINE).to_dict(),
             "normalised": mean_over_groups(normalised_NK[:, k], groups).to_dict(),
             "cka": cka_over_groups(pair.inferred_NH, pair.true_NKH[:, k], groups).to_dict(),
         }
@@ -117,7 +117,7 @@ def pair_document(pair: Pair, group_N: np.ndarray) -> dict[str, Any]:
         "num_samples": len(pair.rows_N),
         "to": similarity,
         "margin": mean_over_groups(margin_N, groups).to_dict(),
-        "first": mean_over_groups(first_N, groups).to_dict(),
+        "first": mean_over_groups(first_N, groups, SHARE).to_dict(),
         "first_by_chance": 1.0 / len(pair.streams),
         "shuffled": {
             "cosine": finite(_shuffled(pair, place, _cosine)),
@@ -138,7 +138,7 @@ def cka_over_groups(first_NH: np.ndarray, second_NH: np.ndarray, group_N: np.nda
         scale = np.linalg.norm(centred[0]) * np.linalg.norm(centred[1])
         return float((centred[0] * centred[1]).sum() / scale) if scale > 0 else float("nan")
 
-    return over_groups(of, group_N)
+    return over_groups(of, group_N, SHARE)
 
 
 def _cosine(first_NH: np.ndarray, second_NH: np.ndarray) -> float:

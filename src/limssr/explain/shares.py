@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from limssr.explain.contributions import shapley
-from limssr.explain.groups import finite, mean_known, mean_over_groups
+from limssr.explain.groups import SIZE, finite, mean_known, mean_over_groups
 from limssr.explain.scored import Scored
 
 
@@ -42,7 +42,7 @@ def shares_document(scored: Scored, shapley_NMC: np.ndarray, baseline_C: np.ndar
     scaled_NMC = np.abs(shapley_NMC) / scored.spans_C
     sizes_NM = mean_known(scaled_NMC)
     streams: dict[str, Any] = {}
-    means = {name: mean_over_groups(sizes_NM[:, m], group_N) for m, name in enumerate(scored.names)}
+    means = {name: mean_over_groups(sizes_NM[:, m], group_N, SIZE) for m, name in enumerate(scored.names)}
     total = np.nansum([one.value for one in means.values()])
     for m, name in enumerate(scored.names):
         per_criterion = mean_known(np.abs(shapley_NMC[:, m]).T)

@@ -9,7 +9,7 @@ import numpy as np
 from limssr.core.types import Criterion
 from limssr.evaluation.conformal import Errors, width
 from limssr.evaluation.intervals import coverage, intervals
-from limssr.explain.groups import finite, mean_known, mean_over_groups
+from limssr.explain.groups import SHARE, SIZE, finite, mean_known, mean_over_groups
 from limssr.explain.scored import Scored, Subset
 
 
@@ -41,7 +41,7 @@ def coverage_document(scored: Scored, errors: Errors, group_N: np.ndarray, *, le
             {
                 "streams": list(subset),
                 "num_samples": int(judged_NC.any(axis=1).sum()),
-                "covered": mean_over_groups(share_N, group_N).to_dict(),
+                "covered": mean_over_groups(share_N, group_N, SHARE).to_dict(),
                 "width": finite(float(np.nanmean(wide_NC))),
                 "lowest_group": _lowest_group(inside_NC, judged_NC, group_N),
             }
@@ -121,8 +121,8 @@ def return_document(one: Return, group_N: np.ndarray, *, seed: int = 0) -> dict[
         "stream": one.stream,
         "subset": list(one.subset),
         "num_samples": int(known_NC.any(axis=1).sum()),
-        "moved": mean_over_groups(mean_known(np.abs(one.moved_NC)), group_N).to_dict(),
-        "right": mean_over_groups(_agreement(one.moved_NC, one.wanted_NC), group_N).to_dict(),
+        "moved": mean_over_groups(mean_known(np.abs(one.moved_NC)), group_N, SIZE).to_dict(),
+        "right": mean_over_groups(_agreement(one.moved_NC, one.wanted_NC), group_N, SHARE).to_dict(),
         "right_by_chance": finite(_by_chance(one, seed)),
         "nearer": mean_over_groups(mean_known(error_NC), group_N).to_dict(),
     }
