@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from limssr.data.from_arrays import make_store
     from limssr.data.store import FeatureStore, StoreWriter
     from limssr.estimator import LimssrRegressor
+    from limssr.media.from_recordings import extract
     from limssr.runs.live.scorer import LiveScorer
     from limssr.runs.load import load
     from limssr.studies.python import auto, compare, evaluate, open_run, train
@@ -29,6 +30,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "extract",
     "load",
     "make_store",
     "open_run",
@@ -48,6 +50,7 @@ _PLACES = {
     "auto": "limssr.studies.python",
     "compare": "limssr.studies.python",
     "evaluate": "limssr.studies.python",
+    "extract": "limssr.media.from_recordings",
     "load": "limssr.runs.load",
     "make_store": "limssr.data.from_arrays",
     "open_run": "limssr.studies.python",

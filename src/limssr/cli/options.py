@@ -1,9 +1,8 @@
 """Options that several verbs share, each described once."""
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -146,25 +145,3 @@ def chosen_cluster(
                 raise InputError(f"Expected --engine ray with {name}, found the work left to this machine: add it.")
         return None
     return Cluster(processes=processes, address=address, needs=None if needs is None else Needs.read(needs))
-
-
-@contextlib.contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, total) that shows on stderr how far a piece of work is: a bar, or lines in a log."""
-    from limssr.core.progress import make_reporter
-
-    reporter = make_reporter()
-    shown = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal shown
-        if not shown:
-            reporter.start(what, total)
-        for _ in range(done - shown):
-            reporter.advance(what)
-        shown = done
-
-    try:
-        yield progress
-    finally:
-        reporter.finish()

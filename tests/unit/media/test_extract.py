@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+import limssr
 from limssr.core.errors import InputError
 from limssr.data.store.reader import FeatureStore
 from limssr.media import work
@@ -352,3 +353,17 @@ def test_a_division_that_cannot_be_made_is_refused_before_anything_is_read(tmp_p
     with pytest.raises(InputError, match="groups"):
         extract(sensor_table(tmp_path, group=lambda _: "one"), tmp_path / "store", options())
     assert not (tmp_path / "store").exists()
+
+
+def test_python_does_what_the_verb_does(tmp_path):
+    table = sensor_table(tmp_path)
+    by_call = limssr.extract(
+        table, tmp_path / "one", encoders="sound", segments="1", split="60/20/20", scales={"total": (0, 9)}
+    )
+    assert by_call.imported.streams == {"wrist": 20}
+    asked = options(encoders=("sound",), split="60/20/20", scales={"total": (0, 9)})
+    extract(table, tmp_path / "two", asked)
+    assert same_bytes(tmp_path / "one", tmp_path / "two")
+    assert not by_call.failures
+    with pytest.raises(InputError, match="sound"):
+        limssr.extract(table, tmp_path / "three", encoders="suond", show="nothing")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro import conf
 
-from limssr.cli.options import ColumnsName, Common, HeaderName, Position, SplitName, counting
+from limssr.cli.options import ColumnsName, Common, HeaderName, Position, SplitName
 from limssr.cli.output import Answer
+from limssr.core.counting import counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

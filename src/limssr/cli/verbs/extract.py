@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import RenderableType
 from tyro import conf
 
-from limssr.cli.options import Address, Common, EngineName, NeedsText, Position, chosen_cluster, counting
+from limssr.cli.options import Address, Common, EngineName, NeedsText, Position, chosen_cluster
 from limssr.cli.output import PARTIAL, Answer
+from limssr.core.counting import counting
 from limssr.core.errors import InputError
 
 if TYPE_CHECKING:
