@@ -116,7 +116,7 @@ def test_performances_from_elsewhere(limssr, run, store_path, tmp_path):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["--samples", "performance-x"], "sample of split 'test'"),
+        (["--samples", "performance-x"], "--split names another split"),
         (["--subsets", "video+smell"], "Expected streams of video, audio, flow"),
         (["--member", "ridg"], "ridge"),
     ],

@@ -10,8 +10,10 @@ from limssr.core.errors import ArtifactError, InputError
 from limssr.core.recipes import parse_config
 from limssr.data.simulate import simulate_store
 from limssr.data.store.reader import FeatureStore
+from limssr.report import write_report
 from limssr.runs.evaluate import evaluate_run, scored_store
 from limssr.runs.folder import read_run
+from limssr.runs.load import load_scorer
 from limssr.runs.prediction.predict import predict
 from limssr.runs.train import train_run
 
@@ -124,3 +126,15 @@ def _rewrite(source, target, change):
             scores = sample.scores * 0.5 if change == "scores" else sample.scores
             streams = {k: v * 1.5 for k, v in sample.streams.items()} if change == "features" else sample.streams
             writer.add(limssr.Sample(sample.id, streams, scores, sample.group, split))
+
+
+@pytest.mark.parametrize("what", ["a folder", "a file", "nothing"])
+def test_what_is_no_run_is_refused_with_what_to_give(tmp_path, what):
+    """Each verb in the same words: what is expected, and what to give instead."""
+    given = {"a folder": tmp_path, "a file": tmp_path / "report.html", "nothing": tmp_path / "nowhere"}[what]
+    (tmp_path / "report.html").write_text("a page")
+    for work in (evaluate_run, write_report, read_run):
+        with pytest.raises(ArtifactError, match=r"found no run\.json there: give the folder"):
+            work(given)
+    with pytest.raises(ArtifactError, match=r"found no config\.json there: give a run folder"):
+        load_scorer(given)

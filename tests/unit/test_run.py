@@ -246,11 +246,6 @@ def test_a_newer_run_folder_is_refused_by_everything(run, tmp_path, store_path):
         train_run(make_config(store_path, references=["ridge"]), newer, resume="auto")
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(ArtifactError, match=r"run\.json"):
-        evaluate_run(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

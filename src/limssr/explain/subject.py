@@ -126,7 +126,8 @@ def chosen_samples(subject: Subject, ids: Sequence[str]) -> tuple[Sample, ...]:
     known = {sample.id: sample for sample in subject.samples}
     for name in ids:
         if name not in known:
-            raise unknown_name(f"sample of split '{subject.split}'", name, list(known))
+            told = str(unknown_name(f"sample of split '{subject.split}'", name, list(known)))
+            raise InputError(f"{told} --split names another split, --source samples from elsewhere.")
     return tuple(known[name] for name in dict.fromkeys(ids))
 
 

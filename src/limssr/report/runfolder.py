@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from limssr.core.errors import ArtifactError
 from limssr.core.reading.documents import MAX_YAML_BYTES, is_finite, parse_yaml
 from limssr.core.reading.fields import mapping
 from limssr.core.reading.records import (
@@ -83,6 +84,10 @@ def read_run_folder(folder: Path) -> RunFolder:
     Raises:
         ArtifactError: No run.json, a newer format, or a damaged file.
     """
+    if not (folder / "run.json").exists():
+        raise ArtifactError(
+            f"Expected a run folder at {folder}, found no run.json there: give the folder that train wrote."
+        )
     run = read_document(folder / "run.json", RunDocument, newest_version=FORMAT_VERSION)
     optional = {
         "config.yaml": "the recipe and the loss weights",

@@ -247,7 +247,10 @@ def _make_model_folder(folder: Path) -> None:
 
 def _read_settings(folder: Path) -> dict[str, Any]:
     if not (folder / SETTINGS).exists():
-        raise ArtifactError(f"Expected a saved model in {folder}: {SETTINGS} is missing.")
+        raise ArtifactError(
+            f"Expected a saved model in {folder}, found no {SETTINGS} there: give a run "
+            "folder, a folder of its references, or one that save_pretrained wrote."
+        )
     return read_document(folder / SETTINGS, ModelDocument, newest_version=FORMAT_VERSION)
 
 
