@@ -76,8 +76,11 @@ def assemble(
     Raises:
         InputError: A table or an array is not right, or nothing lies within the recording.
     """
+    known = {stream.column: _readings_of(stream) for stream in streams if stream.kind == "sensor"}
     sensors = {
-        source.name: read_sensor(source.path, offset=source.offset, where=_about(row, source))
+        source.name: read_sensor(
+            source.path, offset=source.offset, where=_about(row, source), keep=known.get(source.name, ())
+        )
         for source in row.of_kind("sensor")
     }
     if stamps == "shared":
@@ -170,12 +173,17 @@ def _num_segments(
     return max((len(array) for array in arrays.values()), default=1)
 
 
+def _readings_of(stream: StreamRecord) -> tuple[str, ...]:
+    """The readings that a sensor's stream was made of."""
+    means = stream.columns[: (len(stream.columns) - 1) // 5]
+    return tuple(name.removesuffix(".mean") for name in means)
+
+
 def _sensor(table: SensorTable, stream: StreamRecord, segments: Segments, number: int, row: Recording) -> np.ndarray:
     if sensor_columns(table.columns) != stream.columns:
-        wanted = stream.columns[: (len(stream.columns) - 1) // 5]
         raise InputError(
             f"{row.where}: '{row.id}', sensor:{stream.column}: expected the readings "
-            f"{', '.join(name.removesuffix('.mean') for name in wanted)}, found {', '.join(table.columns)}: all tables "
+            f"{', '.join(_readings_of(stream))}, found {', '.join(table.columns)}: all tables "
             "of a sensor must have the same columns in the same order."
         )
     values_TD = sensor_segments(table, segments, number)

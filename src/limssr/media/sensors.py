@@ -19,7 +19,7 @@ from limssr.core.errors import InputError
 from limssr.core.quoting import listed, shortened
 from limssr.core.reading.regular import Outside, exists
 from limssr.core.reading.tables import read_csv, read_parquet
-from limssr.data.importers.table.roles import is_time_name, time_unit
+from limssr.data.importers.table.roles import is_count_name, is_time_name, rising_whole, time_unit
 from limssr.media.clock import NS, Segments, to_ns
 from limssr.media.encoders.pooling import covered, pooled, statistic_names
 
@@ -69,7 +69,7 @@ def sensor_columns(columns: Sequence[str]) -> tuple[str, ...]:
     return (*statistic_names(columns, STATISTICS), "count")
 
 
-def read_sensor(path: Path, *, offset: str = "", where: str) -> SensorTable:
+def read_sensor(path: Path, *, offset: str = "", where: str, keep: Sequence[str] = ()) -> SensorTable:
     """Read a sensor table.
 
     Args:
@@ -77,6 +77,7 @@ def read_sensor(path: Path, *, offset: str = "", where: str) -> SensorTable:
         offset: Where the table's second 0 lies on the recording's clock, in seconds; for a table with time stamps also
             the time stamp (ISO) at which the recording begins. Empty: 0, or for time stamps their first row.
         where: Beginning of the messages.
+        keep: Columns that are readings though they count the rows, as in stores of older versions.
 
     Raises:
         InputError: No such table, no or several time columns, times that are missing or run backwards, text.
@@ -84,7 +85,9 @@ def read_sensor(path: Path, *, offset: str = "", where: str) -> SensorTable:
     table, remarks = _read(path, where)
     name = _time_column(table.column_names, path, where)
     times_ns, is_date = _times(table.column(name), name, f"{where}: {path}, column '{name}'")
-    columns = tuple(column for column in table.column_names if column != name)
+    counts = [column for column in table.column_names if column not in keep and _counts_rows(column, table)]
+    remarks += tuple(f"index column '{column}' left out, for it counts the rows" for column in counts)
+    columns = tuple(column for column in table.column_names if column not in (name, *counts))
     if not columns or not table.num_rows:
         raise InputError(f"{where}: expected readings beside the column '{name}' in {path}, found none: add them.")
     readings_NC = np.stack([_readings(table.column(column), column, path, where) for column in columns], axis=1)
@@ -195,6 +198,12 @@ def _time_column(names: Sequence[str], path: Path, where: str) -> str:
             f"{listed(names, empty='no column')}: name the time column 'time_s', 'time_ms' or 'timestamp'."
         )
     return found[0]
+
+
+def _counts_rows(name: str, table: pa.Table) -> bool:
+    """Whether a column is an index that a table program wrote, and no reading."""
+    column = table.column(name)
+    return is_count_name(name) and pa.types.is_integer(column.type) and rising_whole(column.to_numpy())
 
 
 def _times(column: pa.ChunkedArray, name: str, where: str) -> tuple[np.ndarray, bool]:

@@ -8,7 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from limssr.core.errors import InputError
+from limssr.media.assemble import assemble
 from limssr.media.clock import make_segments, parse_segments
+from limssr.media.manifest import Recording, Source
+from limssr.media.record import StreamRecord
 from limssr.media.sensors import on_one_clock, read_sensor, sensor_columns, sensor_segments
 
 SECONDS = make_segments(1)
@@ -68,6 +71,28 @@ def test_tables_as_they_are_written_elsewhere(text, remarks, tmp_path):
         np.testing.assert_array_equal(table.readings_NC, [[1.25, 3], [-25, np.nan]])
         assert len(table.remarks) == len(remarks)
         assert all(one.startswith(told) for one, told in zip(table.remarks, remarks, strict=True))
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "frame", "index"])
+def test_an_index_is_no_reading(name, tmp_path):
+    path = written(tmp_path / "s.csv", f"{name},time_s,x\n0,0.5,7\n1,1.0,3\n2,1.5,4\n")
+    table = read_sensor(path, where="here")
+    assert table.columns == ("x",)
+    assert table.remarks == (f"index column '{name}' left out, for it counts the rows",)
+    # Stores of older versions have it as a reading, and go on reading it.
+    assert read_sensor(path, where="here", keep=(name, "x")).columns == (name, "x")
+    jumps = written(tmp_path / "j.csv", f"{name or 'nr'},time_s,x\n4,0.5,7\n1,1.0,3\n2,1.5,4\n")
+    assert len(read_sensor(jumps, where="here").columns) == 2
+
+
+@pytest.mark.parametrize("readings", [("frame", "x"), ("x",)])
+def test_a_sensor_is_read_as_its_store_was(readings, tmp_path):
+    written(tmp_path / "s.csv", "frame,time_s,x\n0,0.1,7\n1,0.5,3\n2,0.9,4\n")
+    source = Source(kind="sensor", name="wrist", cell="s.csv", folder=tmp_path)
+    row = Recording(id="a", sources=(source,), scores_C=np.empty(0), group="", split=None, where="here")
+    stream = StreamRecord(name="wrist", source="sensor:wrist", columns=sensor_columns(readings))
+    found = assemble(row, {}, [stream], SECONDS).sample.streams["wrist"]
+    assert found.shape == (1, 5 * len(readings) + 1)
 
 
 def test_a_thousands_separator_is_no_decimal(tmp_path):
