@@ -194,6 +194,8 @@ def test_irregular_times_overlapping_segments(tmp_path):
         ("time_s,force\n0,1\n2,1\n1,1\n", "row 3 is earlier"),
         ("time_s,force\n0,1\n,1\n", "a time in every row"),
         ("time_s,force\nnoon,1\n", "expected seconds or ISO"),
+        ("time,force\n0,1\n1e500,1\n", "finite times"),
+        ("Time [min],force\n1e308,1\n", "finite times"),
         ("time_s,force\n0,hard\n", "expected numbers in column 'force'"),
         ("time_s,force\n0,inf\n", "finite numbers"),
         ("time_s,force\n0,1,2\n", "readable table"),

@@ -173,8 +173,8 @@ def time_unit(name: str, values: np.ndarray) -> float:
     if unit is not None:
         return _UNITS[unit]
     largest = float(np.abs(values).max(initial=0.0))
-    if largest < 1e9:
-        return 1.0
+    if largest < 1e9 or not np.isfinite(largest):
+        return 1.0  # infinite times are refused where they are used
     return next(seconds for bound, seconds in _EPOCHS if largest < bound)
 
 
