@@ -10,7 +10,8 @@ myst_heading_anchors = 4
 # Tutorials are run when the site is built; one that fails is a fault of the site.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_in_temp = True
+# In the folder of the copied pages, in the order of their names: the gallery shows what pages before it have made.
+nb_execution_in_temp = False
 nb_execution_timeout = 240
 nb_merge_streams = True
 html_theme = "furo"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ def test_published_files_become_the_papers_tables(limssr, stores, tmp_path, name
             text = (tmp_path / f"{key}.{ending}").read_text(encoding="utf-8")
             first_row = text.index("limssr,here" if ending == "csv" else "limssr, here")
             assert 0 < text.index("Another language model") < first_row
+            assert re.search(rf"\bTable {key.removeprefix('table')}: ", text)
         rows = [row for row in read_csv(tmp_path / f"{key}.csv") if row["source"] == "here"]
         assert rows
         assert all(row["mse"] for row in rows), key

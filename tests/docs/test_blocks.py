@@ -117,7 +117,7 @@ def test_every_page_is_in_the_index_once():
 
 def test_the_index_is_in_the_order_of_a_reader():
     heads = re.findall(r"^## (.*)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert heads == ["Get started", "Tutorials", "How to", "Concepts", "Reference", "Results", "Decisions"]
+    assert heads == ["Get started", "Tutorials", "How to", "Concepts", "Reference", "Results", "Gallery", "Decisions"]
 
 
 def test_readme_is_a_page_and_its_picture_small():

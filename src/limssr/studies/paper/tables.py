@@ -163,7 +163,7 @@ def _by_class(benchmark: Benchmark, scores: Scores, systems: Sequence[str]) -> S
     for target in benchmark.targets:
         published = [cell for cell in published_scores(number, benchmark.name) if cell.target == target]
         groups.append(_group(target, published, systems, _by_subset(scores, target)))
-    title = f"SeedTable {number}: {benchmark.name} under every subset of streams, by target"
+    title = f"Table {number}: {benchmark.name} under every subset of streams, by target"
     return SeedTable(key=f"table{number}", title=title, columns=_subset_columns(), groups=tuple(groups), hint=LETTERS)
 
 
