@@ -24,6 +24,8 @@ FLAGS = {
         "--encoders",
         "--segments",
         "--scale",
+        "--split",
+        "--seed",
         "--words",
         "--name",
         "--processes",
