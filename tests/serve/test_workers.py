@@ -102,7 +102,8 @@ def test_a_killed_worker_is_replaced_and_answers_stay_right(served_run, client, 
         status, counters = asked(port, "GET", "/metrics")
         counted = re.search(rb'limssr_requests_total\{route="/v1/score",status="200"\} (\d+)', counters)
         assert status == 200
-        assert len(right) <= int(counted[1]) <= len(right) + len(lost)
+        # The victim may have sent an answer to each client that it did not live to count.
+        assert len(right) - len(bodies) <= int(counted[1]) <= len(right) + len(lost)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) == 0
     assert any("worker replaced" in line for line in said)

@@ -80,7 +80,8 @@ def test_a_card_says_what_a_reader_needs():
 def test_a_card_repeats_what_a_search_warned_of(tmp_path):
     shutil.copytree(RUN, tmp_path / "run")
     document = json.loads((RUN / "run.json").read_text())
-    warned = {**document, "auto": {"warnings": ["no candidate is better than a constant"]}}
+    nothing = {"leaderboard": [], "weights": {"common": {"constant": 1.0}}, "chosen": "constant"}
+    warned = {**document, "auto": {**nothing, "warnings": ["no candidate is better than a constant"]}}
     (tmp_path / "run" / "run.json").write_text(json.dumps(warned))
     assert "* No candidate is better than a constant.\n" in model_card(read_run_folder(tmp_path / "run"))
     assert "constant" not in model_card(read_run_folder(RUN))
